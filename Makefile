@@ -1,0 +1,46 @@
+# Each target makes the virtual environment when it is absent or older than what it is made from.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN ?= runs/demo
+STUDY ?= studies/edgebert_sentiment.yaml
+
+.PHONY: demo test test-slow check format bench clean
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[accuracy,ray,dev]'
+	touch $@
+
+# A real study, start to end: fetch the task, train once, search on Ray, look, export.
+demo: .venv/installed
+	$(BIN)/dse data fetch rt-sentiment
+	rm -rf $(RUN)
+	$(BIN)/dse run $(STUDY) --executor ray --workers 2 --searcher nsga2 --out $(RUN)
+	$(BIN)/dse front $(RUN)
+	$(BIN)/dse plot $(RUN)
+	$(BIN)/dse export $(RUN) --format json
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow --timeout 5400
+
+# Speed is measured here and nowhere asserted with a clock: each figure stands beside a peer's.
+bench: .venv/installed
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

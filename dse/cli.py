@@ -1,0 +1,234 @@
+"""The `dse` command: what users type and what they read."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dse.answer import Answer, answer
+from dse.config import System
+from dse.errors import DseError
+from dse.front import Front
+from dse.front_table import front_csv, front_table
+from dse.lut.table import lookup_table
+from dse.parameters import Value
+from dse.store import Run, read_run, write_atomically
+from dse.study import Study, load_study
+from dse.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, guarded, notes
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. search.seed=3."),
+]
+
+
+def command_line(systems: Mapping[str, System]) -> typer.Typer:
+    """The command, knowing the systems that a study file can name."""
+    app = typer.Typer(
+        name="dse",
+        help="Co-design of edge hardware, network and runtime in one multi-objective search.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.add_typer(data_commands(), name="data")
+    _add_study_commands(app, systems)
+    app.command("front", epilog="Example: dse front runs/demo --format csv > front.csv")(show_front)
+    app.command("plot", epilog="Example: dse plot runs/demo")(plot)
+    app.command("export", epilog="Example: dse export runs/demo --format json")(export)
+    return app
+
+
+def main(systems: Mapping[str, System]) -> int:
+    """Run the command line; the exit code says how it ended (see docs/cli.md)."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    app = command_line(systems)
+    return guarded(lambda: app(args=arguments, prog_name="dse", standalone_mode=False), debug=debug)
+
+
+def _add_study_commands(app: typer.Typer, systems: Mapping[str, System]) -> None:
+    @app.command(epilog="Example: dse validate studies/edgebert_sentiment.yaml")
+    def validate(study: StudyPath, set_: Setting = None) -> None:
+        """Check a study file: every problem at once, nothing is run or written."""
+        checked = load_study(study, systems, set_ or [])
+        size = checked.space.size
+        count = f"{size:,} designs" if size is not None else "a continuous space"
+        notes.print(
+            f"{study}: no problems; {count}, {checked.file.search.trials:,} trials", markup=False
+        )
+
+    @app.command(
+        epilog="Example: dse run studies/edgebert_sentiment.yaml --trials 2000 --executor ray"
+    )
+    def run(  # noqa: PLR0913  (one argument per flag)
+        study: StudyPath,
+        out: Annotated[Path | None, typer.Option(help="Run folder; must not exist yet.")] = None,
+        searcher: Annotated[str | None, typer.Option(help="search.searcher of the study.")] = None,
+        trials: Annotated[int | None, typer.Option(help="search.trials of the study.")] = None,
+        workers: Annotated[int | None, typer.Option(help="execution.workers.")] = None,
+        executor: Annotated[
+            str | None, typer.Option(help="execution.executor: serial, pool or ray.")
+        ] = None,
+        set_: Setting = None,
+    ) -> None:
+        """Search what a study asks; leaves a run folder."""
+        flags = {
+            "search.searcher": searcher,
+            "search.trials": trials,
+            "execution.workers": workers,
+            "execution.executor": executor,
+        }
+        given = [f"{key}={value}" for key, value in flags.items() if value is not None]
+        checked = load_study(study, systems, [*(set_ or []), *given])
+        with Bars(checked.file.search.trials) as bars:
+            found = answer(checked, out or _next_folder(checked), bars)
+        _report(checked, found)
+
+
+def _next_folder(study: Study) -> Path:
+    number = 1
+    while (folder := Path("runs") / f"{study.file.study}-{number:03d}").exists():
+        number += 1
+    return folder
+
+
+def _report(study: Study, found: Answer) -> None:
+    s = found.standing
+    notes.print(
+        f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({found.ending}): {s.feasible:,} "
+        f"feasible, {s.failed:,} failed, {len(found.front):,} on the front; {s.runs_made} real "
+        f"runs made, {s.runs_reused} reused",
+        markup=False,
+    )
+    notes.print(f"run folder: {found.folder}   look: dse front {found.folder}", markup=False)
+    if s.failed > study.file.search.max_failed_share * s.trials:
+        notes.print(
+            f"{s.failed} of {s.trials} trials failed, more than search.max_failed_share = "
+            f"{study.file.search.max_failed_share:g}",
+            markup=False,
+        )
+        raise typer.Exit(EXIT_FAILED_TRIALS)
+    if not s.feasible:
+        notes.print("no feasible design was found: loosen a constraint or widen a knob")
+        raise typer.Exit(EXIT_NOTHING_FEASIBLE)
+
+
+def show_front(
+    run: RunPath,
+    format_: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")
+    ] = "table",
+    rows: Annotated[int, typer.Option(help="Most rows of a table.", min=2)] = 25,
+) -> None:
+    """Print the front of a run: a table for people, CSV or JSON in SI units for programs."""
+    front = _front(read_run(run))
+    if format_ == "json":
+        sys.stdout.write(front.to_json() + "\n")
+    elif format_ == "csv":
+        sys.stdout.write(front_csv(front))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+        console.print(front_table(front, rows))
+    if not len(front):
+        raise typer.Exit(EXIT_NOTHING_FEASIBLE)
+
+
+def _front(run: Run) -> Front:
+    return Front.of(run.question, run.trials)
+
+
+def plot(
+    run: RunPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the files; default: RUN/plots.")
+    ] = None,
+) -> None:
+    """Draw a run: front.html (interactive, self-contained), front.png, and their data as CSV."""
+    from dse.plots.files import write_plots
+
+    for path in write_plots(read_run(run), out or run / "plots"):
+        typer.echo(path)
+
+
+def export(
+    run: RunPath,
+    format_: Annotated[Literal["json"], typer.Option("--format", help="Table format.")] = "json",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; default: RUN/tables/lut.json.")
+    ] = None,
+    design: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KNOB=VALUE", help="Fix a design knob; default: the best design."),
+    ] = None,
+) -> None:
+    """Write the lookup table of one device: its fixed design and the settings to choose from."""
+    read = read_run(run)
+    order = read.manifest["export"]
+    table = lookup_table(
+        read,
+        sort_by=order["sort_by"],
+        fallback=order["fallback"],
+        design=_design(read, design or []) or None,
+    )
+    path = out or run / "tables" / f"lut.{format_}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, table.to_json() + "\n")
+    except OSError as error:
+        raise DseError(f"{path} cannot be written: {error.strerror}") from error
+    fixed = ", ".join(f"{d['name']} = {d['value']}" for d in table.content["design"])
+    notes.print(f"{len(table.content['rows'])} rows for the device with {fixed}", markup=False)
+    typer.echo(path)
+
+
+def _design(run: Run, texts: list[str]) -> dict[str, Value]:
+    design: dict[str, Value] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DseError(f"--design {text}: write --design knob=value")
+        unit = run.question[name].unit
+        try:
+            design[name] = value if unit == "choice" else float(value)
+        except ValueError as error:
+            raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
+    return design
+
+
+def data_commands() -> typer.Typer:
+    """`dse data`: labelled tasks, brought once."""
+    app = typer.Typer(help="Labelled tasks: list them, bring them once.", no_args_is_help=True)
+
+    @app.command("list", epilog="Example: dse data list")
+    def list_tasks() -> None:
+        """Tasks with their source, licence and whether they are here."""
+        from dse.accuracy.tasks import cache_root, list_tasks
+
+        table = Table("task", "classes", "here", "licence", "source")
+        for task in list_tasks(cache_root()):
+            here = "yes" if task.fetched else "no"
+            table.add_row(task.name, str(task.classes), here, task.licence, task.source)
+        Console().print(table)
+
+    @app.command("fetch", epilog="Example: dse data fetch rt-sentiment")
+    def fetch(
+        name: Annotated[str, typer.Argument(help="A task of `dse data list`.")],
+        archive: Annotated[
+            Path | None, typer.Option(help="Take the source archive from here, not the network.")
+        ] = None,
+    ) -> None:
+        """Bring a task into the user's cache; afterwards it works offline."""
+        from dse.accuracy.tasks import cache_root, fetch_task
+
+        with Bars() as bars:
+            path = fetch_task(name, cache_root(), archive=archive, watch=bars.preparing)
+        typer.echo(path)
+
+    return app

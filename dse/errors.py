@@ -1,0 +1,83 @@
+"""Every exception that a caller may want to tell apart.
+
+    DseError
+    |-- SpaceError          a parameter or a search space that contradicts itself
+    |-- CompositionError    space, evaluators and objectives do not fit (a name or a unit differs)
+    |-- EvaluationError     an evaluator answered something that its declaration does not allow
+    |-- RowsFailed          some designs of a batch failed; the others' results travel inside
+    |-- CallOrderError      ask and tell in the wrong order
+    |-- StudyError          a study file or an override with problems; carries all of them
+    |-- RunError            a run folder that cannot be written, read or trusted
+    |   `-- RunExists       refused: the folder holds something already
+    `-- MissingDependency   an optional library is needed and not installed
+
+Anything else that escapes is a bug of ours.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DseError(Exception):
+    """Root of all errors that this package raises on purpose."""
+
+
+class SpaceError(DseError):
+    """A parameter or a search space contradicts itself."""
+
+
+class CompositionError(DseError):
+    """Space, evaluators and objectives do not fit together."""
+
+
+class EvaluationError(DseError):
+    """An evaluator broke its own declaration (shape, names, or a value that is not finite)."""
+
+
+class CallOrderError(DseError):
+    """A searcher was told before it was asked, or asked twice without an answer."""
+
+
+class RunError(DseError):
+    """A run folder cannot be written, read or trusted."""
+
+
+class RunExists(RunError):
+    """The folder asked for holds something already; nothing was written."""
+
+
+class MissingDependency(DseError):
+    """An optional library is needed for what was asked and is not installed."""
+
+
+class StudyError(DseError):
+    """A study file, or an override of it, has problems.
+
+    Attributes:
+        problems: One complete line per problem, in the order of the file.
+    """
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class RowsFailed(DseError):
+    """Some designs of a batch failed; the others did not.
+
+    Attributes:
+        reasons: Row number in the batch -> what happened, one line each.
+        columns: The output columns of *all* rows; rows that failed hold a filler that nobody may
+        read.
+    """
+
+    def __init__(
+        self, reasons: Mapping[int, str], columns: Mapping[str, NDArray[np.generic]]
+    ) -> None:
+        self.reasons = dict(reasons)
+        self.columns = columns
+        first = min(self.reasons)
+        more = f" (and {len(self.reasons) - 1} more)" if len(self.reasons) > 1 else ""
+        super().__init__(f"row {first}: {self.reasons[first]}{more}")

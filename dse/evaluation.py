@@ -1,0 +1,363 @@
+"""Evaluators: columns in, columns out, with declarations that let the engine cache and spread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from dse.errors import CompositionError, EvaluationError, RowsFailed
+from dse.parameters import Column
+from dse.space import Columns
+
+Cost: TypeAlias = Literal["closed form", "measured"]
+"""What one row costs: microseconds of arithmetic, or seconds to minutes of a real run."""
+
+EVIDENCE: tuple[str, ...] = ("measured", "closed form", "published", "unverified")
+"""How well a number is founded, best first; one made of several has the weakest label."""
+
+
+class Evaluator(Protocol):
+    """Answers output columns for input columns; says beforehand which, in which units, how founded.
+
+    Laws: a batch equals its rows; only `inputs` are read; exactly `outputs` are given, each shape
+    (n,); nothing else changes. A design that has no answer raises, naming value, limit and
+    authority.
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Column name -> unit of everything that is read."""
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Column name -> unit of everything that is given."""
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """Output name -> one of `EVIDENCE`."""
+
+    @property
+    def cost(self) -> Cost:
+        """Whether a row is arithmetic or a real run."""
+
+    def __call__(self, columns: Columns) -> Columns:
+        """Output columns of a batch of n rows."""
+
+
+def length(columns: Columns) -> int:
+    """Rows of a batch.
+
+    Raises:
+        EvaluationError: If the columns differ in length or are not one-dimensional.
+    """
+    shapes = {name: np.shape(column) for name, column in columns.items()}
+    if not shapes or any(len(shape) != 1 for shape in shapes.values()):
+        raise EvaluationError(f"columns must have shape (n,), got {shapes}")
+    if len(set(shapes.values())) > 1:
+        raise EvaluationError(f"columns must have one length n, got {shapes}")
+    return int(next(iter(shapes.values()))[0])
+
+
+def take(columns: Columns, rows: Column) -> dict[str, Column]:
+    """The same columns, restricted to some rows (a mask or indices)."""
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def join(parts: list[Columns]) -> dict[str, Column]:
+    """The rows of several batches, one after the other; all must have the same columns."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an exception on one line, for a trial's record."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
+    """Call an evaluator so that a bad row fails alone.
+
+    A batch that raises is halved until the rows at fault stand alone; because a batch equals its
+    rows, the others lose nothing by it.
+
+    Returns:
+        Exactly the declared outputs, each shape (n,).
+
+    Raises:
+        RowsFailed: If at least one row failed; the others' results are inside.
+    """
+    inputs = {name: columns[name] for name in evaluator.inputs}
+    n = length(inputs)
+    reasons: dict[int, str] = {}
+    answered = _bisect(evaluator, inputs, 0, n, reasons)
+    good = [part for _, part in answered]
+    if not good:
+        raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in evaluator.outputs})
+    joined = join(good)
+    if not reasons:
+        return joined
+    rows = np.concatenate([np.arange(start, start + length(part)) for start, part in answered])
+    filled = {name: np.repeat(column[:1], n) for name, column in joined.items()}
+    for name, column in joined.items():
+        filled[name][rows] = column
+    raise RowsFailed(reasons, filled)
+
+
+def _bisect(
+    evaluator: Evaluator, inputs: Columns, start: int, stop: int, reasons: dict[int, str]
+) -> list[tuple[int, Columns]]:
+    batch = take(inputs, np.arange(start, stop))
+    try:
+        return [(start, _checked(evaluator, evaluator(batch), stop - start))]
+    except RowsFailed as error:
+        reasons.update({start + row: reason for row, reason in error.reasons.items()})
+        bad = np.isin(np.arange(stop - start), list(error.reasons))
+        kept = np.flatnonzero(~bad)
+        return [(start + int(row), take(error.columns, np.array([row]))) for row in kept]
+    except Exception as error:
+        if stop - start == 1:
+            reasons[start] = one_line(error)
+            return []
+        middle = (start + stop) // 2
+        left = _bisect(evaluator, inputs, start, middle, reasons)
+        return left + _bisect(evaluator, inputs, middle, stop, reasons)
+
+
+def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column]:
+    name = type(evaluator).__name__
+    if set(outputs) != set(evaluator.outputs):
+        raise EvaluationError(
+            f"{name} gave the columns {sorted(outputs)}, it declares {sorted(evaluator.outputs)}"
+        )
+    checked = {}
+    for key in evaluator.outputs:
+        column = np.asarray(outputs[key])
+        if column.shape != (n,):
+            raise EvaluationError(
+                f"{name} gave {key} with shape {column.shape}; (n,) = ({n},) is wanted"
+            )
+        if column.dtype.kind not in "fiuU":
+            raise EvaluationError(
+                f"{name} gave {key} as {column.dtype}; real numbers or strings are wanted"
+            )
+        checked[key] = column
+    return checked
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Evaluators one after the other, each reading the knobs and what came before it.
+
+    Args:
+        stages: In the order of calling.
+
+    Raises:
+        CompositionError: If a stage reads a column in another unit than an earlier stage gives,
+        or two
+            stages give the same column.
+    """
+
+    stages: tuple[Evaluator, ...]
+
+    def __post_init__(self) -> None:
+        given: dict[str, tuple[str, str]] = {}
+        wanted: dict[str, tuple[str, str]] = {}
+        for stage in self.stages:
+            name = type(stage).__name__
+            for column, unit in stage.inputs.items():
+                source = given.get(column) or wanted.get(column)
+                if source is not None and source[0] != unit:
+                    raise CompositionError(
+                        f"{column}: {name} reads it in {unit}, {source[1]} has it in {source[0]}"
+                    )
+                wanted.setdefault(column, (unit, name))
+            for column, unit in stage.outputs.items():
+                if column in given or column in wanted:
+                    other = (given.get(column) or wanted[column])[1]
+                    raise CompositionError(f"{column}: {name} gives it, but {other} has it before")
+                given[column] = (unit, name)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, str]:
+        """What no stage gives: the knobs."""
+        given: set[str] = set()
+        needed: dict[str, str] = {}
+        for stage in self.stages:
+            needed.update({k: u for k, u in stage.inputs.items() if k not in given})
+            given |= set(stage.outputs)
+        return needed
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """What any stage gives."""
+        return {k: u for stage in self.stages for k, u in stage.outputs.items()}
+
+    @cached_property
+    def evidence(self) -> Mapping[str, str]:
+        """Each output's own label or that of the weakest column it is made of."""
+        labels: dict[str, str] = {}
+        for stage in self.stages:
+            behind = [labels[k] for k in stage.inputs if k in labels]
+            # A closed form over a measured column stays a closed form; over an unverified one it is
+            # that.
+            for name, own in stage.evidence.items():
+                labels[name] = max([own, *behind], key=EVIDENCE.index)
+        return labels
+
+    @property
+    def cost(self) -> Cost:
+        """`measured` as soon as one stage is."""
+        return "measured" if any(s.cost == "measured" for s in self.stages) else "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        """All stages' outputs; a row that fails in one stage is not sent to the next."""
+        n = length(columns)
+        alive = np.arange(n)
+        reasons: dict[int, str] = {}
+        known: dict[str, Column] = {name: columns[name] for name in self.inputs}
+        for stage in self.stages:
+            try:
+                outputs = evaluate_rows(stage, known)
+            except RowsFailed as error:
+                reasons.update({int(alive[row]): why for row, why in error.reasons.items()})
+                good = ~np.isin(np.arange(len(alive)), list(error.reasons))
+                alive = alive[good]
+                known, outputs = take(known, good), take(error.columns, good)
+            if not len(alive):
+                raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in self.outputs})
+            known.update(outputs)
+        results = {name: known[name] for name in self.outputs}
+        if not reasons:
+            return results
+        filled = {name: np.repeat(column[:1], n) for name, column in results.items()}
+        for name, column in results.items():
+            filled[name][alive] = column
+        raise RowsFailed(reasons, filled)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Answers each distinct projection of a design on the evaluator's inputs once.
+
+    Mutable on purpose: it remembers. A failed row is not remembered, so it is tried again when
+    asked again.
+    """
+
+    evaluator: Evaluator
+    _known: dict[bytes, tuple[Column, ...]] = field(
+        default_factory=dict, repr=False, compare=False, init=False
+    )
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.outputs
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.evidence
+
+    @property
+    def cost(self) -> Cost:
+        """As the evaluator inside."""
+        return self.evaluator.cost
+
+    def __len__(self) -> int:
+        """Distinct projections answered so far."""
+        return len(self._known)
+
+    def __call__(self, columns: Columns) -> Columns:
+        """The evaluator's outputs; only projections not seen before reach it, each once."""
+        keys = _row_keys({name: columns[name] for name in self.inputs})
+        fresh = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
+        failed: dict[bytes, str] = {}
+        if fresh:
+            rows = np.array(sorted(fresh.values()))
+            try:
+                outputs = evaluate_rows(self.evaluator, take(columns, rows))
+            except RowsFailed as error:
+                failed = {keys[rows[i]]: why for i, why in error.reasons.items()}
+                outputs = dict(error.columns)
+            for position, row in enumerate(rows):
+                if keys[row] not in failed:
+                    self._known[keys[row]] = tuple(
+                        outputs[name][position : position + 1] for name in self.outputs
+                    )
+        return self._collect(keys, failed)
+
+    def _collect(self, keys: list[bytes], failed: Mapping[bytes, str]) -> Columns:
+        n = len(keys)
+        reasons = {row: failed[key] for row, key in enumerate(keys) if key in failed}
+        if len(reasons) == n:
+            raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in self.outputs})
+        filler = next(self._known[key] for key in keys if key not in failed)
+        answers = [self._known.get(key, filler) for key in keys]
+        columns = {
+            name: np.concatenate([answer[i] for answer in answers])
+            for i, name in enumerate(self.outputs)
+        }
+        if reasons:
+            raise RowsFailed(reasons, columns)
+        return columns
+
+
+def _row_keys(columns: Columns) -> list[bytes]:
+    """One hashable key per row: its exact values, strings free of the batch's padding."""
+    parts = []
+    for column in columns.values():
+        values = column.tolist()
+        parts.append([repr(v).encode() for v in values])
+    return [b"\0".join(row) for row in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class InBatches:
+    """Calls an evaluator on at most `rows` rows at a time: temporaries stay in cache."""
+
+    evaluator: Evaluator
+    rows: int = 16_384
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.outputs
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.evidence
+
+    @property
+    def cost(self) -> Cost:
+        """As the evaluator inside."""
+        return self.evaluator.cost
+
+    def __call__(self, columns: Columns) -> Columns:
+        """The evaluator's outputs, batch after batch."""
+        n = length(columns)
+        if n <= self.rows:
+            return self.evaluator(columns)
+        parts: list[Columns] = []
+        reasons: dict[int, str] = {}
+        for start in range(0, n, self.rows):
+            batch = take(columns, np.arange(start, min(start + self.rows, n)))
+            try:
+                parts.append(self.evaluator(batch))
+            except RowsFailed as error:
+                reasons.update({start + row: why for row, why in error.reasons.items()})
+                parts.append(error.columns)
+        if reasons:
+            raise RowsFailed(reasons, join(parts))
+        return join(parts)

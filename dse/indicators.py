@@ -1,0 +1,68 @@
+"""How good a front is: hypervolume on a reference that is fixed and recorded."""
+
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+
+from dse.errors import EvaluationError
+from dse.parameters import FloatArray
+from dse.pareto import non_dominated, require_finite
+
+MARGIN = 0.1
+"""How far behind the worst value of a front the reference lies, as a share of the front's range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The frame in which hypervolume is measured.
+
+    Losses are mapped so that `ideal` becomes 0 and `nadir` 1; the reference point is 1 + MARGIN
+    in each axis.
+
+    Args:
+        ideal: Best loss per objective, length m.
+        nadir: Worst loss per objective, length m, above `ideal`.
+    """
+
+    ideal: tuple[float, ...]
+    nadir: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.ideal) != len(self.nadir) or not self.ideal:
+            raise EvaluationError(f"ideal {self.ideal} and nadir {self.nadir} differ in length")
+        if not all(a < b for a, b in zip(self.ideal, self.nadir, strict=True)):
+            raise EvaluationError(f"nadir {self.nadir} must lie above ideal {self.ideal}")
+
+    @classmethod
+    def of(cls, losses: FloatArray) -> "Reference":
+        """The frame that the non-dominated rows of a loss matrix, shape (n, m) with n >= 1, span.
+
+        An axis without extent gets the extent 1 (or the size of its value), so that one point has
+        a volume.
+        """
+        matrix = require_finite(losses)
+        front = matrix[non_dominated(matrix)]
+        ideal, nadir = front.min(axis=0), front.max(axis=0)
+        flat = nadir - ideal <= 1e-12 * np.maximum(np.abs(ideal), 1e-300)
+        nadir = np.where(flat, ideal + np.where(ideal == 0, 1.0, np.abs(ideal)), nadir)
+        return cls(tuple(ideal.tolist()), tuple(nadir.tolist()))
+
+
+def hypervolume(losses: FloatArray, reference: Reference) -> float:
+    """Share of the reference box that a set dominates, 0 to 1.
+
+    Rows outside the reference point add nothing; an empty set has 0.
+
+    Args:
+        losses: Shape (n, m), smaller is better, finite.
+        reference: The frame.
+    """
+    ideal, nadir = np.array(reference.ideal), np.array(reference.nadir)
+    scaled = (require_finite(losses) - ideal) / (nadir - ideal)
+    corner = 1.0 + MARGIN
+    inside = scaled[(scaled < corner).all(axis=1)]
+    if not len(inside):
+        return 0.0
+    volume = float(moocore.hypervolume(inside, ref=np.full(len(ideal), corner)))
+    return volume / corner ** len(ideal)

@@ -1,0 +1,1 @@
+"""From a front to the lookup table that a runtime obeys."""

@@ -1,0 +1,1 @@
+"""Who proposes designs: one file per searcher, one protocol for all."""

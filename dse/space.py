@@ -1,0 +1,260 @@
+"""The search space: ordered parameters, when each is active, which combinations are forbidden."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.errors import SpaceError
+from dse.parameters import Column, FloatArray, Parameter, Value
+
+Columns: TypeAlias = Mapping[str, Column]
+"""Name -> one-dimensional array; all arrays of one mapping have the same length n."""
+
+INACTIVE = -1.0
+"""Code of a parameter that its condition switches off; every active code is >= 0."""
+
+CHUNK = 16_384
+"""Rows per chunk of an enumeration: what stays in cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveWhen:
+    """`parameter` is a choice only where `depends_on` has one of `values`; else `otherwise`.
+
+    The value elsewhere is spoken out because evaluators read it: a bit mask in a memory without
+    multi-level cells has 1 bit per cell, a threshold that is switched off is 0.
+    """
+
+    parameter: str
+    depends_on: str
+    values: tuple[Value, ...]
+    otherwise: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """Excludes the designs that have, for every parameter named, one of the values listed."""
+
+    combination: Mapping[str, tuple[Value, ...]]
+    reason: str
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Everything that may be chosen.
+
+    A design is written as a code row, shape (d,): the columns follow `parameters`. The
+    *canonical* row has `INACTIVE` for each parameter that a condition switches off, so that two
+    rows that differ only there are one design.
+
+    Args:
+        parameters: The knobs; a condition may only look at knobs before its own.
+        conditions: At most one per parameter.
+        forbidden: Combinations that do not exist.
+
+    Raises:
+        SpaceError: If a name is unknown or doubled, a value does not exist, or an order is broken.
+    """
+
+    parameters: tuple[Parameter, ...]
+    conditions: tuple[ActiveWhen, ...] = ()
+    forbidden: tuple[Forbidden, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.parameters:
+            raise SpaceError("a search space needs at least one parameter")
+        if len(set(self.names)) != len(self.names):
+            raise SpaceError(f"a parameter stands twice in {', '.join(self.names)}")
+        for condition in self.conditions:
+            self._check_condition(condition)
+        for rule in self.forbidden:
+            for name, values in rule.combination.items():
+                self._check_values(name, values, f"forbidden combination ({rule.reason})")
+
+    def _check_condition(self, condition: ActiveWhen) -> None:
+        said = f"condition of {condition.parameter}"
+        self._check_values(condition.depends_on, condition.values, said)
+        if sum(c.parameter == condition.parameter for c in self.conditions) > 1:
+            raise SpaceError(f"{said}: there are two; a parameter takes one")
+        if self.index(condition.depends_on) >= self.index(condition.parameter):
+            raise SpaceError(f"{said}: {condition.depends_on} must stand before it in the space")
+        if isinstance(condition.otherwise, str) != (self[condition.parameter].unit == "choice"):
+            raise SpaceError(
+                f"{said}: otherwise = {condition.otherwise!r} is not of the parameter's kind"
+            )
+
+    def _check_values(self, name: str, values: tuple[Value, ...], said_by: str) -> None:
+        if not values:
+            raise SpaceError(f"{said_by}: no value given for {name}")
+        try:
+            self[name].encode(np.asarray(values))
+        except SpaceError as error:
+            raise SpaceError(f"{said_by}: {error}") from error
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameter names in order."""
+        return tuple(p.name for p in self.parameters)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Parameter name -> unit."""
+        return {p.name: p.unit for p in self.parameters}
+
+    def index(self, name: str) -> int:
+        """Position of a parameter; raises SpaceError for an unknown name."""
+        if name not in self.names:
+            raise SpaceError(f"unknown parameter {name!r}; the space has {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self.parameters[self.index(name)]
+
+    # -- codes and values -------------------------------------------------------------------
+
+    def canonical(self, codes: FloatArray) -> FloatArray:
+        """The same designs with `INACTIVE` where a condition says so, shape (n, d)."""
+        rows = np.array(codes, dtype=np.float64, ndmin=2)
+        if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
+            raise SpaceError(
+                f"codes must have shape (n, d) = (n, {len(self.parameters)}), got {np.shape(codes)}"
+            )
+        for condition in sorted(self.conditions, key=lambda c: self.index(c.parameter)):
+            parent = self._column(rows, condition.depends_on)
+            column = rows[:, self.index(condition.parameter)]
+            column[~np.isin(parent, np.asarray(condition.values))] = INACTIVE
+        return rows
+
+    def decode(self, codes: FloatArray) -> dict[str, Column]:
+        """Columns of values for code rows, each shape (n,), in the declared units.
+
+        Raises:
+            SpaceError: If a code does not exist, or an active parameter carries `INACTIVE`.
+        """
+        rows = self.canonical(codes)
+        return {name: self._column(rows, name) for name in self.names}
+
+    def _column(self, rows: FloatArray, name: str) -> Column:
+        position = self.index(name)
+        parameter, codes = self.parameters[position], rows[:, position]
+        condition = self._condition(name)
+        if condition is None:
+            return parameter.decode(codes)
+        off = codes == INACTIVE
+        values = parameter.decode(np.where(off, 0.0, codes))
+        if isinstance(condition.otherwise, str):
+            wide = max(values.dtype.itemsize // 4, len(condition.otherwise))
+            values = values.astype(f"<U{wide}")
+        elif not float(condition.otherwise).is_integer():
+            values = values.astype(np.float64)
+        return np.where(off, np.asarray(condition.otherwise, dtype=values.dtype), values)
+
+    def _condition(self, name: str) -> ActiveWhen | None:
+        return next((c for c in self.conditions if c.parameter == name), None)
+
+    def encode(self, designs: Columns) -> FloatArray:
+        """Canonical code rows, shape (n, d), of columns of values.
+
+        Raises:
+            SpaceError: If a column is missing or holds a value that does not exist.
+        """
+        missing = [name for name in self.names if name not in designs]
+        if missing:
+            raise SpaceError(f"no column for {', '.join(missing)}")
+        n = len(np.asarray(designs[self.names[0]]))
+        rows = np.full((n, len(self.parameters)), INACTIVE)
+        for position, parameter in enumerate(self.parameters):
+            active = np.ones(n, dtype=bool)
+            condition = self._condition(parameter.name)
+            if condition is not None:
+                active = np.isin(designs[condition.depends_on], np.asarray(condition.values))
+            values = np.asarray(designs[parameter.name])
+            rows[active, position] = parameter.encode(values[active])
+        return rows
+
+    def allowed(self, codes: FloatArray) -> NDArray[np.bool_]:
+        """Which designs no forbidden combination excludes, shape (n,)."""
+        rows = self.canonical(codes)
+        allowed = np.ones(len(rows), dtype=bool)
+        for rule in self.forbidden:
+            hit = np.ones(len(rows), dtype=bool)
+            for name, values in rule.combination.items():
+                hit &= np.isin(self._column(rows, name), np.asarray(values))
+            allowed &= ~hit
+        return allowed
+
+    # -- counting, listing, drawing ---------------------------------------------------------
+
+    @cached_property
+    def size(self) -> int | None:
+        """Exact number of different allowed designs; None if a `Real` makes them uncountable.
+
+        Only the parameters that conditions and forbidden combinations name are enumerated; the
+        others multiply.
+        """
+        if any(p.count is None for p in self.parameters):
+            return None
+        tied = {c.parameter for c in self.conditions} | {c.depends_on for c in self.conditions}
+        tied |= {name for rule in self.forbidden for name in rule.combination}
+        free = [p.count for p in self.parameters if p.name not in tied and p.count is not None]
+        product = int(np.prod([1, *free], dtype=object))
+        if not tied:
+            return product
+        core = tuple(p for p in self.parameters if p.name in tied)
+        small = SearchSpace(core, self.conditions, self.forbidden)
+        return product * sum(len(chunk) for chunk in small.enumerate())
+
+    def enumerate(self, chunk: int = CHUNK) -> Iterator[FloatArray]:
+        """All allowed designs once, canonical, in mixed-radix order, last parameter fastest.
+
+        Yields:
+            Code rows, shape (k, d) with 1 <= k <= chunk; memory does not grow with the space.
+
+        Raises:
+            SpaceError: If a `Real` makes the space uncountable.
+        """
+        counts = []
+        for parameter in self.parameters:
+            if parameter.count is None:
+                raise SpaceError(f"{parameter.name} is continuous: its values cannot be listed")
+            counts.append(parameter.count)
+        total = int(np.prod(counts, dtype=object))
+        for start in range(0, total, chunk):
+            ids = np.arange(start, min(start + chunk, total))
+            raw = np.stack(np.unravel_index(ids, counts), axis=1).astype(np.float64)
+            rows = self.canonical(raw)
+            # Of the raw rows that share one canonical form, the one with code 0 stands for all.
+            first = ~((rows == INACTIVE) & (raw != 0)).any(axis=1)
+            rows = rows[first & self.allowed(rows)]
+            if len(rows):
+                yield rows
+
+    def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+        """Draw n allowed designs, each parameter evenly, canonical, shape (n, d); repeats happen.
+
+        Raises:
+            SpaceError: If 1,000 rounds of rejection do not find enough allowed designs.
+        """
+        kept: list[FloatArray] = []
+        found = 0
+        for _ in range(1000):
+            if found >= n:
+                break
+            draw = np.stack([_draw(p, n, rng) for p in self.parameters], axis=1)
+            rows = self.canonical(draw)
+            rows = rows[self.allowed(rows)]
+            kept.append(rows)
+            found += len(rows)
+        if found < n:
+            raise SpaceError(f"only {found} of {n} drawn designs escape the forbidden combinations")
+        return np.concatenate(kept)[:n] if kept else np.empty((0, len(self.parameters)))
+
+
+def _draw(parameter: Parameter, n: int, rng: np.random.Generator) -> FloatArray:
+    if parameter.count is None:
+        return rng.random(n)
+    return rng.integers(parameter.count, size=n).astype(np.float64)

@@ -1,0 +1,115 @@
+"""What a person sees while a study is being answered, and how a command ends."""
+
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from dse.answer import Standing
+from dse.errors import DseError, RunExists, StudyError
+
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_FAILED_TRIALS = 3
+EXIT_NOTHING_FEASIBLE = 4
+EXIT_REFUSED = 6
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind like an interrupt, with its own exit code."""
+
+
+class Bars:
+    """Progress bars on a terminal, a line every tenth elsewhere. A context manager."""
+
+    def __init__(self, trials: int = 0) -> None:
+        self._trials = trials
+        self._live = notes.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=notes,
+            disable=not self._live,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def preparing(self, what: str, share: float) -> None:
+        """One bar for each `what`."""
+        self._show(what, share, f"{share:.0%}")
+
+    def searching(self, standing: Standing) -> None:
+        """The search, with hypervolume so far."""
+        state = (
+            f"{standing.trials}/{self._trials} trials, {standing.feasible} feasible, "
+            f"hypervolume {standing.hypervolume:.4f}, {standing.runs_made} real runs"
+        )
+        self._show("searching", standing.trials / max(self._trials, 1), state)
+
+    def _show(self, what: str, share: float, state: str) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=1.0, state="")
+        self._progress.update(self._tasks[what], completed=share, state=state)
+        tenth = int(10 * share)
+        if not self._live and tenth > self._tenths.get(what, -1):
+            self._tenths[what] = tenth
+            notes.print(f"{what}: {state}", markup=False)
+
+
+def guarded(command: Callable[[], object], *, debug: bool) -> int:
+    """Run a command; turn every ending into an exit code and at most a few lines on stderr.
+
+    Tracebacks are shown only with `debug`.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = command()
+        return code if isinstance(code, int) else 0
+    except (StudyError, DseError, click.ClickException, click.exceptions.Exit) as error:
+        if debug and isinstance(error, DseError):
+            raise
+        return _expected(error)
+    except (KeyboardInterrupt, click.Abort):
+        notes.print("interrupted; every trial reported so far is in the run folder")
+        return EXIT_INTERRUPTED
+    except Terminated:
+        notes.print("terminated; every trial reported so far is in the run folder")
+        return EXIT_TERMINATED
+    except Exception as error:
+        if debug:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        notes.print(f"internal error: {text}; --debug shows where", markup=False)
+        return EXIT_BUG
+
+
+def _expected(error: Exception) -> int:
+    if isinstance(error, click.exceptions.Exit):
+        return int(error.exit_code)
+    if isinstance(error, click.ClickException):
+        error.show(file=sys.stderr)
+        return int(error.exit_code)
+    for line in error.problems if isinstance(error, StudyError) else (str(error),):
+        notes.print(line, markup=False)
+    return EXIT_REFUSED if isinstance(error, RunExists) else EXIT_USAGE
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated

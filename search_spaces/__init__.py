@@ -1,0 +1,1 @@
+"""What may be chosen: the search spaces, as data."""

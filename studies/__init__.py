@@ -1,0 +1,1 @@
+"""What is asked: one question, one study file beside the module that composes it."""

@@ -1,0 +1,18 @@
+"""The console command: the engine's command line with the systems that this package composes."""
+
+import sys
+
+from dse.cli import main as run_command_line
+from studies.edgebert import Edgebert
+
+SYSTEMS = {"edgebert": Edgebert()}
+"""What the `system` key of a study file chooses from."""
+
+
+def main() -> None:
+    """Entry point of `dse`."""
+    sys.exit(run_command_line(SYSTEMS))
+
+
+if __name__ == "__main__":
+    main()
