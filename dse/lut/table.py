@@ -40,8 +40,8 @@ class LookupTable:
         """Read a table back.
 
         Raises:
-            DseError: If it is no such table, of another version, changed since it was written, or
-                holds a key twice or a number that is not finite.
+            DseError: If it is no such table, of another version, or a single character of it was
+                changed since it was written.
         """
         try:
             content = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant)
@@ -50,9 +50,12 @@ class LookupTable:
                 raise ValueError(f"format {content['format']!r} version {content['version']!r}")
             if hashlib.sha256(canonical_json(content).encode()).hexdigest() != digest:
                 raise ValueError("its checksum does not match its content")
+            table = cls(content)
+            if table.to_json() != text.removesuffix("\n"):
+                raise ValueError("its text is not canonical")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DseError(f"not a lookup table of version {VERSION}: {error}") from error
-        return cls(content)
+        return table
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""A problem of 64 designs with a known answer, shared by tests of everything that reads trials."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from dse.evaluation import Chain, Cost
+from dse.parameters import Categorical, Integer, Ordinal
+from dse.problem import Constraint, Objective, Problem
+from dse.space import Columns, SearchSpace
+from dse.store import Question, RunWriter, read_run
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Energy grows with the square of the voltage, delay falls; cell b costs half a joule."""
+
+    inputs: ClassVar[Mapping[str, str]] = {"vdd": "V", "bits": "bit", "cell": "choice"}
+    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "delay": "s"}
+    evidence: ClassVar[Mapping[str, str]] = {"energy": "unverified", "delay": "closed form"}
+    cost: ClassVar[Cost] = "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        vdd, bits = columns["vdd"], columns["bits"]
+        if (bits == 7).any():
+            raise ValueError("bits = 7 is not characterised")
+        energy = vdd**2 * bits + np.where(columns["cell"] == "b", 0.5, 0.0)
+        return {"energy": energy, "delay": 1 / (vdd * bits)}
+
+
+@pytest.fixture
+def small_problem():
+    space = SearchSpace(
+        (
+            Categorical("cell", ("a", "b")),
+            Integer("bits", 1, 8, "bit"),
+            Ordinal("vdd", (0.5, 0.6, 0.7, 0.8), "V", stage="run"),
+        )
+    )
+    objectives = (Objective("energy", "J", "min"), Objective("delay", "s", "min"))
+    return Problem(space, Chain((Gate(),)), objectives, (Constraint("delay", "s", 1.0),))
+
+
+@pytest.fixture
+def small_trials(small_problem):
+    return small_problem.evaluate(np.concatenate(list(small_problem.space.enumerate())))
+
+
+@pytest.fixture
+def small_run(small_problem, small_trials, tmp_path):
+    """All 64 trials of the small problem as a finished run."""
+    question = Question.of("small", "What does a gate cost?", small_problem)
+    facts = {"identity": "0" * 64, "facts": {"network": "none"}}
+    folder = tmp_path / "run"
+    with RunWriter(
+        folder, question, study_text="study: small\n", resolved="study: small\n", manifest=facts
+    ) as writer:
+        writer.add(small_trials.rows(np.arange(40)))
+        writer.add(small_trials.rows(np.arange(40, 64)))
+        writer.finish("exhausted", {"trials": 64})
+    return read_run(folder)

@@ -1,0 +1,84 @@
+"""The front holds exactly the feasible trials that nothing feasible dominates."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from dse.errors import DseError
+from dse.front import Front
+from dse.front_table import front_csv, front_table
+from dse.indicators import Reference
+
+
+def brute_force(trials):
+    rows = np.flatnonzero(trials.feasible)
+    losses = trials.losses
+    return {
+        int(i)
+        for i in rows
+        if not any((losses[j] <= losses[i]).all() and (losses[j] < losses[i]).any() for j in rows)
+    }
+
+
+def test_the_front_is_what_brute_force_finds(small_run):
+    front = Front.of(small_run.question, small_run.trials)
+    assert set(front.numbers.tolist()) == brute_force(small_run.trials)
+    assert len(front) > 5
+
+
+def test_order_and_bytes_do_not_depend_on_the_order_of_the_trials(small_run):
+    trials = small_run.trials
+    shuffled = trials.rows(np.random.default_rng(3).permutation(len(trials)))
+    one = Front.of(small_run.question, trials)
+    other = Front.of(small_run.question, shuffled)
+    np.testing.assert_array_equal(one.trials.codes, other.trials.codes)
+
+
+def test_best_and_knee_are_rows_of_the_front(small_run):
+    front = Front.of(small_run.question, small_run.trials)
+    assert front.best("energy") == 0
+    assert front.trials.metrics["delay"][front.best("delay")] == front.trials.metrics["delay"].min()
+    assert front.best("energy") < front.knee() < front.best("delay")
+    with pytest.raises(DseError, match="unknown objective 'speed'; there are energy, delay"):
+        front.best("speed")
+
+
+def test_an_empty_front_says_so(small_run):
+    trials = small_run.trials
+    front = Front.of(small_run.question, trials.rows(~trials.feasible))
+    assert len(front) == 0
+    with pytest.raises(DseError, match="no trial is feasible"):
+        front.knee()
+
+
+def test_hypervolume_of_the_front_equals_that_of_all_feasible_trials(small_run):
+    trials = small_run.trials
+    feasible = trials.rows(trials.feasible)
+    reference = Reference.of(feasible.losses)
+    front = Front.of(small_run.question, trials)
+    assert 0 < front.hypervolume(reference) < 1
+
+
+def test_json_and_csv_carry_units_and_full_precision(small_run):
+    front = Front.of(small_run.question, small_run.trials)
+    content = json.loads(front.to_json())
+    units = {c["name"]: c["unit"] for c in content["columns"]}
+    assert units == {"cell": "choice", "bits": "bit", "vdd": "V", "energy": "J", "delay": "s"}
+    rows = list(csv.DictReader(io.StringIO(front_csv(front))))
+    energies = [float(row["energy [J]"]) for row in rows]
+    np.testing.assert_array_equal(energies, front.trials.metrics["energy"])
+    assert [row["metrics"]["energy"] for row in content["rows"]] == energies
+
+
+def test_the_table_shows_units_and_says_when_it_thins(small_run):
+    front = Front.of(small_run.question, small_run.trials)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(front_table(front, 4))
+    text = console.export_text()
+    assert f"{len(front)} designs on the front, 4 of them shown" in text
+    assert "[mV]" in text
+    assert "unverified" in text
