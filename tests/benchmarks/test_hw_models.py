@@ -24,7 +24,7 @@ def designs(n):
 @pytest.mark.parametrize("n", [1, 1_000, 16_384, 1_000_000])
 def test_designs_per_second(benchmark, n):
     accelerator, batch = Accelerator(MINILM, 64), designs(n)
-    # Freeing one large array teaches the allocator to keep memory; without it the time is page faults.
+    # Freeing one large array teaches the allocator to keep memory; else page faults are measured.
     np.ones(4_000_000).sum()
     benchmark(accelerator, batch)
     benchmark.extra_info["million designs per second"] = n / benchmark.stats["median"] / 1e6

@@ -1,0 +1,70 @@
+"""Column types and the border checks every model shares: presence, length, range."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+Columns: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+def pick(columns: Columns, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
+    """Take the named columns of a batch, in the order asked.
+
+    Args:
+        columns: Batch of n designs, each column of shape (n,).
+        names: Columns to take; others are not looked at.
+
+    Returns:
+        The arrays themselves, each of shape (n,).
+
+    Raises:
+        ValueError: If a column is missing, or the columns are not all of one shape (n,).
+    """
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise ValueError(f"columns {missing} are missing; the model reads {list(names)}")
+    taken = tuple(np.asarray(columns[name]) for name in names)
+    shapes = {array.shape for array in taken}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        got = {name: array.shape for name, array in zip(names, taken, strict=True)}
+        raise ValueError(f"columns must share one shape (n,), got {got}")
+    return taken
+
+
+def require_range(
+    name: str, values: NDArray[Any], limits: tuple[float, float], unit: str, authority: str
+) -> None:
+    """Refuse values outside a closed range; NaN counts as outside.
+
+    Args:
+        name: What the column is called in the message.
+        values: Column, shape (n,).
+        limits: Smallest and largest allowed value [unit], both included.
+        unit: Unit of values and limits, for the message.
+        authority: Who sets the limit, for the message.
+
+    Raises:
+        ValueError: If any value lies outside; the message shows the first such value.
+    """
+    low, high = limits
+    if values.size == 0 or (values.min() >= low and values.max() <= high):
+        return
+    bad = values[~((values >= low) & (values <= high))][0]
+    raise ValueError(
+        f"{name} = {float(bad)!r} {unit} is outside {low:g} to {high:g} {unit}, {authority}"
+    )
+
+
+def require_whole(name: str, values: NDArray[Any], unit: str, authority: str) -> None:
+    """Refuse values that are not whole numbers.
+
+    Raises:
+        ValueError: If any value has a fraction; the message shows the first such value.
+    """
+    whole = values == np.floor(values)
+    if not whole.all():
+        bad = float(values[~whole][0])
+        raise ValueError(f"{name} = {bad!r} {unit} is not a whole number, {authority}")

@@ -1,0 +1,112 @@
+"""Where a network's parameters live, what room they take, and what bringing them to work costs."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from hw_models.columns import FloatArray
+from hw_models.memory import MACRO_WORD_BITS, Envm, Macro, Sram, macros_needed
+from hw_models.table import Table, shipped
+
+WeightStore: TypeAlias = Literal["envm", "sram", "dram"]
+"""envm: in the same macros as the embeddings. sram: in 1 MiB banks of their own. dram: off chip."""
+
+PORT_BITS = 64
+"""Data port of the accelerator [bit per cycle]: 64-bit AXI master, EdgeBERT RTL."""
+
+BANK_BYTES = 2**20
+"""Capacity of one SRAM bank for resident weights [byte]."""
+
+BANK_WORD_BITS = 128
+"""Word of that bank [bit]."""
+
+
+def _shipped_dram() -> Table:
+    return shipped("dram")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The embeddings in eNVM macros, the weights in one of three stores.
+
+    From every store the weights of a layer pass through the weight buffer each time the layer runs,
+    since no layer fits it; off the chip and in the macros they cross one 64-bit port.
+
+    Attributes:
+        envm: Macros of the embeddings.
+        weights: Store of encoder, projection and off-ramp weights.
+        overlap: Whether streaming hides behind computing (the longer counts) or precedes it.
+        embedding_sparsity: Fraction of zeros of the embedding tables [1], 0 to 1.
+        dram: Transfer energies by technology; read only if `weights` is dram.
+        dram_technology: Row of that table.
+    """
+
+    envm: Envm = field(default_factory=Envm)
+    weights: WeightStore = "envm"
+    overlap: bool = True
+    embedding_sparsity: float = 0.0
+    dram: Table = field(default_factory=_shipped_dram)
+    dram_technology: str = "lpddr4"
+
+    def __post_init__(self) -> None:
+        if self.weights not in get_args(WeightStore):
+            allowed = list(get_args(WeightStore))
+            raise ValueError(f"weights = {self.weights!r} is not one of {allowed}")
+        if not 0.0 <= self.embedding_sparsity <= 1.0:
+            raise ValueError(
+                f"embedding_sparsity = {self.embedding_sparsity} is outside 0 to 1, a fraction"
+            )
+        self.dram.at(np.array([self.dram_technology]), "transfer_energy")
+
+    def macros(self, embedding_bits: FloatArray, weight_bits: FloatArray) -> FloatArray:
+        """Whole 2 MiB macros of a design [1], shape (n,).
+
+        Args:
+            embedding_bits: Bits of the stored embeddings [bit], shape (n,).
+            weight_bits: Bits of the stored weights [bit], shape (n,); they share the macros if they
+                live there.
+        """
+        shared = self.weights == "envm"
+        return macros_needed(embedding_bits + weight_bits if shared else embedding_bits)
+
+    def banks(self, weight_bits: FloatArray) -> FloatArray:
+        """Whole 1 MiB SRAM banks of a design [1], shape (n,); zero unless weights live there."""
+        if self.weights != "sram":
+            return np.zeros_like(weight_bits)
+        return np.ceil(weight_bits / (8.0 * BANK_BYTES))
+
+    def weight_bit_time(self, macro: Macro, period: FloatArray, sram: Sram) -> FloatArray:
+        """Time to bring one weight bit into the buffer [s], shape (n,).
+
+        Args:
+            macro: eNVM macro of each design.
+            period: Clock period [s], shape (n,).
+            sram: Banks, if weights are resident.
+        """
+        if self.weights == "envm":
+            return word_time(macro, period) / MACRO_WORD_BITS
+        if self.weights == "dram":
+            return period / PORT_BITS
+        return np.maximum(period, sram.access_time(BANK_BYTES)) / BANK_WORD_BITS
+
+    def weight_bit_energy(self, macro: Macro, scale: FloatArray, sram: Sram) -> FloatArray:
+        """Energy to read one weight bit from its store [J], shape (n,), without the buffer write.
+
+        Args:
+            macro: eNVM macro of each design.
+            scale: Dynamic energy relative to the nominal supply [1], shape (n,); banks only.
+            sram: Banks, if weights are resident.
+        """
+        if self.weights == "envm":
+            return macro.read_energy / MACRO_WORD_BITS
+        if self.weights == "dram":
+            names = np.array([self.dram_technology])
+            return self.dram.at(names, "transfer_energy")[0]
+        word = sram.access_energy(BANK_BYTES, np.full(1, float(BANK_WORD_BITS)))
+        return word / BANK_WORD_BITS * scale
+
+
+def word_time(macro: Macro, period: FloatArray) -> FloatArray:
+    """Time of one 64-bit eNVM word over the port [s], shape (n,): the slower of macro and clock."""
+    return np.maximum(period, macro.read_latency)

@@ -1,0 +1,289 @@
+"""Characterised tables: CSV with the unit in the header, TOML with the origin, SI inside."""
+
+import csv
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_models.columns import FloatArray
+
+Bound: TypeAlias = Literal["low", "nominal", "high"]
+"""Which end of the disagreement between sources a table carries."""
+
+Evidence: TypeAlias = Literal["seen", "derived", "second-hand", "unverified"]
+"""seen in a primary source | derived from such | reported by others | from memory."""
+
+Label: TypeAlias = Literal["closed form", "published", "unverified"]
+"""How well an output is founded, best first, in the words a result carries."""
+
+_LABEL: Mapping[str, Label] = {
+    "seen": "published",
+    "derived": "published",
+    "second-hand": "unverified",
+    "unverified": "unverified",
+}
+
+_UNITS: Mapping[str, tuple[float, str]] = {
+    "choice": (1.0, "choice"),
+    "1": (1.0, "1"),
+    "bit": (1.0, "bit"),
+    "cycle": (1.0, "cycle"),
+    "V": (1.0, "V"),
+    "mV": (1e-3, "V"),
+    "MHz": (1e6, "Hz"),
+    "s": (1.0, "s"),
+    "ns": (1e-9, "s"),
+    "pJ": (1e-12, "J"),
+    "pJ/bit": (1e-12, "J/bit"),
+    "mW": (1e-3, "W"),
+    "mW/mm2": (1e3, "W/m2"),
+    "mm2": (1e-6, "m2"),
+    "MiB": (2.0**20, "byte"),
+    "KiB": (2.0**10, "byte"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a table comes from and how far it may be trusted."""
+
+    source: str
+    process: str
+    conditions: str
+    evidence: Evidence
+    bounds: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.evidence not in get_args(Evidence):
+            allowed = ", ".join(get_args(Evidence))
+            raise ValueError(f"evidence = {self.evidence!r} is not one of {allowed}")
+        for field in ("source", "process", "conditions"):
+            if not getattr(self, field):
+                raise ValueError(f"{field} = '' is not allowed: a table says where it comes from")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Read-only columns of k rows in SI units, ordered by their key column.
+
+    Attributes:
+        name: File stem, named in every refusal.
+        key: First column: strictly increasing numbers (interpolated) or sorted names (looked up).
+        columns: Column name -> array, shape (k,), read-only.
+        units: Column name -> SI unit; "choice" for names.
+        origin: Source, process, conditions and evidence.
+        bound: Which end of the sources' disagreement the rows are.
+    """
+
+    name: str
+    key: str
+    columns: Mapping[str, NDArray[Any]]
+    units: Mapping[str, str]
+    origin: Origin
+    bound: Bound = "nominal"
+
+    def __post_init__(self) -> None:
+        keys = self.columns[self.key]
+        if not (keys[:-1] < keys[1:]).all():
+            raise ValueError(
+                f"table '{self.name}': key '{self.key}' must strictly increase, got {keys.tolist()}"
+            )
+        for name, column in self.columns.items():
+            if column.shape != keys.shape:
+                raise ValueError(
+                    f"table '{self.name}': column '{name}' must have shape (k,) = {keys.shape}, "
+                    f"got {column.shape}"
+                )
+            if column.dtype.kind != "U" and not np.isfinite(column).all():
+                raise ValueError(f"table '{self.name}': column '{name}' holds {column.tolist()}")
+            column.flags.writeable = False
+
+    def at(self, keys: NDArray[Any], *columns: str) -> tuple[FloatArray, ...]:
+        """Values of several columns at the keys: exact on rows, linear between, never outside.
+
+        Args:
+            keys: Key column of n designs, shape (n,): numbers [unit of the key] or names.
+            columns: Which columns to read; the search for the row is done once for all.
+
+        Returns:
+            One array of shape (n,) per column asked [unit of that column].
+
+        Raises:
+            ValueError: If a key is outside the table, or a name is not in it.
+        """
+        if self.units[self.key] == "choice":
+            rows = self._rows(keys)
+            return tuple(self.columns[column][rows] for column in columns)
+        index, offset = self._locate(keys)
+        return tuple(self._line(column, index, offset) for column in columns)
+
+    def constant(self, column: str) -> float:
+        """The value of a column in a table of one row [unit of that column].
+
+        Raises:
+            ValueError: If the table has several rows.
+        """
+        values = self.columns[column]
+        if values.shape != (1,):
+            raise ValueError(
+                f"table '{self.name}' has {len(values)} rows, '{column}' is not one constant"
+            )
+        return float(values[0])
+
+    def _rows(self, names: NDArray[Any]) -> NDArray[np.intp]:
+        known = self.columns[self.key]
+        rows = np.minimum(np.searchsorted(known, names), len(known) - 1)
+        wrong = known[rows] != names
+        if wrong.any():
+            raise ValueError(
+                f"{self.key} = {str(names[wrong][0])!r} is not one of {known.tolist()}, "
+                f"the rows of table '{self.name}'"
+            )
+        return rows
+
+    def _locate(self, keys: NDArray[Any]) -> tuple[NDArray[np.intp], FloatArray]:
+        """Row at or below each key, and the distance from it; the last row has no line after it."""
+        grid = self.columns[self.key]
+        if keys.size and not (keys.min() >= grid[0] and keys.max() <= grid[-1]):
+            bad = float(keys[~((keys >= grid[0]) & (keys <= grid[-1]))][0])
+            unit = self.units[self.key]
+            raise ValueError(
+                f"{self.key} = {bad!r} {unit} is outside {grid[0]:g} to {grid[-1]:g} {unit}, "
+                f"the range of table '{self.name}'"
+            )
+        index = np.searchsorted(grid, keys, side="right") - 1
+        return index, keys - grid[index]
+
+    def _line(self, column: str, index: NDArray[np.intp], offset: FloatArray) -> FloatArray:
+        values = self.columns[column]
+        slope = np.append(np.diff(values) / np.diff(self.columns[self.key]), 0.0)
+        return np.asarray(values[index] + offset * slope[index], dtype=np.float64)
+
+
+def label(*tables: Table) -> Label:
+    """The weakest link of the tables that went into a number; without any it is a closed form."""
+    order = get_args(Label)
+    links: list[Label] = ["closed form", *(_LABEL[table.origin.evidence] for table in tables)]
+    return max(links, key=order.index)
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Names of all tables that come with the package, sorted."""
+    folder = files("hw_models") / "tables"
+    return tuple(sorted(f.name[: -len(".csv")] for f in folder.iterdir() if f.name[-4:] == ".csv"))
+
+
+def shipped(name: str, bound: Bound = "nominal") -> Table:
+    """A table that comes with the package.
+
+    Args:
+        name: File stem in `hw_models/tables`.
+        bound: End of the sources' disagreement; a table whose sources agree has one set of rows.
+
+    Raises:
+        ValueError: If there is no such table.
+    """
+    if name not in shipped_names():
+        raise ValueError(f"table {name!r} is not one of {list(shipped_names())}, shipped tables")
+    return read(files("hw_models") / "tables" / f"{name}.csv", bound)
+
+
+def read(path: Traversable, bound: Bound = "nominal") -> Table:
+    """A table from a CSV file and the TOML file of the same stem beside it.
+
+    A header cell is `<column>_<unit>`; values are turned into SI here and nowhere else. A column
+    `bound_choice` (low, nominal, high) triples the rows: three sets, ordered value by value.
+
+    Args:
+        path: The CSV file (`pathlib.Path` or a packaged file).
+        bound: Which of the three sets to take.
+
+    Raises:
+        ValueError: If a unit is unknown, a set is incomplete, low exceeds nominal or nominal high,
+            or the TOML lacks a field.
+    """
+    if not path.name.endswith(".csv"):
+        raise ValueError(f"table file {path.name!r} must end in .csv")
+    name = path.name[: -len(".csv")]
+    header, *lines = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    names, units, factors = _parse_header(name, header)
+    raw = {n: _numbers(name, n, u, [line[i] for line in lines])
+           for i, (n, u) in enumerate(zip(names, units, strict=True))}  # fmt: skip
+    columns = {n: a if a.dtype.kind == "U" else a * factors[n] for n, a in raw.items()}
+    origin_file = _beside(path, f"{name}.toml")
+    origin = Origin(**tomllib.loads(origin_file))
+    key = next(n for n in names if n != "bound")
+    chosen = _select(name, key, columns, bound)
+    kept = {n: u for n, u in zip(names, units, strict=True) if n != "bound"}
+    return Table(name, key, chosen, kept, origin, bound)
+
+
+def _beside(path: Traversable, name: str) -> str:
+    parent = getattr(path, "parent", None)
+    if parent is None:
+        raise ValueError(f"{path.name!r}: no folder to look for {name!r} in")
+    text: str = (parent / name).read_text(encoding="utf-8")
+    return text
+
+
+def _parse_header(
+    table: str, header: Iterable[str]
+) -> tuple[list[str], list[str], dict[str, float]]:
+    names, units, factors = [], [], {}
+    for cell in header:
+        name, _, unit = cell.rpartition("_")
+        if not name or unit not in _UNITS:
+            raise ValueError(
+                f"table '{table}': header {cell!r} must be <column>_<unit>, "
+                f"with a unit among {sorted(_UNITS)}"
+            )
+        factor, si = _UNITS[unit]
+        names.append(name)
+        units.append(si)
+        factors[name] = factor
+    return names, units, factors
+
+
+def _numbers(table: str, column: str, unit: str, cells: list[str]) -> NDArray[Any]:
+    if unit == "choice":
+        return np.array(cells, dtype=np.str_)
+    try:
+        return np.array([float(cell) for cell in cells])
+    except ValueError as error:
+        raise ValueError(f"table '{table}': column '{column}': {error}") from error
+
+
+def _select(
+    table: str, key: str, columns: dict[str, NDArray[Any]], bound: Bound
+) -> dict[str, NDArray[Any]]:
+    """The rows of one bound, after checking that the three sets are complete and ordered."""
+    if "bound" not in columns:
+        return _sorted(key, columns)
+    sets = {
+        b: _sorted(key, {n: a[columns["bound"] == b] for n, a in columns.items() if n != "bound"})
+        for b in get_args(Bound)
+    }
+    low, nominal, high = (sets[b] for b in get_args(Bound))
+    for name, values in nominal.items():
+        ends = (low[name], high[name])
+        if any(end.shape != values.shape for end in ends):
+            raise ValueError(f"table '{table}': each key needs one low, nominal and high row")
+        if name == key:
+            ordered = bool((ends[0] == values).all() and (ends[1] == values).all())
+        else:
+            ordered = bool((ends[0] <= values).all() and (values <= ends[1]).all())
+        if not ordered:
+            raise ValueError(f"table '{table}': column '{name}' is not low <= nominal <= high")
+    return sets[bound]
+
+
+def _sorted(key: str, columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    order = np.argsort(columns[key], kind="stable")
+    return {name: column[order] for name, column in columns.items()}

@@ -1,0 +1,261 @@
+"""What a transformer encoder with off-ramps asks of hardware: multiply-accumulates and parameters.
+
+Both follow the architecture itself (BERT arXiv 1810.04805, ALBERT arXiv 1909.11942); off-ramps
+follow EdgeBERT, arXiv 2011.14203. Nothing here depends on a table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from hw_models.columns import FloatArray
+
+OffRamp: TypeAlias = Literal["pooler", "mean_pool"]
+"""Before the classifier: pooler, dense + tanh on the first token; mean_pool, mean over tokens."""
+
+_KEYS: Mapping[str, Mapping[str, str]] = {
+    "bert": {
+        "layers": "num_hidden_layers",
+        "hidden": "hidden_size",
+        "heads": "num_attention_heads",
+        "ffn": "intermediate_size",
+        "embedding": "hidden_size",
+        "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+        "segments": "type_vocab_size",
+        "groups": "num_hidden_layers",
+    },
+    "albert": {
+        "layers": "num_hidden_layers",
+        "hidden": "hidden_size",
+        "heads": "num_attention_heads",
+        "ffn": "intermediate_size",
+        "embedding": "embedding_size",
+        "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+        "segments": "type_vocab_size",
+        "groups": "num_hidden_groups",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matmul:
+    """One matrix product of a layer: `copies` times (rows x reduction) by (reduction x columns).
+
+    Attributes:
+        name: query_key_value, scores, context, output, ffn_in, ffn_out; pooler, classifier;
+            projection.
+        rows: Rows of the left operand [1], shape (n,).
+        reduction: Summed dimension [1], shape (n,).
+        columns: Columns of the right operand [1], shape (n,).
+        copies: How often it runs [1], shape (n,).
+        weighted: Whether the right operand is a trained weight (else it is an activation).
+    """
+
+    name: str
+    rows: FloatArray
+    reduction: FloatArray
+    columns: FloatArray
+    copies: FloatArray
+    weighted: bool
+
+    @property
+    def macs(self) -> FloatArray:
+        """Multiply-accumulates [1], shape (n,)."""
+        return self.copies * self.rows * self.reduction * self.columns
+
+    @property
+    def weights(self) -> FloatArray:
+        """Weight elements [1], shape (n,); zero if the right operand is an activation."""
+        return self.copies * self.reduction * self.columns * float(self.weighted)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderShape:
+    """Sizes of a transformer encoder with one off-ramp after every layer; all fields are counts.
+
+    Attributes:
+        layers: Encoder layers, counted from 1 in every column that names a layer.
+        hidden: Width of a token between layers.
+        heads: Attention heads; divides `hidden`.
+        ffn: Width inside the feed-forward block.
+        embedding: Width of an embedding row; a projection follows if it is not `hidden`.
+        vocabulary: Rows of the token embedding.
+        positions: Rows of the position embedding, and the longest sequence.
+        segments: Rows of the segment embedding; 0 for none.
+        classes: Outputs of every off-ramp.
+        groups: Layers with weights of their own (ALBERT: 1, BERT: `layers`).
+        off_ramp: What an off-ramp computes.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    ffn: int
+    embedding: int
+    vocabulary: int
+    positions: int
+    segments: int
+    classes: int
+    groups: int
+    off_ramp: OffRamp = "pooler"
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "hidden", "heads", "ffn", "embedding", "vocabulary", "positions"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.segments < 0:
+            raise ValueError(f"segments = {self.segments} must not be negative")
+        if self.classes < 2:
+            raise ValueError(f"classes = {self.classes} must be at least 2: an off-ramp decides")
+        if self.hidden % self.heads:
+            raise ValueError(f"heads = {self.heads} must divide hidden = {self.hidden}")
+        if not 1 <= self.groups <= self.layers:
+            raise ValueError(f"groups = {self.groups} must be within 1 to layers = {self.layers}")
+        if self.off_ramp not in get_args(OffRamp):
+            raise ValueError(
+                f"off_ramp = {self.off_ramp!r} is not one of {list(get_args(OffRamp))}"
+            )
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], *, classes: int = 2, off_ramp: OffRamp = "pooler"
+    ) -> "EncoderShape":
+        """Shape from a plain transformers configuration (the parsed config.json).
+
+        Args:
+            config: Mapping with `model_type` bert or albert and that model's size keys.
+            classes: Outputs of an off-ramp; configurations of pretrained encoders do not say.
+            off_ramp: What an off-ramp computes.
+
+        Raises:
+            ValueError: If the model type is unknown or a size is missing.
+        """
+        model = str(config.get("model_type"))
+        if model not in _KEYS:
+            raise ValueError(f"model_type = {model!r} is not one of {sorted(_KEYS)}")
+        keys = _KEYS[model]
+        missing = sorted({key for key in keys.values() if key not in config})
+        if missing:
+            raise ValueError(f"the {model} configuration lacks {missing}")
+        sizes = {field: int(config[key]) for field, key in keys.items()}
+        return cls(classes=classes, off_ramp=off_ramp, **sizes)
+
+    @property
+    def layer_weights(self) -> int:
+        """Matrix elements of one layer, the prunable part [1]."""
+        return 4 * self.hidden**2 + 2 * self.hidden * self.ffn
+
+    @property
+    def layer_vectors(self) -> int:
+        """Biases and layer-norm parameters of one layer, never pruned [1]."""
+        return 4 * self.hidden + self.ffn + self.hidden + 4 * self.hidden
+
+    @property
+    def encoder_parameters(self) -> int:
+        """Distinct parameters of all layers [1]."""
+        return self.groups * (self.layer_weights + self.layer_vectors)
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Token, position and segment embeddings with their layer norm [1]; projection apart."""
+        return (self.vocabulary + self.positions + self.segments + 2) * self.embedding
+
+    @property
+    def projection_parameters(self) -> int:
+        """Embedding-to-hidden projection [1]; zero if the widths agree."""
+        return (self.embedding + 1) * self.hidden if self.embedding != self.hidden else 0
+
+    @property
+    def off_ramp_parameters(self) -> int:
+        """Parameters of one off-ramp [1]."""
+        pooler = self.hidden**2 + self.hidden if self.off_ramp == "pooler" else 0
+        return pooler + (self.hidden + 1) * self.classes
+
+    def layer_matmuls(
+        self, sequence: FloatArray, heads_on: FloatArray | None = None
+    ) -> tuple[Matmul, ...]:
+        """Matrix products of one layer, in order of execution.
+
+        A head that is off skips its query, key and value columns, its scores and its context; the
+        output projection keeps its full width (that reproduces EdgeBERT's operation counts).
+
+        Args:
+            sequence: Tokens including padding [1], shape (n,), at most `positions`.
+            heads_on: Heads with a span above zero [1], shape (n,); all if not given.
+
+        Raises:
+            ValueError: If a sequence is longer than the position embedding.
+        """
+        if sequence.size and sequence.max() > self.positions:
+            raise ValueError(
+                f"sequence = {sequence.max():g} is above {self.positions}, the position embedding"
+            )
+        s = np.asarray(sequence, dtype=np.float64)
+        on = np.full_like(s, self.heads) if heads_on is None else np.asarray(heads_on, np.float64)
+        one = np.ones_like(s)
+        head, hidden, ffn = self.hidden / self.heads * one, self.hidden * one, self.ffn * one
+        return (
+            Matmul("query_key_value", s, hidden, on * head, 3 * one, True),
+            Matmul("scores", s, head, s, on, False),
+            Matmul("context", s, s, head, on, False),
+            Matmul("output", s, hidden, hidden, one, True),
+            Matmul("ffn_in", s, hidden, ffn, one, True),
+            Matmul("ffn_out", s, ffn, hidden, one, True),
+        )
+
+    def layer_macs(self, sequence: FloatArray, heads_on: FloatArray | None = None) -> FloatArray:
+        """Multiply-accumulates of one layer [1], shape (n,); arguments as `layer_matmuls`."""
+        macs = [matmul.macs for matmul in self.layer_matmuls(sequence, heads_on)]
+        return np.asarray(np.sum(macs, axis=0), dtype=np.float64)
+
+    def off_ramp_matmuls(self) -> tuple[Matmul, ...]:
+        """Matrix products of one off-ramp; one row each, whatever the sequence. Shape (1,)."""
+        one = np.ones(1)
+        pooler = Matmul("pooler", one, self.hidden * one, self.hidden * one, one, True)
+        classifier = Matmul("classifier", one, self.hidden * one, self.classes * one, one, True)
+        return (pooler, classifier) if self.off_ramp == "pooler" else (classifier,)
+
+    def largest_activation(self, sequence: FloatArray) -> FloatArray:
+        """Elements of the largest tensor between two matrix products of a layer [1], shape (n,).
+
+        Args:
+            sequence: Tokens including padding [1], shape (n,).
+        """
+        return np.maximum(sequence * max(self.ffn, 3 * self.hidden), self.heads * sequence**2)
+
+    def projection_matmuls(self, sequence: FloatArray) -> tuple[Matmul, ...]:
+        """The embedding-to-hidden projection, if the widths differ; shape (n,)."""
+        if self.embedding == self.hidden:
+            return ()
+        one = np.ones_like(sequence)
+        return (Matmul("projection", sequence, self.embedding * one, self.hidden * one, one, True),)
+
+
+def stored_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
+    """Mean storage of one element: bit mask and packed non-zeros, or dense where that is smaller.
+
+    The format is chosen per tensor at design time, so a tensor whose mask would not pay has none.
+
+    Args:
+        bits: Width of a non-zero element [bit], shape (n,).
+        sparsity: Fraction of zeros [1], shape (n,), 0 to 1.
+
+    Returns:
+        min(b, (1 - s) b + 1) [bit], shape (n,).
+    """
+    return np.minimum(bits, (1.0 - sparsity) * bits + 1.0)
+
+
+def bitmask_bytes(elements: FloatArray, sparsity: FloatArray, bits: FloatArray) -> FloatArray:
+    """Bit-mask sparse tensor: N (1 - s) b / 8 + N / 8 [byte], shape (n,).
+
+    Args:
+        elements: Elements of the tensor [1], shape (n,).
+        sparsity: Fraction of zeros [1], shape (n,), 0 to 1.
+        bits: Width of a non-zero element [bit], shape (n,).
+    """
+    return elements * (1.0 - sparsity) * bits / 8.0 + elements / 8.0
