@@ -1,0 +1,82 @@
+"""AdaptivFloat: floats whose exponent range follows each tensor (arXiv 1909.13271, algorithm 1).
+
+n bits hold a sign, e exponent bits and n - 1 - e mantissa bits. The exponent offset is chosen per
+tensor so that its largest magnitude is just representable. There are no denormals; the code of the
+smallest value stands for zero.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from dse.errors import DseError
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Widths of the fields.
+
+    Attributes:
+        bits: Total width n [bit], sign included.
+        exponent_bits: Width e [bit].
+
+    Raises:
+        DseError: If nothing is left for the sign and e exponent bits.
+    """
+
+    bits: int
+    exponent_bits: int
+
+    def __post_init__(self) -> None:
+        if self.exponent_bits < 1 or self.mantissa_bits < 0 or self.bits > 16:
+            raise DseError(
+                f"AdaptivFloat with {self.bits} bits and {self.exponent_bits} exponent bits does "
+                "not exist: sign and at least 1 exponent bit must fit; 16 bits are the most"
+            )
+
+    @property
+    def mantissa_bits(self) -> int:
+        """Width of the stored mantissa [bit]."""
+        return self.bits - 1 - self.exponent_bits
+
+
+def quantised(tensor: torch.Tensor, form: Format) -> torch.Tensor:
+    """The representable value nearest to each element; the tensor's shape, float32.
+
+    The paper's form: exponents run from E - (2^e - 1) to E with E = floor(log2 max|w|); magnitudes
+    below half of the smallest value v0 = 2^(E - 2^e + 1) (1 + 2^-m) become 0, from there to v0
+    they become v0; magnitudes above the largest value 2^E (2 - 2^-m) become that; mantissas are
+    rounded to nearest, ties to even.
+
+    Raises:
+        DseError: If an element is not finite.
+    """
+    values = tensor.detach().to(torch.float32)
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if not largest < float("inf"):
+        raise DseError("AdaptivFloat needs finite values; the tensor holds NaN or infinity")
+    if largest == 0.0:
+        return torch.zeros_like(values)
+    m = form.mantissa_bits
+    top = math.frexp(largest)[1] - 1
+    smallest = 2.0 ** (top - (2**form.exponent_bits - 1)) * (1 + 2.0**-m)
+    magnitude = _rounded_mantissas(values.abs(), m)
+    raised = values.abs() < smallest
+    magnitude[raised] = smallest
+    magnitude.masked_fill_(values.abs() < smallest / 2, 0.0)
+    signed = torch.copysign(magnitude.clamp(max=2.0**top * (2 - 2.0**-m)), values)
+    return torch.add(signed, 0.0)  # a negative zero is a zero
+
+
+def _rounded_mantissas(magnitude: torch.Tensor, bits: int) -> torch.Tensor:
+    """Positive float32 values with all but `bits` mantissa bits rounded away, ties to even.
+
+    Done on the binary words: adding half of the last kept place, less one where that place is even,
+    carries into the exponent exactly as rounding up to the next power of two must.
+    """
+    dropped = 23 - bits
+    words = magnitude.contiguous().view(torch.int32)
+    even = (words >> dropped) & 1
+    words = (words + (2 ** (dropped - 1) - 1) + even) & -(2**dropped)
+    return words.view(torch.float32)

@@ -1,0 +1,214 @@
+"""Training in two stages: backbone through the last off-ramp, then all off-ramps on a frozen one.
+
+The recipe of DeeBERT and EdgeBERT (arXiv 2011.14203): with the backbone frozen the off-ramps cost
+under a second, because each sentence's mean states are computed once. Seeded; a network is trained
+once per machine and kept in the cache.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors.torch import save
+
+from dse.accuracy.cache import Watch, key_of, sha256_of, unwatched, write_whole
+from dse.accuracy.network import (
+    NETWORKS,
+    all_means,
+    batches_by_length,
+    layer_means,
+    load_encoder,
+    network_folder,
+    padded,
+    tokenised,
+)
+from dse.accuracy.tasks import TASKS, Examples, read_split
+from dse.errors import DseError
+
+VERSION = 1
+"""Counts changes of this file that change a trained network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        sentences: Of the training split, the first ones; None takes all.
+        epochs: Passes over them in the first stage.
+        batch: Sentences per step.
+        encoder_rate: Peak learning rate of the encoder (AdamW, linear decay, 10 % warm-up).
+        head_rate: Peak learning rate of the last off-ramp.
+        head_steps: Full-batch steps of the second stage.
+        seed: Of dropout and of the order of batches.
+    """
+
+    sentences: int | None
+    epochs: int
+    batch: int = 32
+    encoder_rate: float = 1e-4
+    head_rate: float = 1e-3
+    head_steps: int = 100
+    seed: int = 1
+
+
+RECIPES: dict[str, Recipe] = {
+    "small": Recipe(sentences=800, epochs=1, batch=16),
+    "demo": Recipe(sentences=4000, epochs=1),
+    "full": Recipe(sentences=None, epochs=3),
+}
+"""`small` for tests, `demo` in about two minutes on two cores, `full` for results."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained network in the cache.
+
+    Attributes:
+        path: Its safetensors file.
+        sha256: Of that file; what archives say they were computed with.
+        folder: Of the pretrained network: configuration and tokenizer.
+    """
+
+    path: Path
+    sha256: str
+    folder: Path
+
+
+def trained_network(
+    network: str, task: str, recipe: str, cache: Path, watch: Watch = unwatched
+) -> Trained:
+    """Train a network on a task, or find it trained.
+
+    Two processes never train the same network: the second waits for the first.
+
+    Args:
+        network: Name of a packaged network.
+        task: Name of a fetched task.
+        recipe: Name of a recipe.
+        cache: Cache folder.
+        watch: Is told how far it is.
+
+    Raises:
+        DseError: If a name is unknown or the task is not fetched.
+    """
+    if recipe not in RECIPES:
+        raise DseError(f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    folder = network_folder(network)
+    examples = read_split(task, cache, "train")
+    facts = {
+        "kind": "trained network",
+        "version": VERSION,
+        "pretrained_sha256": NETWORKS[network].sha256,
+        "task": task,
+        "task_sha256": examples.digest,
+        "recipe": asdict(RECIPES[recipe]),
+        "torch": torch.__version__,
+    }
+    path = cache / "networks" / f"{key_of(facts)}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            classes = len(TASKS[task].classes)
+            tensors = _train(folder, examples, classes, RECIPES[recipe], watch)
+            write_whole(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
+    return Trained(path, sha256_of(path), folder)
+
+
+def _train(
+    folder: Path, examples: Examples, classes: int, recipe: Recipe, watch: Watch
+) -> dict[str, torch.Tensor]:
+    tokens = tokenised(folder, examples.sentences[: recipe.sentences])
+    labels = torch.tensor(examples.labels[: recipe.sentences])
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            encoder = load_encoder(folder)
+            _train_backbone(encoder, tokens, labels, classes, recipe, watch)
+            features = all_means(encoder, tokens, _share_of(watch, "computing features"))
+            weight, bias = _train_off_ramps(features, labels, classes, recipe)
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+    state = {f"encoder.{k}": v.detach().contiguous() for k, v in encoder.state_dict().items()}
+    return {**state, "off_ramps.weight": weight, "off_ramps.bias": bias}
+
+
+def _share_of(watch: Watch, what: str) -> Callable[[float], None]:
+    return lambda share: watch(what, share)
+
+
+def _train_backbone(
+    encoder: torch.nn.Module,
+    tokens: list[list[int]],
+    labels: torch.Tensor,
+    classes: int,
+    recipe: Recipe,
+    watch: Watch,
+) -> None:
+    """First stage, in place: cross-entropy of a linear answer to the last layer's mean state."""
+    hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]  # untyped there
+    head = torch.nn.Linear(hidden, classes)
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": encoder.parameters(), "lr": recipe.encoder_rate},
+            {"params": head.parameters(), "lr": recipe.head_rate},
+        ]
+    )
+    rng = np.random.default_rng(recipe.seed)
+    steps_per_epoch = len(batches_by_length(tokens, recipe.batch))
+    total = recipe.epochs * steps_per_epoch
+    warm = max(1, total // 10)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / warm, (total - step) / max(1, total - warm))
+    )
+    encoder.train()
+    done = 0
+    for _ in range(recipe.epochs):
+        batches = batches_by_length(tokens, recipe.batch)
+        for number in rng.permutation(len(batches)):
+            rows = batches[number]
+            means = layer_means(encoder, *padded([tokens[i] for i in rows]))
+            loss = torch.nn.functional.cross_entropy(head(means[:, -1]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            done += 1
+            watch("training the backbone", done / total)
+    encoder.eval()
+
+
+def _train_off_ramps(
+    features: torch.Tensor, labels: torch.Tensor, classes: int, recipe: Recipe
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Second stage: one linear answer per layer on frozen mean states (n, layers, hidden).
+
+    States are standardised for the fit and the scaling is folded into the weights afterwards.
+    """
+    features = features.clone()  # out of inference mode, so that gradients may flow through it
+    _, layers, hidden = features.shape
+    mean, spread = features.mean(dim=0), features.std(dim=0)
+    # A channel that hardly moves would get a huge weight, and with it the off-ramp's exponent.
+    spread = torch.maximum(spread, 0.25 * spread.median(dim=1, keepdim=True).values)
+    scaled = (features - mean) / spread
+    weight = torch.zeros(layers, classes, hidden, requires_grad=True)
+    bias = torch.zeros(layers, classes, requires_grad=True)
+    optimizer = torch.optim.AdamW([weight, bias], lr=0.002, weight_decay=10.0)
+    for _ in range(recipe.head_steps):
+        logits = torch.einsum("blh,lch->blc", scaled, weight) + bias
+        targets = labels[:, None].expand(-1, layers).reshape(-1)
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, classes), targets)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+    with torch.no_grad():
+        folded = weight / spread[:, None, :]
+        shift = bias - torch.einsum("lh,lch->lc", mean, folded)
+    return folded.detach().contiguous(), shift.detach().contiguous()
