@@ -79,4 +79,5 @@ def _rounded_mantissas(magnitude: torch.Tensor, bits: int) -> torch.Tensor:
     words = magnitude.contiguous().view(torch.int32)
     even = (words >> dropped) & 1
     words = (words + (2 ** (dropped - 1) - 1) + even) & -(2**dropped)
-    return words.view(torch.float32)
+    rounded: torch.Tensor = words.view(torch.float32)
+    return rounded
