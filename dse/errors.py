@@ -76,7 +76,8 @@ class RowsFailed(DseError):
     def __init__(
         self, reasons: Mapping[int, str], columns: Mapping[str, NDArray[np.generic]]
     ) -> None:
-        self.reasons = dict(reasons)
+        # A failure that cannot say why is still a failure: an empty reason would read as success.
+        self.reasons = {row: reason or "no reason given" for row, reason in reasons.items()}
         self.columns = columns
         first = min(self.reasons)
         more = f" (and {len(self.reasons) - 1} more)" if len(self.reasons) > 1 else ""

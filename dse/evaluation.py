@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dse.errors import CompositionError, EvaluationError, RowsFailed
 from dse.parameters import Column
@@ -44,6 +45,10 @@ class Evaluator(Protocol):
 
     def __call__(self, columns: Columns) -> Columns:
         """Output columns of a batch of n rows."""
+
+
+TEXT_UNITS: tuple[str, ...] = ("choice", "handle")
+"""Units of columns that hold strings; all other columns hold real numbers."""
 
 
 def length(columns: Columns) -> int:
@@ -87,17 +92,60 @@ def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
     Raises:
         RowsFailed: If at least one row failed; the others' results are inside.
     """
+    missing = [name for name in evaluator.inputs if name not in columns]
+    if missing:
+        reader = type(evaluator).__name__
+        raise EvaluationError(
+            f"{reader} reads {', '.join(missing)}; there are {', '.join(columns)}"
+        )
     inputs = {name: columns[name] for name in evaluator.inputs}
     n = length(inputs)
+    if n == 0:
+        return unanswered(evaluator, 0)
     reasons: dict[int, str] = {}
     answered = _bisect(evaluator, inputs, 0, n, reasons)
-    good = [part for _, part in answered]
+    return _assemble(evaluator, answered, n, reasons)
+
+
+def unanswered(evaluator: Evaluator, n: int) -> dict[str, Column]:
+    """Output columns of n rows without answer: NaN, or the empty string."""
+    return {
+        name: np.full(n, "" if unit in TEXT_UNITS else np.nan)
+        for name, unit in evaluator.outputs.items()
+    }
+
+
+def require_evidence(evaluator: Evaluator) -> None:
+    """Check that every output says how well it is founded.
+
+    Raises:
+        CompositionError: If a label is missing or not one of `EVIDENCE`.
+    """
+    giver, evidence = type(evaluator).__name__, evaluator.evidence
+    for name in evaluator.outputs:
+        if name not in evidence:
+            raise CompositionError(f"{giver} gives no evidence for {name}")
+        if evidence[name] not in EVIDENCE:
+            raise CompositionError(
+                f"evidence {evidence[name]!r} of {name} is not one of {', '.join(EVIDENCE)}"
+            )
+
+
+_Part: TypeAlias = tuple[NDArray[np.int64], Columns]
+"""Row numbers in a batch, and the outputs of these rows."""
+
+
+def _assemble(
+    evaluator: Evaluator, answered: list[_Part], n: int, reasons: Mapping[int, str]
+) -> dict[str, Column]:
+    """The outputs of a batch from those of its parts; raises RowsFailed if there are reasons."""
+    good = [(rows, part) for rows, part in answered if len(rows)]
     if not good:
-        raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in evaluator.outputs})
-    joined = join(good)
+        raise RowsFailed(reasons, unanswered(evaluator, n))
+    joined = join([part for _, part in good])
     if not reasons:
         return joined
-    rows = np.concatenate([np.arange(start, start + length(part)) for start, part in answered])
+    rows = np.concatenate([rows for rows, _ in good])
     filled = {name: np.repeat(column[:1], n) for name, column in joined.items()}
     for name, column in joined.items():
         filled[name][rows] = column
@@ -106,22 +154,39 @@ def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
 
 def _bisect(
     evaluator: Evaluator, inputs: Columns, start: int, stop: int, reasons: dict[int, str]
-) -> list[tuple[int, Columns]]:
-    batch = take(inputs, np.arange(start, stop))
+) -> list[_Part]:
+    batch = {name: column[start:stop].copy() for name, column in inputs.items()}
     try:
-        return [(start, _checked(evaluator, evaluator(batch), stop - start))]
-    except RowsFailed as error:
-        reasons.update({start + row: reason for row, reason in error.reasons.items()})
-        bad = np.isin(np.arange(stop - start), list(error.reasons))
-        kept = np.flatnonzero(~bad)
-        return [(start + int(row), take(error.columns, np.array([row]))) for row in kept]
-    except Exception as error:
+        rows, outputs, why = _attempt(evaluator, batch, stop - start)
+    # Libraries leave the process by SystemExit; here it is one more way to have no answer.
+    except (Exception, SystemExit) as error:
         if stop - start == 1:
             reasons[start] = one_line(error)
             return []
         middle = (start + stop) // 2
         left = _bisect(evaluator, inputs, start, middle, reasons)
         return left + _bisect(evaluator, inputs, middle, stop, reasons)
+    reasons.update({start + row: reason for row, reason in why.items()})
+    return [(start + rows, outputs)]
+
+
+def _attempt(
+    evaluator: Evaluator, batch: Columns, n: int
+) -> tuple[NDArray[np.int64], Columns, Mapping[int, str]]:
+    """Rows that have an answer, their outputs, and why the others have none."""
+    try:
+        return np.arange(n), _checked(evaluator, evaluator(batch), n), {}
+    except RowsFailed as error:
+        strange = [row for row in error.reasons if row not in range(n)]
+        if strange:
+            name = type(evaluator).__name__
+            raise EvaluationError(
+                f"{name} says that row {strange[0]} failed; the batch has rows 0 to {n - 1}"
+            ) from error
+        kept = np.flatnonzero(~np.isin(np.arange(n), list(error.reasons)))
+        if not len(kept):
+            return kept, {}, error.reasons
+        return kept, take(_checked(evaluator, error.columns, n), kept), error.reasons
 
 
 def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column]:
@@ -131,16 +196,21 @@ def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column
             f"{name} gave the columns {sorted(outputs)}, it declares {sorted(evaluator.outputs)}"
         )
     checked = {}
-    for key in evaluator.outputs:
-        column = np.asarray(outputs[key])
+    for key, unit in evaluator.outputs.items():
+        column = outputs[key]
+        # A list would let numpy turn a truth value or a string beside it into a number, or back;
+        # a masked array would lose its mask.
+        if type(column) is not np.ndarray:
+            raise EvaluationError(
+                f"{name} gave {key} as {type(column).__name__}; a plain numpy array is wanted"
+            )
         if column.shape != (n,):
             raise EvaluationError(
                 f"{name} gave {key} with shape {column.shape}; (n,) = ({n},) is wanted"
             )
-        if column.dtype.kind not in "fiuU":
-            raise EvaluationError(
-                f"{name} gave {key} as {column.dtype}; real numbers or strings are wanted"
-            )
+        kinds, wanted = ("U", "strings are") if unit in TEXT_UNITS else ("fiu", "real numbers are")
+        if column.dtype.kind not in kinds:
+            raise EvaluationError(f"{name} gave {key} [{unit}] as {column.dtype}; {wanted} wanted")
         checked[key] = column
     return checked
 
@@ -153,17 +223,20 @@ class Chain:
         stages: In the order of calling.
 
     Raises:
-        CompositionError: If a stage reads a column in another unit than an earlier stage gives,
-        or two
-            stages give the same column.
+        CompositionError: If there is no stage, a stage reads a column in another unit than an
+            earlier stage gives, two stages give the same column, or one says not how well it is
+            founded.
     """
 
     stages: tuple[Evaluator, ...]
 
     def __post_init__(self) -> None:
+        if not self.stages:
+            raise CompositionError("a chain needs at least one stage")
         given: dict[str, tuple[str, str]] = {}
         wanted: dict[str, tuple[str, str]] = {}
         for stage in self.stages:
+            require_evidence(stage)
             name = type(stage).__name__
             for column, unit in stage.inputs.items():
                 source = given.get(column) or wanted.get(column)
@@ -224,16 +297,11 @@ class Chain:
                 good = ~np.isin(np.arange(len(alive)), list(error.reasons))
                 alive = alive[good]
                 known, outputs = take(known, good), take(error.columns, good)
-            if not len(alive):
-                raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in self.outputs})
+            if n and not len(alive):
+                return _assemble(self, [], n, reasons)
             known.update(outputs)
         results = {name: known[name] for name in self.outputs}
-        if not reasons:
-            return results
-        filled = {name: np.repeat(column[:1], n) for name, column in results.items()}
-        for name, column in results.items():
-            filled[name][alive] = column
-        raise RowsFailed(reasons, filled)
+        return results if not reasons else _assemble(self, [(alive, results)], n, reasons)
 
 
 @dataclass(frozen=True)
@@ -276,6 +344,8 @@ class Cached:
     def __call__(self, columns: Columns) -> Columns:
         """The evaluator's outputs; only projections not seen before reach it, each once."""
         keys = _row_keys({name: columns[name] for name in self.inputs})
+        if not keys:
+            return evaluate_rows(self.evaluator, columns)
         fresh = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
         failed: dict[bytes, str] = {}
         if fresh:
@@ -296,7 +366,7 @@ class Cached:
         n = len(keys)
         reasons = {row: failed[key] for row, key in enumerate(keys) if key in failed}
         if len(reasons) == n:
-            raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in self.outputs})
+            raise RowsFailed(reasons, unanswered(self, n))
         filler = next(self._known[key] for key in keys if key not in failed)
         answers = [self._known.get(key, filler) for key in keys]
         columns = {
@@ -319,10 +389,18 @@ def _row_keys(columns: Columns) -> list[bytes]:
 
 @dataclass(frozen=True)
 class InBatches:
-    """Calls an evaluator on at most `rows` rows at a time: temporaries stay in cache."""
+    """Calls an evaluator on at most `rows` rows at a time: temporaries stay in cache.
+
+    Raises:
+        CompositionError: If `rows` is below 1.
+    """
 
     evaluator: Evaluator
     rows: int = 16_384
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise CompositionError(f"rows = {self.rows}: a batch needs at least 1")
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -349,15 +427,16 @@ class InBatches:
         n = length(columns)
         if n <= self.rows:
             return self.evaluator(columns)
-        parts: list[Columns] = []
+        parts: list[_Part] = []
         reasons: dict[int, str] = {}
         for start in range(0, n, self.rows):
-            batch = take(columns, np.arange(start, min(start + self.rows, n)))
+            stop = min(start + self.rows, n)
+            batch = {name: columns[name][start:stop] for name in self.inputs}
+            rows = np.arange(start, stop)
             try:
-                parts.append(self.evaluator(batch))
+                parts.append((rows, evaluate_rows(self.evaluator, batch)))
             except RowsFailed as error:
                 reasons.update({start + row: why for row, why in error.reasons.items()})
-                parts.append(error.columns)
-        if reasons:
-            raise RowsFailed(reasons, join(parts))
-        return join(parts)
+                good = ~np.isin(np.arange(stop - start), list(error.reasons))
+                parts.append((rows[good], take(error.columns, good)))
+        return _assemble(self, parts, n, reasons)

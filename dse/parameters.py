@@ -35,13 +35,17 @@ def _check_header(name: str, unit: str, stage: str) -> None:
 
 
 def _levels_of(codes: FloatArray, levels: Column, name: str) -> Column:
-    index = codes.astype(np.int64)
-    bad = (index != codes) | (index < 0) | (index >= len(levels))
+    return np.asarray(levels[_index_of(codes, len(levels), name)])
+
+
+def _index_of(codes: FloatArray, count: int, name: str) -> NDArray[np.int64]:
+    # Compared before the cast: a NaN or an infinity has no integer.
+    bad = ~((codes >= 0) & (codes < count) & (np.floor(codes) == codes))
     if bad.any():
         raise SpaceError(
-            f"{name}: code {codes[bad][0]:g} is not one of the levels 0 to {len(levels) - 1}"
+            f"{name}: code {codes[bad][0]:g} is not one of the levels 0 to {count - 1}"
         )
-    return np.asarray(levels[index])
+    return codes.astype(np.int64)
 
 
 def _codes_of(values: Column, levels: Column, name: str) -> FloatArray:
@@ -53,6 +57,11 @@ def _codes_of(values: Column, levels: Column, name: str) -> FloatArray:
         allowed = ", ".join(str(v) for v in levels.tolist())
         raise SpaceError(f"{name} = {np.asarray(values)[bad][0]} is not one of {allowed}")
     return index.astype(np.float64)
+
+
+def _numbers(values: Column) -> Column:
+    """The values themselves if they are numbers, else NaN, which lies in no range."""
+    return values if values.dtype.kind in "fiu" else np.full(values.shape, np.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,8 @@ class Real:
             raise SpaceError(f"{self.name}: the range {self.low} to {self.high} is empty")
         if self.scale == "log" and self.low <= 0:
             raise SpaceError(f"{self.name}: a log scale needs low > 0, got {self.low}")
+        if self.scale not in ("linear", "log"):
+            raise SpaceError(f"{self.name}: scale {self.scale!r} is not one of linear, log")
 
     @property
     def count(self) -> None:
@@ -99,23 +110,24 @@ class Real:
             values = np.exp(np.log(self.low) + codes * (np.log(self.high) - np.log(self.low)))
         else:
             values = self.low + codes * (self.high - self.low)
-        # The end codes stand for the bounds themselves, whatever the rounding of the arithmetic
-        # says.
+        # Rounding may step over a bound by its last bit, and tables do not reach further; the end
+        # codes stand for the bounds themselves.
+        values = np.clip(values, self.low, self.high)
         return np.where(codes == 1.0, self.high, np.where(codes == 0.0, self.low, values))
 
     def encode(self, values: Column) -> FloatArray:
         """Codes in [0, 1] of values [unit], shape (n,)."""
-        numbers = np.asarray(values, dtype=np.float64)
+        given = np.asarray(values)
+        numbers = _numbers(given)
         bad = ~((numbers >= self.low) & (numbers <= self.high))
         if bad.any():
             raise SpaceError(
-                f"{self.name} = {numbers[bad][0]:g} {self.unit} is outside "
-                f"{self.low} to {self.high}"
+                f"{self.name} = {given[bad][0]} {self.unit} is outside {self.low} to {self.high}"
             )
         if self.scale == "log":
             low, high = np.log(self.low), np.log(self.high)
-            return np.asarray((np.log(numbers) - low) / (high - low))
-        return np.asarray((numbers - self.low) / (self.high - self.low))
+            return np.asarray(np.clip((np.log(numbers) - low) / (high - low), 0.0, 1.0))
+        return np.asarray((numbers - self.low) / (self.high - self.low), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +161,23 @@ class Integer:
 
     def decode(self, codes: FloatArray) -> Column:
         """Whole numbers [unit] of level indices, shape (n,), int64."""
-        return _levels_of(codes, np.arange(self.low, self.high + 1, self.step), self.name)
+        return self.low + self.step * _index_of(codes, self.count, self.name)
 
     def encode(self, values: Column) -> FloatArray:
         """Level indices of whole numbers [unit], shape (n,)."""
-        return _codes_of(values, np.arange(self.low, self.high + 1, self.step), self.name)
+        given = np.asarray(values)
+        numbers = _numbers(given)
+        inside = (numbers >= self.low) & (numbers <= self.high)
+        whole = np.where(inside, numbers, 0).astype(np.int64)
+        bad = ~inside | (whole != numbers) | ((whole - self.low) % self.step != 0)
+        if bad.any():
+            raise SpaceError(f"{self.name} = {given[bad][0]} is not one of {self._levels()}")
+        return ((whole - self.low) // self.step).astype(np.float64)
+
+    def _levels(self) -> str:
+        if self.count <= 20:
+            return ", ".join(map(str, range(self.low, self.high + 1, self.step)))
+        return f"{self.low} to {self.high} in steps of {self.step}"
 
 
 @dataclass(frozen=True, slots=True)

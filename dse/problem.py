@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.errors import CompositionError, RowsFailed
-from dse.evaluation import Evaluator, evaluate_rows
+from dse.evaluation import TEXT_UNITS, Evaluator, evaluate_rows, require_evidence
 from dse.parameters import Column, FloatArray
 from dse.space import SearchSpace
 
@@ -17,11 +17,21 @@ Direction: TypeAlias = Literal["min", "max"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """An output column that shall be small (`min`) or large (`max`)."""
+    """An output column that shall be small (`min`) or large (`max`).
+
+    Raises:
+        CompositionError: If the direction is another word.
+    """
 
     name: str
     unit: str
     direction: Direction = "min"
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("min", "max"):
+            raise CompositionError(
+                f"objective {self.name}: direction {self.direction!r} is not one of min, max"
+            )
 
     @property
     def sign(self) -> float:
@@ -38,12 +48,23 @@ class Constraint:
         unit: Unit of the column and of the bound.
         bound: The limit itself is allowed.
         side: `max` where the column must stay at or below the bound, `min` at or above.
+
+    Raises:
+        CompositionError: If the side is another word or the bound is not finite.
     """
 
     name: str
     unit: str
     bound: float
     side: Literal["max", "min"] = "max"
+
+    def __post_init__(self) -> None:
+        if self.side not in ("max", "min"):
+            raise CompositionError(
+                f"constraint {self.name}: side {self.side!r} is not one of max, min"
+            )
+        if not np.isfinite(self.bound):
+            raise CompositionError(f"constraint {self.name}: bound {self.bound} is not finite")
 
     def violation(self, values: FloatArray) -> FloatArray:
         """How far values [unit] pass the bound, shape (n,); <= 0 where they keep it."""
@@ -132,9 +153,13 @@ class Problem:
         idle = [n for n in units if n not in self.evaluator.inputs and n not in steering]
         if idle:
             raise CompositionError(f"no evaluator reads {', '.join(idle)}: nothing to search there")
+        require_evidence(self.evaluator)
         if not self.objectives:
             raise CompositionError("a problem needs at least one objective")
+        names = [objective.name for objective in self.objectives]
         for objective in self.objectives:
+            if names.count(objective.name) > 1:
+                raise CompositionError(f"objective {objective.name} stands twice")
             self._check_metric(objective)
         for constraint in self.constraints:
             self._check_metric(constraint)
@@ -151,8 +176,8 @@ class Problem:
                 f"{kind} {wanted.name} is in {wanted.unit}, "
                 f"the evaluators give it in {outputs[wanted.name]}"
             )
-        if isinstance(wanted, Constraint) and not np.isfinite(wanted.bound):
-            raise CompositionError(f"constraint {wanted.name}: bound {wanted.bound} is not finite")
+        if wanted.unit in TEXT_UNITS:
+            raise CompositionError(f"{kind} {wanted.name} is a {wanted.unit}, a text, not a number")
 
     def evaluate(self, codes: FloatArray) -> Trials:
         """Evaluate code rows, shape (n, d); a row that fails or is not finite says why."""
@@ -173,8 +198,20 @@ class Problem:
         for name, column in metrics.items():
             if column.dtype.kind != "f":
                 continue
-            for row in np.flatnonzero(~np.isfinite(column)):
+            for row in np.flatnonzero(~np.isfinite(_float64(column))):
                 reasons.setdefault(int(row), f"{name} = {column[row]} is not a finite number")
+        for constraint in self.constraints:
+            with np.errstate(over="ignore", invalid="ignore"):
+                violation = constraint.violation(_float64(metrics[constraint.name]))
+            for row in np.flatnonzero(~np.isfinite(violation)):
+                why = f"{constraint.name} is too far from its bound {constraint.bound} to subtract"
+                reasons.setdefault(int(row), why)
+
+
+def _float64(column: Column) -> FloatArray:
+    """The column in the precision of losses, in which a wider number may be infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(column, dtype=np.float64)
 
 
 def judge(
@@ -189,12 +226,13 @@ def judge(
     n = len(codes)
     bad = np.array([bool(reason) for reason in failures], dtype=bool)
     losses = np.empty((n, len(objectives)))
-    for i, objective in enumerate(objectives):
-        losses[:, i] = objective.sign * np.asarray(metrics[objective.name], dtype=np.float64)
     violations = np.empty((n, len(constraints)))
-    for i, constraint in enumerate(constraints):
-        values = np.asarray(metrics[constraint.name], dtype=np.float64)
-        violations[:, i] = constraint.violation(values)
+    with np.errstate(over="ignore", invalid="ignore"):  # failed rows hold anything
+        for i, objective in enumerate(objectives):
+            losses[:, i] = objective.sign * np.asarray(metrics[objective.name], dtype=np.float64)
+        for i, constraint in enumerate(constraints):
+            values = np.asarray(metrics[constraint.name], dtype=np.float64)
+            violations[:, i] = constraint.violation(values)
     losses[bad] = np.nan
     violations[bad] = np.nan
     return Trials(codes, designs, metrics, losses, violations, failures)

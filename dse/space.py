@@ -1,5 +1,6 @@
 """The search space: ordered parameters, when each is active, which combinations are forbidden."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,6 +73,8 @@ class SearchSpace:
         for condition in self.conditions:
             self._check_condition(condition)
         for rule in self.forbidden:
+            if not rule.combination:
+                raise SpaceError(f"forbidden combination ({rule.reason}): it names no parameter")
             for name, values in rule.combination.items():
                 self._check_values(name, values, f"forbidden combination ({rule.reason})")
 
@@ -86,6 +89,8 @@ class SearchSpace:
             raise SpaceError(
                 f"{said}: otherwise = {condition.otherwise!r} is not of the parameter's kind"
             )
+        if not isinstance(condition.otherwise, str) and not math.isfinite(condition.otherwise):
+            raise SpaceError(f"{said}: otherwise = {condition.otherwise} is not finite")
 
     def _check_values(self, name: str, values: tuple[Value, ...], said_by: str) -> None:
         if not values:
@@ -117,8 +122,13 @@ class SearchSpace:
     # -- codes and values -------------------------------------------------------------------
 
     def canonical(self, codes: FloatArray) -> FloatArray:
-        """The same designs with `INACTIVE` where a condition says so, shape (n, d)."""
-        rows = np.array(codes, dtype=np.float64, ndmin=2)
+        """The same designs with `INACTIVE` where a condition says so, shape (n, d).
+
+        Raises:
+            SpaceError: If the shape is wrong or an active parameter carries `INACTIVE`.
+        """
+        # Adding zero turns -0.0 into 0.0: one design, one pattern of bits.
+        rows = np.array(codes, dtype=np.float64) + 0.0
         if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
             raise SpaceError(
                 f"codes must have shape (n, d) = (n, {len(self.parameters)}), got {np.shape(codes)}"
@@ -126,7 +136,13 @@ class SearchSpace:
         for condition in sorted(self.conditions, key=lambda c: self.index(c.parameter)):
             parent = self._column(rows, condition.depends_on)
             column = rows[:, self.index(condition.parameter)]
-            column[~np.isin(parent, np.asarray(condition.values))] = INACTIVE
+            active = np.isin(parent, np.asarray(condition.values))
+            if (column[active] == INACTIVE).any():
+                raise SpaceError(
+                    f"{condition.parameter}: code {INACTIVE:g} says inactive, "
+                    f"but {condition.depends_on} makes it active"
+                )
+            column[~active] = INACTIVE
         return rows
 
     def decode(self, codes: FloatArray) -> dict[str, Column]:
@@ -160,19 +176,29 @@ class SearchSpace:
         """Canonical code rows, shape (n, d), of columns of values.
 
         Raises:
-            SpaceError: If a column is missing or holds a value that does not exist.
+            SpaceError: If a column is missing or of another length, or holds a value that does
+            not exist; where a parameter is inactive, only the value of its condition does.
         """
         missing = [name for name in self.names if name not in designs]
         if missing:
             raise SpaceError(f"no column for {', '.join(missing)}")
+        shapes = {name: np.shape(designs[name]) for name in self.names}
         n = len(np.asarray(designs[self.names[0]]))
+        if set(shapes.values()) != {(n,)}:
+            raise SpaceError(f"columns must have one length n and shape (n,), got {shapes}")
         rows = np.full((n, len(self.parameters)), INACTIVE)
         for position, parameter in enumerate(self.parameters):
             active = np.ones(n, dtype=bool)
             condition = self._condition(parameter.name)
+            values = np.asarray(designs[parameter.name])
             if condition is not None:
                 active = np.isin(designs[condition.depends_on], np.asarray(condition.values))
-            values = np.asarray(designs[parameter.name])
+                strange = ~active & (values != condition.otherwise)
+                if strange.any():
+                    raise SpaceError(
+                        f"{parameter.name} = {values[strange][0]} where {condition.depends_on} "
+                        f"switches it off; only {condition.otherwise} stands there"
+                    )
             rows[active, position] = parameter.encode(values[active])
         return rows
 
@@ -193,20 +219,12 @@ class SearchSpace:
     def size(self) -> int | None:
         """Exact number of different allowed designs; None if a `Real` makes them uncountable.
 
-        Only the parameters that conditions and forbidden combinations name are enumerated; the
-        others multiply.
+        Only parameters that conditions and forbidden combinations tie together are enumerated, one
+        group after the other; the groups multiply.
         """
         if any(p.count is None for p in self.parameters):
             return None
-        tied = {c.parameter for c in self.conditions} | {c.depends_on for c in self.conditions}
-        tied |= {name for rule in self.forbidden for name in rule.combination}
-        free = [p.count for p in self.parameters if p.name not in tied and p.count is not None]
-        product = int(np.prod([1, *free], dtype=object))
-        if not tied:
-            return product
-        core = tuple(p for p in self.parameters if p.name in tied)
-        small = SearchSpace(core, self.conditions, self.forbidden)
-        return product * sum(len(chunk) for chunk in small.enumerate())
+        return math.prod(_count(self, group) for group in _tied(self))
 
     def enumerate(self, chunk: int = CHUNK) -> Iterator[FloatArray]:
         """All allowed designs once, canonical, in mixed-radix order, last parameter fastest.
@@ -215,14 +233,19 @@ class SearchSpace:
             Code rows, shape (k, d) with 1 <= k <= chunk; memory does not grow with the space.
 
         Raises:
-            SpaceError: If a `Real` makes the space uncountable.
+            SpaceError: If a `Real` makes the space uncountable, the raw rows outnumber 64 bits, or
+            `chunk` is below 1.
         """
+        if chunk < 1:
+            raise SpaceError(f"chunk = {chunk}: at least 1 row is needed")
         counts = []
         for parameter in self.parameters:
             if parameter.count is None:
                 raise SpaceError(f"{parameter.name} is continuous: its values cannot be listed")
             counts.append(parameter.count)
-        total = int(np.prod(counts, dtype=object))
+        total = math.prod(counts)
+        if total >= 2**63:
+            raise SpaceError(f"{float(total):.3g} combinations of levels are too many to list")
         for start in range(0, total, chunk):
             ids = np.arange(start, min(start + chunk, total))
             raw = np.stack(np.unravel_index(ids, counts), axis=1).astype(np.float64)
@@ -241,10 +264,12 @@ class SearchSpace:
         """
         kept: list[FloatArray] = []
         found = 0
+        # Where much is forbidden, a few designs are worth many draws.
+        draws = max(n, 1000) if self.forbidden else n
         for _ in range(1000):
             if found >= n:
                 break
-            draw = np.stack([_draw(p, n, rng) for p in self.parameters], axis=1)
+            draw = np.stack([_draw(p, draws, rng) for p in self.parameters], axis=1)
             rows = self.canonical(draw)
             rows = rows[self.allowed(rows)]
             kept.append(rows)
@@ -258,3 +283,40 @@ def _draw(parameter: Parameter, n: int, rng: np.random.Generator) -> FloatArray:
     if parameter.count is None:
         return rng.random(n)
     return rng.integers(parameter.count, size=n).astype(np.float64)
+
+
+def _tied(space: SearchSpace) -> list[set[str]]:
+    """Groups of parameters that no condition and no forbidden combination connects."""
+    links = [{c.parameter, c.depends_on} for c in space.conditions]
+    links += [set(rule.combination) for rule in space.forbidden]
+    groups = [{name} for name in space.names]
+    for link in links:
+        touched = [group for group in groups if group & link]
+        groups = [group for group in groups if not group & link] + [set().union(*touched)]
+    return groups
+
+
+def _count(space: SearchSpace, group: set[str]) -> int:
+    """Allowed designs of one group.
+
+    A conditional parameter that nothing looks at (a leaf) is not enumerated: it multiplies the
+    designs in which it is active.
+    """
+    conditions = [c for c in space.conditions if c.parameter in group]
+    forbidden = tuple(r for r in space.forbidden if group.issuperset(r.combination))
+    looked_at = {c.depends_on for c in conditions}.union(*(r.combination for r in forbidden))
+    leaves = [c for c in conditions if c.parameter not in looked_at]
+    inner = group - {leaf.parameter for leaf in leaves}
+    parameters = tuple(p for p in space.parameters if p.name in inner)
+    if not conditions and not forbidden:
+        return parameters[0].count or 0
+    core = SearchSpace(parameters, tuple(c for c in conditions if c.parameter in inner), forbidden)
+    total = 0
+    for rows in core.enumerate():
+        designs = core.decode(rows)
+        weights = np.ones(len(rows), dtype=object)  # Python integers: no product overflows
+        for leaf in leaves:
+            active = np.isin(designs[leaf.depends_on], np.asarray(leaf.values))
+            weights[active] *= space[leaf.parameter].count
+        total += int(weights.sum())
+    return total

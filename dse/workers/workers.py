@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from dse.errors import RowsFailed
-from dse.evaluation import Cost, Evaluator, evaluate_rows, length, take
+from dse.evaluation import Cost, Evaluator, evaluate_rows, length, take, unanswered
 from dse.parameters import Column
 from dse.space import Columns
 
@@ -94,12 +94,14 @@ class Spread:
     def __call__(self, columns: Columns) -> Columns:
         """The evaluator's outputs, in the order of the rows whoever was first."""
         n = length(columns)
+        if n == 0:
+            return evaluate_rows(self.evaluator, columns)
         rows = [take(columns, np.array([row])) for row in range(n)]
         outcomes = self.workers.map(self.evaluator, rows, self.done)
         reasons = {i: o.failure for i, o in enumerate(outcomes) if o.columns is None}
         good = [o.columns for o in outcomes if o.columns is not None]
         if not good:
-            raise RowsFailed(reasons, {name: np.full(n, np.nan) for name in self.outputs})
+            raise RowsFailed(reasons, unanswered(self, n))
         # A failed row repeats a good one's values as filler; RowsFailed tells nobody to read them.
         parts = [o.columns if o.columns is not None else good[0] for o in outcomes]
         results: dict[str, Column] = {
