@@ -151,14 +151,21 @@ def _train_backbone(
     recipe: Recipe,
     watch: Watch,
 ) -> None:
-    """First stage, in place: cross-entropy of a linear answer to the last layer's mean state."""
+    """First stage, in place: cross-entropy of a linear answer to the last layer's mean state.
+
+    The embeddings stay as they were pretrained, as EdgeBERT's do: they are shared by all tasks.
+    """
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_("embeddings" not in name.split("."))
+    free = [p for p in encoder.parameters() if p.requires_grad]
     hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]  # untyped there
     head = torch.nn.Linear(hidden, classes)
     optimizer = torch.optim.AdamW(
         [
-            {"params": encoder.parameters(), "lr": recipe.encoder_rate},
+            {"params": free, "lr": recipe.encoder_rate},
             {"params": head.parameters(), "lr": recipe.head_rate},
-        ]
+        ],
+        fused=True,
     )
     rng = np.random.default_rng(recipe.seed)
     steps_per_epoch = len(batches_by_length(tokens, recipe.batch))
@@ -177,7 +184,7 @@ def _train_backbone(
             loss = torch.nn.functional.cross_entropy(head(means[:, -1]), labels[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(free, 1.0)
             optimizer.step()
             schedule.step()
             done += 1
