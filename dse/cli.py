@@ -50,7 +50,7 @@ def main(systems: Mapping[str, System]) -> int:
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     app = command_line(systems)
-    return guarded(lambda: app(args=arguments, prog_name="dse", standalone_mode=False), debug=debug)
+    return guarded(lambda: app(args=arguments, prog_name="dse"), debug=debug)
 
 
 def _add_study_commands(app: typer.Typer, systems: Mapping[str, System]) -> None:

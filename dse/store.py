@@ -42,12 +42,20 @@ def canonical_json(content: object) -> str:
     )
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a crash leaves the old one or the new one, never a half."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a half.
+
+    Text is written as UTF-8. The file gets the permissions that the user's mask allows, as any
+    other.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(file.fileno(), 0o666 & ~mask)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)

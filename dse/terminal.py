@@ -1,11 +1,9 @@
 """What a person sees while a study is being answered, and how a command ends."""
 
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -17,14 +15,20 @@ EXIT_USAGE = 2
 EXIT_FAILED_TRIALS = 3
 EXIT_NOTHING_FEASIBLE = 4
 EXIT_REFUSED = 6
-EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived: unwind like an interrupt, with its own exit code."""
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived: unwind, closing files and workers on the way.
+
+    Attributes:
+        number: Of the signal; the exit code is 128 more.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__("interrupted" if number == signal.SIGINT else "terminated")
 
 
 class Bars:
@@ -76,40 +80,34 @@ class Bars:
 def guarded(command: Callable[[], object], *, debug: bool) -> int:
     """Run a command; turn every ending into an exit code and at most a few lines on stderr.
 
-    Tracebacks are shown only with `debug`.
+    Tracebacks are shown only with `debug`. Usage errors are typer's to show: it ends with
+    SystemExit.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
     try:
-        code = command()
-        return code if isinstance(code, int) else 0
-    except (StudyError, DseError, click.ClickException, click.exceptions.Exit) as error:
-        if debug and isinstance(error, DseError):
-            raise
-        return _expected(error)
-    except (KeyboardInterrupt, click.Abort):
-        notes.print("interrupted; every trial reported so far is in the run folder")
-        return EXIT_INTERRUPTED
-    except Terminated:
-        notes.print("terminated; every trial reported so far is in the run folder")
-        return EXIT_TERMINATED
+        command()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Stopped as stop:
+        notes.print(f"{stop}; every trial reported so far is in the run folder", markup=False)
+        return 128 + stop.number
     except Exception as error:
         if debug:
             raise
+        return _told(error)
+    return 0
+
+
+def _told(error: Exception) -> int:
+    if not isinstance(error, DseError):
         text = " ".join(f"{type(error).__name__}: {error}".split())
         notes.print(f"internal error: {text}; --debug shows where", markup=False)
         return EXIT_BUG
-
-
-def _expected(error: Exception) -> int:
-    if isinstance(error, click.exceptions.Exit):
-        return int(error.exit_code)
-    if isinstance(error, click.ClickException):
-        error.show(file=sys.stderr)
-        return int(error.exit_code)
     for line in error.problems if isinstance(error, StudyError) else (str(error),):
         notes.print(line, markup=False)
     return EXIT_REFUSED if isinstance(error, RunExists) else EXIT_USAGE
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Stopped(number)

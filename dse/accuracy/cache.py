@@ -3,12 +3,13 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 import platformdirs
+
+from dse.store import write_atomically
 
 Watch: TypeAlias = Callable[[str, float], None]
 """Is told what is being done and which share of it, 0 to 1."""
@@ -40,15 +41,6 @@ def sha256_of(path: Path) -> str:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that whoever reads it sees all of it or nothing, also after a crash."""
+    """Write a file, and the folders above it, so that whoever reads it sees all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_atomically(path, content)

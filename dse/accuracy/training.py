@@ -58,7 +58,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "small": Recipe(sentences=800, epochs=1, batch=16),
-    "demo": Recipe(sentences=4000, epochs=1),
+    "demo": Recipe(sentences=3000, epochs=1),
     "full": Recipe(sentences=None, epochs=3),
 }
 """`small` for tests, `demo` in about two minutes on two cores, `full` for results."""

@@ -1,8 +1,6 @@
 """The front in print: the same view drawn by matplotlib, without a browser or a display."""
 
 import io
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from dse.plots.axes import Axis
 from dse.plots.front_view import CLASSES, DRAWN, FrontView, TrialClass
 from dse.plots.looks import INK, LIMIT_COLOUR, LOOKS, wrapped
 from dse.plots.panels import Border, Panel
+from dse.store import write_atomically
 
 DPI = 150
 
@@ -59,20 +58,7 @@ def write_png(figure: Figure, path: Path) -> None:
     """Write a figure at 150 dots per inch, atomically."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI)
-    _write_atomically(path, stream.getvalue())
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_atomically(path, stream.getvalue())
 
 
 def _plain(text: str) -> str:
