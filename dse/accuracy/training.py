@@ -57,7 +57,7 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {
-    "small": Recipe(sentences=800, epochs=1, batch=16),
+    "small": Recipe(sentences=500, epochs=1, batch=16),
     "demo": Recipe(sentences=3000, epochs=1),
     "full": Recipe(sentences=None, epochs=3),
 }

@@ -1,0 +1,184 @@
+"""The whole way on real input: real sentences, a real network, a real searcher, real workers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dse.store import read_run
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDY = ROOT / "studies" / "edgebert_sentiment.yaml"
+SMALL = (
+    "settings.recipe=small",
+    "settings.sentences=60",
+    "knobs.pruning_ratio.values=[0.0, 0.5]",
+    "knobs.weight_bits.values=[5, 8]",
+    "search.batch=40",
+)
+
+
+@pytest.fixture(scope="session")
+def dse(real_cache, trained_small):
+    """Runs the command on the session's cache; returns the finished process."""
+    assert trained_small.path.is_file()
+
+    def run(*arguments, cwd):
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-m", "studies.command", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, "EDGE_DSE_CACHE": str(real_cache), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    return run
+
+
+def small_run(dse, cwd, name, *more):
+    overrides = [part for text in SMALL for part in ("--set", text)]
+    result = dse("run", STUDY, "--out", name, "--trials", 400, *overrides, *more, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="session")
+def serial_run(dse, tmp_path_factory):
+    cwd = tmp_path_factory.mktemp("runs")
+    result = small_run(dse, cwd, "serial", "--executor", "serial")
+    return cwd / "serial", result
+
+
+def test_one_forward_pass_per_distinct_network_prices_all_designs(serial_run):
+    folder, result = serial_run
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["trials"] == 400
+    assert manifest["real_runs_made"] == 4
+    assert "4 real runs made, 0 reused" in result.stderr
+
+
+@pytest.mark.parametrize("executor", ["pool", "ray"])
+def test_the_same_seed_gives_the_same_front_bytes_whoever_computes(
+    executor, serial_run, dse, real_cache
+):
+    folder, _ = serial_run
+    # The archives are removed, so that these workers really make the passes again.
+    for archive in (real_cache / "archives").rglob("*.safetensors"):
+        archive.unlink()
+    result = small_run(dse, folder.parent, executor, "--executor", executor, "--workers", 2)
+    assert "4 real runs made" in result.stderr
+    front = (folder.parent / executor / "front.json").read_bytes()
+    assert front == (folder / "front.json").read_bytes()
+    assert len(json.loads(front)["rows"]) > 5
+
+
+def test_the_second_run_reuses_every_archive(serial_run, dse):
+    result = small_run(dse, serial_run[0].parent, "again", "--executor", "serial")
+    assert "0 real runs made, 4 reused" in result.stderr
+
+
+def test_numbers_are_physical_and_the_constraint_holds(serial_run):
+    trials = read_run(serial_run[0]).trials
+    assert trials.ok.all()
+    metrics = trials.metrics
+    assert ((metrics["accuracy"] > 0.4) & (metrics["accuracy"] <= 1)).all()
+    assert (metrics["energy"] > 0).all()
+    assert ((metrics["mean_exit_layer"] >= 1) & (metrics["mean_exit_layer"] <= 6)).all()
+    feasible = trials.rows(trials.feasible)
+    assert (feasible.metrics["latency_p95"] <= 0.005).all()
+    never = trials.designs["exit_threshold"] == 0.0
+    assert (metrics["mean_exit_layer"][never] == 6).all()
+
+
+def test_a_higher_threshold_never_deepens_the_exit(serial_run):
+    trials = read_run(serial_run[0]).trials
+    groups = np.stack([trials.designs["pruning_ratio"], trials.designs["weight_bits"]], axis=1)
+    for group in np.unique(groups, axis=0):
+        rows = (groups == group).all(axis=1)
+        order = np.argsort(trials.designs["exit_threshold"][rows])
+        depth = trials.metrics["mean_exit_layer"][rows][order]
+        assert (np.diff(depth) <= 0).all()
+
+
+def test_front_plot_and_export_read_the_run(serial_run, dse):
+    folder, _ = serial_run
+    table = dse("front", folder, cwd=folder.parent)
+    assert table.returncode == 0
+    assert "[µJ]" in table.stdout or "[mJ]" in table.stdout
+    csv = dse("front", folder, "--format", "csv", cwd=folder.parent)
+    assert csv.stdout.splitlines()[0].startswith("trial,pruning_ratio [1],weight_bits [bit]")
+    plotted = dse("plot", folder, cwd=folder.parent)
+    assert plotted.returncode == 0, plotted.stderr
+    assert (folder / "plots" / "front.png").stat().st_size > 10_000
+    exported = dse("export", folder, cwd=folder.parent)
+    assert exported.returncode == 0, exported.stderr
+    content = json.loads((folder / "tables" / "lut.json").read_text(encoding="utf-8"))
+    assert [s["name"] for s in content["settings"]] == ["vdd", "exit_threshold"]
+
+
+def test_a_folder_that_holds_a_run_is_refused(serial_run, dse):
+    folder, _ = serial_run
+    before = (folder / "manifest.json").read_bytes()
+    result = dse("run", STUDY, "--out", folder, cwd=folder.parent)
+    assert result.returncode == 6
+    assert "nothing was written" in result.stderr
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_a_limit_that_nothing_keeps_ends_with_its_own_code(dse, serial_run):
+    cwd = serial_run[0].parent
+    limit = "constraints.latency_p95.max=0.01"
+    arguments = [part for text in (*SMALL, limit) for part in ("--set", text)]
+    result = dse("run", STUDY, "--out", "none", "--trials", 80, *arguments, cwd=cwd)
+    assert result.returncode == 4
+    assert "no feasible design was found" in result.stderr
+
+
+def test_a_task_that_is_not_fetched_names_the_command(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "studies.command", "run", str(STUDY), "--out", "out"],
+        cwd=tmp_path,
+        env={**os.environ, "EDGE_DSE_CACHE": str(tmp_path / "c"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "dse data fetch rt-sentiment" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_keeps_the_trials_and_says_so(real_cache, trained_small, tmp_path):
+    assert trained_small.path.is_file()
+    overrides = [part for text in SMALL for part in ("--set", text)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "studies.command", "run", str(STUDY), "--out", "out",
+         "--executor", "serial", "--trials", "100000", *overrides],
+        cwd=tmp_path,
+        env={**os.environ, "EDGE_DSE_CACHE": str(real_cache), "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    database = tmp_path / "out" / "run.sqlite"
+    while time.monotonic() < deadline and process.poll() is None:
+        if database.is_file() and len(read_run(tmp_path / "out").trials):
+            break
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert stderr.strip().endswith("every trial reported so far is in the run folder")
+    run = read_run(tmp_path / "out")
+    assert len(run.trials) > 0
+    assert run.manifest["state"] == "interrupted"
