@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from dse.errors import DseError
+from dse.errors import DseError, SpaceError
 from dse.parameters import FloatArray
 from dse.problem import Problem, Trials
 from dse.searchers.searcher import Answers, Searcher
@@ -22,8 +22,7 @@ class Exploration:
     """All distinct designs that were evaluated, in the order of asking, and why it ended.
 
     `budget`: as many as allowed. `exhausted`: the whole space, or the searcher had no more.
-    `nothing
-    new`: the searcher proposed only known designs for `IDLE` batches.
+    `nothing new`: the searcher proposed only known designs for `IDLE` batches.
     """
 
     trials: Trials
@@ -55,6 +54,7 @@ def explore(
 
     Raises:
         DseError: If the budget is below 1.
+        SpaceError: If the searcher proposes a design that does not exist.
     """
     if budget < 1:
         raise DseError(f"trials = {budget}: at least 1 is needed")
@@ -62,7 +62,7 @@ def explore(
     idle = 0
     ending: Ending = "budget"
     while len(memory) < budget:
-        codes = problem.space.canonical(searcher.ask())
+        codes = _proposed(problem, searcher)
         if not len(codes):
             ending = "exhausted"
             break
@@ -81,6 +81,16 @@ def explore(
         if len(memory) < budget:
             searcher.tell(memory.answers(codes))
     return Exploration(memory.trials(), ending, memory.repeats)
+
+
+def _proposed(problem: Problem, searcher: Searcher) -> FloatArray:
+    codes = problem.space.canonical(searcher.ask())
+    strange = codes[~problem.space.allowed(codes)]
+    if len(strange):
+        design = problem.space.decode(strange[:1])
+        said = ", ".join(f"{name} = {column[0]}" for name, column in design.items())
+        raise SpaceError(f"{type(searcher).__name__} proposed the forbidden design {said}")
+    return codes
 
 
 class _Memory:

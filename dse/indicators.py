@@ -23,6 +23,9 @@ class Reference:
     Args:
         ideal: Best loss per objective, length m.
         nadir: Worst loss per objective, length m, above `ideal`.
+
+    Raises:
+        EvaluationError: If the lengths differ or the frame has no finite volume.
     """
 
     ideal: tuple[float, ...]
@@ -33,6 +36,8 @@ class Reference:
             raise EvaluationError(f"ideal {self.ideal} and nadir {self.nadir} differ in length")
         if not all(a < b for a, b in zip(self.ideal, self.nadir, strict=True)):
             raise EvaluationError(f"nadir {self.nadir} must lie above ideal {self.ideal}")
+        if not np.isfinite([*self.ideal, *self.nadir]).all():
+            raise EvaluationError(f"ideal {self.ideal} and nadir {self.nadir} must be finite")
 
     @classmethod
     def of(cls, losses: FloatArray) -> "Reference":
@@ -40,8 +45,13 @@ class Reference:
 
         An axis without extent gets the extent 1 (or the size of its value), so that one point has
         a volume.
+
+        Raises:
+            EvaluationError: If there is no row or a loss is not finite.
         """
         matrix = require_finite(losses)
+        if not len(matrix):
+            raise EvaluationError(f"a frame needs at least one row, got shape {matrix.shape}")
         front = matrix[non_dominated(matrix)]
         ideal, nadir = front.min(axis=0), front.max(axis=0)
         flat = nadir - ideal <= 1e-12 * np.maximum(np.abs(ideal), 1e-300)
@@ -50,16 +60,29 @@ class Reference:
 
 
 def hypervolume(losses: FloatArray, reference: Reference) -> float:
-    """Share of the reference box that a set dominates, 0 to 1.
+    """Volume that a set dominates, as a share of the reference box.
 
-    Rows outside the reference point add nothing; an empty set has 0.
+    From 0 to 1, and above 1 where a row is better than the ideal. Rows outside the reference point
+    add nothing; an empty set has 0.
 
     Args:
         losses: Shape (n, m), smaller is better, finite.
         reference: The frame.
+
+    Raises:
+        EvaluationError: If the number of objectives differs, a loss is not finite, or it lies so
+            far below the ideal that the volume is not a finite number.
     """
     ideal, nadir = np.array(reference.ideal), np.array(reference.nadir)
-    scaled = (require_finite(losses) - ideal) / (nadir - ideal)
+    matrix = require_finite(losses)
+    if matrix.shape[1] != len(ideal):
+        raise EvaluationError(
+            f"the losses have {matrix.shape[1]} objectives, the reference has {len(ideal)}"
+        )
+    with np.errstate(over="ignore"):
+        scaled = (matrix - ideal) / (nadir - ideal)
+    if np.isneginf(scaled).any():
+        raise EvaluationError(f"a loss lies too far below the ideal {reference.ideal} to measure")
     corner = 1.0 + MARGIN
     inside = scaled[(scaled < corner).all(axis=1)]
     if not len(inside):

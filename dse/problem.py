@@ -156,10 +156,7 @@ class Problem:
         require_evidence(self.evaluator)
         if not self.objectives:
             raise CompositionError("a problem needs at least one objective")
-        names = [objective.name for objective in self.objectives]
         for objective in self.objectives:
-            if names.count(objective.name) > 1:
-                raise CompositionError(f"objective {objective.name} stands twice")
             self._check_metric(objective)
         for constraint in self.constraints:
             self._check_metric(constraint)
@@ -167,6 +164,8 @@ class Problem:
     def _check_metric(self, wanted: Objective | Constraint) -> None:
         outputs = self.evaluator.outputs
         kind = type(wanted).__name__.lower()
+        if [objective.name for objective in self.objectives].count(wanted.name) > 1:
+            raise CompositionError(f"objective {wanted.name} stands twice")
         if wanted.name not in outputs:
             raise CompositionError(
                 f"{kind} {wanted.name}: no evaluator gives it; there are {', '.join(outputs)}"

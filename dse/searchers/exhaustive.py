@@ -6,7 +6,7 @@ import numpy as np
 
 from dse.errors import SpaceError
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers, check_ask, check_tell
+from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
 from dse.space import CHUNK, SearchSpace
 
 
@@ -22,6 +22,7 @@ class Exhaustive:
     """
 
     def __init__(self, space: SearchSpace, *, batch: int = CHUNK) -> None:
+        check_batch("batch", batch)
         if space.size is None:
             raise SpaceError("an exhaustive search needs a finite space; a Real knob is continuous")
         self._chunks: Iterator[FloatArray] = space.enumerate(batch)

@@ -10,7 +10,7 @@ from optuna.distributions import (
 )
 
 from dse.parameters import Categorical, FloatArray, Parameter
-from dse.searchers.searcher import Answers, check_ask, check_tell
+from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
 from dse.space import SearchSpace
 
 TRIES = 20
@@ -40,6 +40,7 @@ class Tpe:
         seed: int,
         batch: int = 10,
     ) -> None:
+        check_batch("batch", batch)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
         self._rng = np.random.default_rng(seed)

@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
+from pymoo.core.population import Population
 from pymoo.core.problem import Problem as PymooProblem
 from pymoo.core.repair import Repair
 from pymoo.problems.static import StaticProblem
 
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers, check_ask, check_tell
+from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
 from dse.space import SearchSpace
 
 
@@ -39,7 +40,8 @@ class Nsga2:
     """NSGA-II (Deb et al., 2002) over level indices, as pymoo implements it.
 
     A failed row is left out of the generation that pymoo is told, never replaced by a penalty.
-    Where a whole generation failed, the same generation is followed by a fresh random one.
+    Where the whole first generation failed, a fresh random one follows; where a later one did, the
+    same parents mate again. Where mating finds nothing new, random designs are proposed.
     Children that a forbidden combination excludes are replaced by random allowed designs.
 
     Args:
@@ -59,6 +61,7 @@ class Nsga2:
         seed: int,
         population: int = 100,
     ) -> None:
+        check_batch("population", population)
         self._space = space
         self._rng = np.random.default_rng(seed)
         self._population = population
@@ -94,6 +97,8 @@ class Nsga2:
         """The next generation, shape (n, d) with n <= population."""
         check_ask(self._waiting)
         population = self._algorithm.ask()
+        if population is None:
+            population = self._random_generation()
         genes = np.asarray(population.get("X"), dtype=np.float64)
         codes = self._codes(genes)
         excluded = ~self._space.allowed(codes)
@@ -103,6 +108,12 @@ class Nsga2:
         self._asked = population
         self._waiting = len(codes)
         return codes
+
+    def _random_generation(self) -> Population:
+        """What follows when mating finds no child that the population does not hold already."""
+        self._algorithm.termination.force_termination = False
+        codes = self._space.sample(self._population, self._rng)
+        return Population.new("X", self._genes(codes))
 
     def tell(self, answers: Answers) -> None:
         """Hand the generation's good rows to pymoo."""

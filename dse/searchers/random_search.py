@@ -3,7 +3,7 @@
 import numpy as np
 
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers, check_ask, check_tell
+from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
 from dse.space import SearchSpace
 
 
@@ -17,6 +17,7 @@ class RandomSearch:
     """
 
     def __init__(self, space: SearchSpace, *, seed: int, batch: int = 50) -> None:
+        check_batch("batch", batch)
         self._space = space
         self._rng = np.random.default_rng(seed)
         self._batch = batch

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import CallOrderError
+from dse.errors import CallOrderError, DseError
 from dse.parameters import FloatArray
 
 
@@ -50,6 +50,12 @@ class Searcher(Protocol):
         Raises:
             CallOrderError: If nothing is waiting for an answer, or the number of rows differs.
         """
+
+
+def check_batch(name: str, rows: int) -> None:
+    """Refuse a batch size below 1, with which a search would end before it begins."""
+    if rows < 1:
+        raise DseError(f"{name} = {rows}: at least 1 design per ask is needed")
 
 
 def check_ask(waiting: int | None) -> None:

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dse.errors import DseError
 from dse.evaluation import Evaluator
 from dse.space import Columns
-from dse.workers.workers import Outcome, evaluate_one
+from dse.workers.workers import Outcome, evaluate_one, require_picklable
 
 ATTEMPTS = 3
 """How often a row is tried whose process died; the row itself may be what kills it."""
@@ -35,6 +35,7 @@ class ProcessPool:
         self, evaluator: Evaluator, rows: Sequence[Columns], done: Callable[[], None]
     ) -> list[Outcome]:
         """Evaluate the rows on all processes; rows whose process died are tried again."""
+        require_picklable(evaluator)
         outcomes: dict[int, Outcome] = {}
         for attempt in range(ATTEMPTS):
             left = [i for i in range(len(rows)) if i not in outcomes]
@@ -42,8 +43,12 @@ class ProcessPool:
             groups = [left] if attempt == 0 else [[i] for i in left]
             for group in groups:
                 self._try(evaluator, rows, group, outcomes, done)
-        lost = Outcome(None, f"worker lost: its process died {ATTEMPTS} times on this design")
-        return [outcomes.get(i, lost) for i in range(len(rows))]
+        for i in range(len(rows)):
+            if i not in outcomes:
+                reason = f"worker lost: its process died {ATTEMPTS} times on this design"
+                outcomes[i] = Outcome(None, reason)
+                done()
+        return [outcomes[i] for i in range(len(rows))]
 
     def _try(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 from dse.errors import DseError, MissingDependency
 from dse.evaluation import Evaluator
 from dse.space import Columns
-from dse.workers.workers import Outcome, evaluate_one
+from dse.workers.workers import Outcome, evaluate_one, require_picklable
 
 RETRIES = 2
 """How often a row is tried again whose process died; an evaluator's exceptions are final."""
@@ -23,7 +23,7 @@ class RayWorkers:
         address: Of a running cluster; None starts Ray on this machine, dashboard off, on loopback.
 
     Raises:
-        DseError: If `workers` is below 1.
+        DseError: If `workers` is below 1, or (on entering) above the processors of a cluster.
         MissingDependency: If ray is not installed.
     """
 
@@ -57,9 +57,20 @@ class RayWorkers:
             else:
                 ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
             self._started = True
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray leaves it so
+        self._require_processors(float(resources.get("CPU", 0.0)))
         actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=RETRIES)(_Resident)
         self._actors = [actor.remote() for _ in range(self._workers)]
         return self
+
+    def _require_processors(self, processors: float) -> None:
+        # An actor that finds no processor is waited for without end.
+        if self._workers > processors:
+            self.__exit__()
+            raise DseError(
+                f"workers = {self._workers}: Ray has {processors:g} processors, one per worker is "
+                "needed"
+            )
 
     def map(
         self, evaluator: Evaluator, rows: Sequence[Columns], done: Callable[[], None]
@@ -67,6 +78,12 @@ class RayWorkers:
         """Evaluate the rows; each free actor takes the next one."""
         import ray
 
+        lost = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.WorkerCrashedError,
+            ray.exceptions.OutOfMemoryError,
+        )
+        require_picklable(evaluator)
         shared = ray.put(evaluator)
         outcomes: dict[int, Outcome] = {}
         free = list(self._actors)
@@ -81,7 +98,7 @@ class RayWorkers:
             free.append(actor)
             try:
                 outcomes[row] = ray.get(finished[0])
-            except ray.exceptions.RayActorError:
+            except lost:
                 reason = f"worker lost: its process died {RETRIES + 1} times on this design"
                 outcomes[row] = Outcome(None, reason)
             done()

@@ -1,13 +1,14 @@
 """The seam between an evaluator and the processes that run it."""
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from dse.errors import RowsFailed
-from dse.evaluation import Cost, Evaluator, evaluate_rows, length, take, unanswered
+from dse.errors import EvaluationError, RowsFailed
+from dse.evaluation import Cost, Evaluator, evaluate_rows, length, one_line, take, unanswered
 from dse.parameters import Column
 from dse.space import Columns
 
@@ -18,6 +19,19 @@ class Outcome:
 
     columns: Columns | None
     failure: str = ""
+
+
+def require_picklable(evaluator: Evaluator) -> None:
+    """Check that an evaluator can travel, before a process is lost over it.
+
+    Raises:
+        EvaluationError: If it cannot be pickled; the message names what is in the way.
+    """
+    try:
+        pickle.dumps(evaluator)
+    except Exception as error:
+        name = type(evaluator).__name__
+        raise EvaluationError(f"{name} cannot travel to a worker: {one_line(error)}") from error
 
 
 class Workers(Protocol):

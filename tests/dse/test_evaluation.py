@@ -95,10 +95,10 @@ def test_halving_fails_exactly_the_bad_rows(xs):
 
 
 def test_an_exit_inside_an_evaluator_is_a_failed_row_and_an_interrupt_is_not():
-    def leave(columns):
+    def leave(_):
         raise SystemExit(3)
 
-    def interrupt(columns):
+    def interrupt(_):
         raise KeyboardInterrupt
 
     error = failing(Stage({"x": "1"}, {"y": "1"}, leave), [1.0, 2.0])
@@ -108,7 +108,7 @@ def test_an_exit_inside_an_evaluator_is_a_failed_row_and_an_interrupt_is_not():
 
 
 def test_no_rows_need_no_call():
-    def never(columns):
+    def never(_):
         raise ValueError("nothing here")
 
     nothing = {"x": np.empty(0)}
@@ -121,13 +121,13 @@ def test_no_rows_need_no_call():
 
 
 BROKEN = {
-    "a column is missing": (lambda x: {}, "gave the columns"),
+    "a column is missing": (lambda _: {}, "gave the columns"),
     "a column is too many": (lambda x: {"y": x, "z": x}, "gave the columns"),
     "too short": (lambda x: {"y": np.resize(x, len(x) - 1)}, "y with shape"),
     "too long": (lambda x: {"y": np.resize(x, len(x) + 1)}, "y with shape"),
     "two-dimensional": (lambda x: {"y": x[:, None]}, "y with shape"),
-    "a single number": (lambda x: {"y": np.float64(1.0)}, "y as float64"),
-    "a 0-d array": (lambda x: {"y": np.array(1.0)}, "y with shape"),
+    "a single number": (lambda _: {"y": np.float64(1.0)}, "y as float64"),
+    "a 0-d array": (lambda _: {"y": np.array(1.0)}, "y with shape"),
     "complex": (lambda x: {"y": x + 1j}, "y [1] as complex128"),
     "truth values": (lambda x: {"y": x > 0}, "y [1] as bool"),
     "nothing": (lambda x: {"y": np.array([None] * len(x))}, "y [1] as object"),
@@ -136,7 +136,7 @@ BROKEN = {
     "times": (lambda x: {"y": x.astype("datetime64[s]")}, "y [1] as datetime"),
     "masked": (lambda x: {"y": np.ma.masked_less(x, 9)}, "y as MaskedArray"),
     "a list": (lambda x: {"y": x.tolist()}, "y as list"),
-    "no mapping": (lambda x: None, "TypeError"),
+    "no mapping": (lambda _: None, "TypeError"),
 }
 
 

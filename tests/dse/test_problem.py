@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dse.errors import CompositionError
 from dse.evaluation import Cost
 from dse.explore import explore
-from dse.pareto import non_dominated
 from dse.parameters import Categorical, Integer, Ordinal
+from dse.pareto import non_dominated
 from dse.problem import Constraint, Objective, Problem, judge
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import Tpe

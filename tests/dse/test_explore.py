@@ -1,0 +1,199 @@
+"""The loop spends exactly its budget, never pays twice, and knows when to stop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from dse.errors import DseError, SpaceError
+from dse.evaluation import Cost
+from dse.explore import IDLE, explore
+from dse.parameters import Categorical, Integer
+from dse.problem import Objective, Problem
+from dse.searchers.exhaustive import Exhaustive
+from dse.searchers.optuna_search import Tpe
+from dse.searchers.pymoo_search import Nsga2
+from dse.searchers.random_search import RandomSearch
+from dse.space import ActiveWhen, Forbidden, SearchSpace
+
+SPACE = SearchSpace((Integer("a", 0, 9, "1"), Integer("b", 0, 9, "1")))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Two sums; fails the first `failing` rows it is ever asked for, and keeps every row."""
+
+    failing: int = 0
+    seen: list[tuple[int, int]] = field(default_factory=list)
+    inputs: Mapping[str, str] = field(default_factory=lambda: {"a": "1", "b": "1"})
+    outputs: Mapping[str, str] = field(default_factory=lambda: {"up": "1", "down": "1"})
+    evidence: Mapping[str, str] = field(
+        default_factory=lambda: {"up": "closed form", "down": "closed form"}
+    )
+    cost: Cost = "closed form"
+
+    def __call__(self, columns):
+        a, b = columns["a"], columns["b"]
+        if len(a) == 1:
+            self.seen.append((int(a[0]), int(b[0])))
+            if len(self.seen) <= self.failing:
+                raise ValueError("not yet")
+        elif self.failing:
+            raise ValueError("one at a time")
+        else:
+            self.seen.extend(zip(a.tolist(), b.tolist(), strict=True))
+        return {"up": a + 0.5 * b, "down": -a + 0.1 * b}
+
+
+def counted_problem(failing=0, space=SPACE):
+    return Problem(space, Counted(failing), (Objective("up", "1"), Objective("down", "1")))
+
+
+class Scripted:
+    """Proposes given batches, over and over, and keeps what it is told."""
+
+    def __init__(self, *batches):
+        self.batches = [np.array(batch, dtype=float) for batch in batches]
+        self.asked, self.told = 0, []
+
+    def ask(self):
+        self.asked += 1
+        return self.batches[(self.asked - 1) % len(self.batches)]
+
+    def tell(self, answers):
+        self.told.append(answers)
+
+
+SEARCHERS = {
+    "random": lambda space: RandomSearch(space, seed=5, batch=7),
+    "exhaustive": lambda space: Exhaustive(space, batch=7),
+    "nsga2": lambda space: Nsga2(space, objectives=2, constraints=0, seed=5, population=7),
+    "tpe": lambda space: Tpe(space, objectives=2, constraints=0, seed=5, batch=7),
+}
+
+
+@pytest.mark.parametrize("budget", [1, 7, 10])
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_the_budget_is_spent_exactly_and_no_design_twice(name, budget):
+    problem, batches = counted_problem(), []
+    found = explore(problem, SEARCHERS[name](SPACE), budget=budget, on_batch=batches.append)
+    assert found.ending == "budget"
+    assert len(found.trials) == budget == len(problem.evaluator.seen)
+    assert len(set(problem.evaluator.seen)) == budget
+    assert sum(map(len, batches)) == budget
+    np.testing.assert_array_equal(np.concatenate([t.codes for t in batches]), found.trials.codes)
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_small_space_ends_the_search_when_it_is_known(name):
+    space = SearchSpace((Integer("a", 0, 1, "1"), Integer("b", 0, 2, "1")))
+    found = explore(counted_problem(space=space), SEARCHERS[name](space), budget=1000)
+    assert found.ending == "exhausted"
+    assert len(found.trials) == 6
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_failed_first_generation_does_not_end_the_search(name):
+    problem = counted_problem(failing=7)
+    found = explore(problem, SEARCHERS[name](SPACE), budget=30)
+    assert len(found.trials) == 30
+    assert 7 <= (~found.trials.ok).sum() < 30
+    assert found.trials.ok[-1]
+
+
+def test_repeats_are_answered_from_memory_and_cost_nothing():
+    problem = counted_problem()
+    searcher = Scripted([[1, 1], [1, 1], [2, 0]], [[2, 0], [1, 1], [0, 3]], [[5, 5]])
+    found = explore(problem, searcher, budget=4)
+    assert problem.evaluator.seen == [(1, 1), (2, 0), (0, 3), (5, 5)]
+    assert found.repeats == 3
+    first, second = searcher.told
+    assert first.losses.tolist() == [[1.5, -0.9], [1.5, -0.9], [2.0, -2.0]]
+    assert second.losses.tolist() == [[2.0, -2.0], [1.5, -0.9], [1.5, 3 * 0.1]]
+    assert first.violations.shape == (3, 0)
+
+
+def test_a_failed_design_is_remembered_as_failed():
+    problem = counted_problem(failing=1)
+    searcher = Scripted([[1, 1], [2, 0]], [[1, 1]], [[3, 3]])
+    found = explore(problem, searcher, budget=3)
+    assert found.trials.failures[0] == "ValueError: not yet"
+    assert searcher.told[0].ok.tolist() == [False, True]
+    assert searcher.told[1].ok.tolist() == [False]
+    assert np.isnan(searcher.told[1].losses).all()
+
+
+def test_designs_that_differ_only_where_they_are_inactive_are_one():
+    space = SearchSpace(
+        (Integer("a", 0, 1, "1"), Integer("b", 0, 2, "1")), (ActiveWhen("b", "a", (1,), 0),)
+    )
+    searcher = Scripted([[0, 0], [0, 1], [0, 2], [1, 0]], [[1, 1], [1, 2]])
+    found = explore(counted_problem(space=space), searcher, budget=10)
+    assert found.ending == "exhausted"
+    assert found.trials.codes.tolist() == [[0, -1], [1, 0], [1, 1], [1, 2]]
+
+
+def test_a_batch_that_the_budget_cuts_is_not_told():
+    searcher = Scripted([[0, 0], [1, 0], [2, 0]])
+    found = explore(counted_problem(), searcher, budget=2)
+    assert found.trials.codes.tolist() == [[0, 0], [1, 0]]
+    assert searcher.told == []
+
+
+def test_a_searcher_without_new_ideas_is_stopped():
+    searcher = Scripted([[0, 0]])
+    found = explore(counted_problem(), searcher, budget=2)
+    assert found.ending == "nothing new"
+    assert len(found.trials) == 1
+    assert searcher.asked == IDLE + 1
+    assert found.repeats == IDLE
+
+
+def test_a_searcher_without_proposals_is_exhausted():
+    found = explore(counted_problem(), Scripted(np.empty((0, 2))), budget=2)
+    assert found.ending == "exhausted"
+    assert len(found.trials) == 0
+    assert found.trials.losses.shape == (0, 2)
+
+
+def test_a_searcher_that_proposes_what_is_forbidden_is_found_out():
+    space = SearchSpace(SPACE.parameters, (), (Forbidden({"a": (1,)}, "odd"),))
+    with pytest.raises(SpaceError, match="Scripted proposed the forbidden design a = 1, b = 2"):
+        explore(counted_problem(space=space), Scripted([[0, 0], [1, 2]]), budget=9)
+
+
+@pytest.mark.parametrize("budget", [0, -3])
+def test_a_budget_below_one_is_refused(budget):
+    with pytest.raises(DseError, match=f"trials = {budget}"):
+        explore(counted_problem(), Exhaustive(SPACE), budget=budget)
+
+
+def test_an_onlooker_sees_new_trials_before_the_searcher_does():
+    events = []
+
+    class Told(Scripted):
+        def tell(self, answers):
+            events.append(("told", len(answers)))
+
+    explore(
+        counted_problem(),
+        Told([[0, 0], [0, 0]], [[1, 1]], [[2, 2]]),
+        budget=3,
+        on_batch=lambda trials: events.append(("seen", len(trials))),
+    )
+    assert events == [("seen", 1), ("told", 2), ("seen", 1), ("told", 1), ("seen", 1)]
+
+
+def test_text_columns_of_all_batches_become_one():
+    space = SearchSpace((Categorical("a", ("x", "long")), Integer("b", 0, 1, "1")))
+
+    @dataclass(frozen=True)
+    class Tagged(Counted):
+        def __call__(self, columns):
+            return {"up": columns["b"] * 1.0, "down": columns["a"].copy()}
+
+    evaluator = Tagged(inputs={"a": "choice", "b": "1"}, outputs={"up": "1", "down": "handle"})
+    problem = Problem(space, evaluator, (Objective("up", "1"),))
+    found = explore(problem, Scripted([[0, 0]], [[1, 0]]), budget=2)
+    assert found.trials.metrics["down"].tolist() == ["x", "long"]

@@ -1,0 +1,243 @@
+"""Every searcher keeps the contract, and the ones that learn find known fronts."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from dse.errors import DseError, SpaceError
+from dse.evaluation import Cost
+from dse.explore import explore
+from dse.indicators import Reference, hypervolume
+from dse.parameters import Categorical, Integer, Ordinal, Real
+from dse.pareto import non_dominated
+from dse.problem import Constraint, Objective, Problem
+from dse.searchers.exhaustive import Exhaustive
+from dse.searchers.optuna_search import Tpe
+from dse.searchers.pymoo_search import Nsga2
+from dse.searchers.random_search import RandomSearch
+from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace
+from dse.testing import SearcherContract, answers_to, conditional_space, tiny_space
+
+
+class TestRandomSearch(SearcherContract):
+    def searcher(self, space, objectives, constraints):  # noqa: ARG002  # it learns nothing
+        return RandomSearch(space, seed=7, batch=10)
+
+    def continuous(self):
+        return True
+
+
+class TestExhaustive(SearcherContract):
+    def searcher(self, space, objectives, constraints):  # noqa: ARG002  # it learns nothing
+        return Exhaustive(space, batch=10)
+
+    def continuous(self):
+        return False
+
+
+class TestNsga2(SearcherContract):
+    def searcher(self, space, objectives, constraints):
+        return Nsga2(space, objectives=objectives, constraints=constraints, seed=7, population=10)
+
+    def continuous(self):
+        return True
+
+
+class TestTpe(SearcherContract):
+    def searcher(self, space, objectives, constraints):
+        return Tpe(space, objectives=objectives, constraints=constraints, seed=7, batch=5)
+
+    def continuous(self):
+        return True
+
+
+def test_another_seed_gives_other_rows():
+    space = conditional_space(continuous=True)
+    for make in (
+        lambda seed: RandomSearch(space, seed=seed),
+        lambda seed: Nsga2(space, objectives=2, constraints=0, seed=seed),
+        lambda seed: Tpe(space, objectives=2, constraints=0, seed=seed),
+    ):
+        assert (make(1).ask() != make(2).ask()).any()
+
+
+def test_exhaustive_search_lists_the_space_once_and_stops():
+    space = conditional_space(continuous=False)
+    searcher, seen = Exhaustive(space, batch=4), []
+    while len(codes := searcher.ask()):
+        assert len(codes) <= 4
+        seen += [row.tobytes() for row in codes]
+        searcher.tell(answers_to(codes, 2, 0, np.ones(len(codes), dtype=bool)))
+    assert len(seen) == len(set(seen)) == space.size
+
+
+def test_exhaustive_search_refuses_a_continuous_knob():
+    with pytest.raises(SpaceError, match="continuous"):
+        Exhaustive(conditional_space(continuous=True))
+
+
+@pytest.mark.parametrize("rows", [0, -1])
+def test_a_batch_without_rows_is_refused(rows):
+    space = tiny_space()
+    for make in (
+        lambda: RandomSearch(space, seed=1, batch=rows),
+        lambda: Exhaustive(space, batch=rows),
+        lambda: Nsga2(space, objectives=1, constraints=0, seed=1, population=rows),
+        lambda: Tpe(space, objectives=1, constraints=0, seed=1, batch=rows),
+    ):
+        with pytest.raises(DseError, match=f"= {rows}: at least 1"):
+            make()
+
+
+def test_a_population_smaller_and_larger_than_the_space_goes_on():
+    for population in (1, 2, 3, 50):
+        searcher = Nsga2(tiny_space(), objectives=2, constraints=0, seed=1, population=population)
+        for _ in range(4):
+            codes = searcher.ask()
+            assert 1 <= len(codes) <= max(population, 1)
+            searcher.tell(answers_to(codes, 2, 0, np.ones(len(codes), dtype=bool)))
+
+
+def test_a_space_that_is_almost_all_forbidden_is_searched():
+    knobs = tuple(Integer(f"p{i}", 0, 9, "1") for i in range(3))
+    rules = tuple(Forbidden({p.name: tuple(range(8))}, "too small") for p in knobs)
+    space = SearchSpace(knobs, (), rules)
+    for searcher in (
+        Nsga2(space, objectives=2, constraints=0, seed=1, population=6),
+        Tpe(space, objectives=2, constraints=0, seed=1, batch=3),
+    ):
+        for _ in range(3):
+            codes = searcher.ask()
+            assert (codes >= 8).all()
+            searcher.tell(answers_to(codes, 2, 0, np.ones(len(codes), dtype=bool)))
+
+
+def test_one_objective_is_enough():
+    for searcher in (
+        Nsga2(tiny_space(), objectives=1, constraints=1, seed=1, population=4),
+        Tpe(tiny_space(), objectives=1, constraints=1, seed=1, batch=4),
+    ):
+        for _ in range(4):
+            codes = searcher.ask()
+            searcher.tell(answers_to(codes, 1, 1, np.ones(len(codes), dtype=bool)))
+
+
+def test_no_searcher_knows_units_or_names_of_objectives():
+    for kind in (RandomSearch, Exhaustive, Nsga2, Tpe):
+        assert set(inspect.signature(kind).parameters) <= {
+            "space", "objectives", "constraints", "seed", "batch", "population",
+        }  # fmt: skip
+
+
+# -- known fronts ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A closed form with the trade-offs of a small accelerator; refuses one corner."""
+
+    inputs: ClassVar[Mapping[str, str]] = {
+        "cell": "choice", "bits": "bit", "verify": "1", "width": "1", "vdd": "V",
+    }  # fmt: skip
+    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "latency": "s", "error": "1"}
+    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
+    cost: ClassVar[Cost] = "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        bits, width, vdd = columns["bits"], columns["width"], columns["vdd"]
+        if ((width == 64) & (vdd > 0.85)).any():
+            raise ValueError("width 64 above 0.85 V burns")
+        dense = np.where(columns["cell"] == "sram", 1.0, 0.6 + 0.1 * columns["verify"])
+        energy = vdd**2 * bits * dense + 0.02 * width * vdd
+        latency = bits / (width * (vdd - 0.35))
+        error = 2.0**-bits + np.where(
+            columns["cell"] == "sram", 0.0, 0.05 - 0.04 * columns["verify"]
+        )
+        return {"energy": energy, "latency": latency, "error": error}
+
+
+def accelerator_problem():
+    space = SearchSpace(
+        (
+            Categorical("cell", ("sram", "reram")),
+            Ordinal("verify", (0.25, 0.5, 0.75, 1.0), "1"),
+            Integer("bits", 2, 8, "bit"),
+            Ordinal("width", (4, 8, 16, 32, 64), "1"),
+            Ordinal("vdd", (0.5, 0.55, 0.6, 0.7, 0.8, 0.9), "V"),
+        ),
+        (ActiveWhen("verify", "cell", ("reram",), 0.0),),
+        (Forbidden({"cell": ("reram",), "bits": (7, 8)}, "no such cell"),),
+    )
+    objectives = (Objective("energy", "J"), Objective("latency", "s"), Objective("error", "1"))
+    return Problem(space, Accelerator(), objectives, (Constraint("error", "1", 0.2),))
+
+
+@pytest.fixture(scope="module")
+def truth():
+    problem = accelerator_problem()
+    found = explore(problem, Exhaustive(problem.space), budget=10**6)
+    assert found.ending == "exhausted"
+    assert len(found.trials) == problem.space.size == 7 * 30 + 4 * 5 * 30
+    assert 0 < (~found.trials.ok).sum() < 100
+    return front_losses(found.trials)
+
+
+def front_losses(trials):
+    losses = trials.losses[trials.feasible]
+    return losses[non_dominated(losses)]
+
+
+def share_of(truth, trials):
+    reference = Reference.of(truth)
+    return hypervolume(front_losses(trials), reference) / hypervolume(truth, reference)
+
+
+def test_nsga2_finds_the_enumerated_front_of_a_small_space(truth):
+    problem = accelerator_problem()
+    searcher = Nsga2(problem.space, objectives=3, constraints=1, seed=3, population=40)
+    found = explore(problem, searcher, budget=400)
+    assert found.ending == "budget"
+    assert share_of(truth, found.trials) > 0.97
+    random = explore(problem, RandomSearch(problem.space, seed=3), budget=400)
+    assert share_of(truth, found.trials) > share_of(truth, random.trials)
+
+
+def test_tpe_finds_most_of_the_enumerated_front_of_a_small_space(truth):
+    problem = accelerator_problem()
+    searcher = Tpe(problem.space, objectives=3, constraints=1, seed=3, batch=10)
+    found = explore(problem, searcher, budget=200)
+    assert found.ending == "budget"
+    assert share_of(truth, found.trials) > 0.9
+    random = explore(problem, RandomSearch(problem.space, seed=3), budget=200)
+    assert share_of(truth, found.trials) > share_of(truth, random.trials)
+
+
+@dataclass(frozen=True)
+class Parabolas:
+    """Two parabolas; the front is 0 <= x <= 1 V at y = 0 V, f2 = (1 - sqrt(f1))^2."""
+
+    inputs: ClassVar[Mapping[str, str]] = {"x": "V", "y": "V"}
+    outputs: ClassVar[Mapping[str, str]] = {"left": "1", "right": "1"}
+    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
+    cost: ClassVar[Cost] = "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        x, y = columns["x"], columns["y"]
+        return {"left": x**2 + y**2, "right": (x - 1) ** 2 + y**2}
+
+
+@pytest.mark.parametrize("name", ["nsga2", "tpe"])
+def test_a_continuous_front_is_approached(name):
+    space = SearchSpace((Real("x", -2.0, 2.0, "V"), Real("y", -2.0, 2.0, "V")))
+    problem = Problem(space, Parabolas(), (Objective("left", "1"), Objective("right", "1")))
+    if name == "nsga2":
+        searcher, budget = Nsga2(space, objectives=2, constraints=0, seed=1, population=20), 400
+    else:
+        searcher, budget = Tpe(space, objectives=2, constraints=0, seed=1), 150
+    t = np.linspace(0, 1, 2001)
+    truth = np.stack([t**2, (1 - t) ** 2], axis=1)
+    assert share_of(truth, explore(problem, searcher, budget=budget).trials) > 0.9
