@@ -1,5 +1,6 @@
 """What a forward pass leaves behind: logits of each sentence at each layer, content-addressed."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,8 +62,14 @@ def write_archive(cache: Path, handle: str, archive: Archive) -> None:
         "labels": np.ascontiguousarray(archive.labels),
         "tokens": np.ascontiguousarray(archive.tokens),
     }
-    provenance = json.dumps(dict(archive.provenance), sort_keys=True)
-    content = save(tensors, metadata={"handle": handle, "provenance": provenance})
+    record = {
+        "handle": handle,
+        "digest": tensors_digest(tensors),
+        "provenance": dict(archive.provenance),
+    }
+    # One entry only: safetensors writes several in an order that differs from process to process,
+    # and equal archives must be equal bytes.
+    content = save(tensors, metadata={"archive": json.dumps(record, sort_keys=True)})
     write_whole(archive_path(cache, handle), content)
 
 
@@ -77,12 +84,25 @@ def read_archive(cache: Path, handle: str) -> Archive:
         content = path.read_bytes()
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-        if metadata["handle"] != handle:
-            raise ValueError(f"it says that it is {metadata['handle']}")
-        provenance = json.loads(metadata["provenance"])
-        return Archive(tensors["logits"], tensors["labels"], tensors["tokens"], provenance)
+        record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["archive"])
+        if record["handle"] != handle:
+            raise ValueError(f"it says that it is {record['handle']}")
+        if record["digest"] != tensors_digest(tensors):
+            raise ValueError("its values are not those that were written")
+        return Archive(
+            tensors["logits"], tensors["labels"], tensors["tokens"], record["provenance"]
+        )
     except FileNotFoundError as error:
         raise DseError(f"archive {handle} is not in {cache}") from error
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise DseError(f"archive {handle} in {cache} is damaged: {error}") from error
+
+
+def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of names, types, shapes and values: safetensors itself has no checksum."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        total.update(f"{name} {tensor.dtype.str} {tensor.shape};".encode())
+        total.update(tensor.tobytes())
+    return total.hexdigest()

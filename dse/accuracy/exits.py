@@ -124,12 +124,13 @@ class ExitReplay:
         """Accuracy [1], mean and p95 exit layer [layer], each shape (n,).
 
         Raises:
-            DseError: If a threshold is negative, or an archive is missing or damaged.
+            DseError: If a threshold is negative or not finite, or an archive is missing or damaged.
         """
         thresholds = np.asarray(columns["exit_threshold"], dtype=np.float64)
-        if not (thresholds >= 0).all():
-            bad = thresholds[~(thresholds >= 0)][0]
-            raise DseError(f"exit_threshold = {bad} nat; an entropy threshold is 0 or more")
+        fit = np.isfinite(thresholds) & (thresholds >= 0)
+        if not fit.all():
+            bad = thresholds[~fit][0]
+            raise DseError(f"exit_threshold = {bad} nat; an entropy threshold is 0 or more, finite")
         handles = columns["archive"]
         results = {name: np.empty(len(thresholds)) for name in self.outputs}
         # All rows of a batch often share one archive; comparing is cheaper than sorting strings.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from dse.accuracy.adaptivfloat import Format, quantised
@@ -65,7 +66,7 @@ class AccuracyRun:
         for row, handle in enumerate(handles):
             if not self._is_there(str(handle)):
                 ratio = float(columns["pruning_ratio"][row])
-                self._run(str(handle), ratio, int(columns["weight_bits"][row]))
+                self._run_once(str(handle), ratio, int(columns["weight_bits"][row]))
         return {"archive": handles}
 
     def handles(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
@@ -107,6 +108,14 @@ class AccuracyRun:
         except DseError:
             return False  # damaged: made again
         return True
+
+    def _run_once(self, handle: str, ratio: float, bits: int) -> None:
+        """Two workers that need the same pass make it once: the second waits and finds it."""
+        path = archive_path(self.cache, handle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not self._is_there(handle):
+                self._run(handle, ratio, bits)
 
     def _run(self, handle: str, ratio: float, bits: int) -> None:
         form = Format(bits, self.exponent_bits)
