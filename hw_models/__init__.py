@@ -1,26 +1,71 @@
 """What it costs: closed-form hardware models as pure functions of numpy columns, in SI units."""
 
-from hw_models.accelerator import Accelerator
+from hw_models.accelerator import Accelerator, Stages
+from hw_models.alpha_power import AlphaPower, fit_alpha_power
+from hw_models.attention_span import AttentionSpan
+from hw_models.breakdown import Breakdown, break_down, executed_shares
+from hw_models.cloud import CloudNode
 from hw_models.datapath import Datapath, InitiationIntervals
+from hw_models.dvfs import Load, SentenceDvfs, Sentences
+from hw_models.edge_device import EdgeDevice
+from hw_models.faults import fault_rate
+from hw_models.fit import SplitFit, fit_split, read_trials
+from hw_models.latency_aware import LatencyAware
+from hw_models.link import Link
 from hw_models.memory import Envm, Sram
 from hw_models.operating_points import OperatingPoints
 from hw_models.silicon import Silicon
+from hw_models.sized import SizedAccelerator
+from hw_models.sparse_store import PowerOn, SparseStore
+from hw_models.split import SplitComputing
 from hw_models.storage import Storage
+from hw_models.supply import Supply
+from hw_models.systolic import Product, SystolicArray
 from hw_models.table import Table, read, shipped, shipped_names
+from hw_models.uncertainty import Interval, evaluate_each, sample_accelerators, survival
 from hw_models.workload import EncoderShape
 
 __all__ = [
     "Accelerator",
+    "AlphaPower",
+    "AttentionSpan",
+    "Breakdown",
+    "CloudNode",
     "Datapath",
+    "EdgeDevice",
     "EncoderShape",
     "Envm",
     "InitiationIntervals",
+    "Interval",
+    "LatencyAware",
+    "Link",
+    "Load",
     "OperatingPoints",
+    "PowerOn",
+    "Product",
+    "SentenceDvfs",
+    "Sentences",
     "Silicon",
+    "SizedAccelerator",
+    "SparseStore",
+    "SplitComputing",
+    "SplitFit",
     "Sram",
+    "Stages",
     "Storage",
+    "Supply",
+    "SystolicArray",
     "Table",
+    "break_down",
+    "evaluate_each",
+    "executed_shares",
+    "fault_rate",
+    "fit_alpha_power",
+    "fit_split",
     "read",
+    "read_trials",
+    "sample_accelerators",
     "shipped",
     "shipped_names",
+    "survival",
 ]

@@ -14,19 +14,30 @@ Sources: equations of EdgeBERT, arXiv 2011.14203; what one operation costs is to
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.columns import Columns, FloatArray, pick, require_range, require_whole
+from hw_models.attention_span import AttentionSpan
+from hw_models.columns import (
+    Columns,
+    FloatArray,
+    in_chunks,
+    pick,
+    require_range,
+    require_whole,
+)
 from hw_models.datapath import Datapath, Work
 from hw_models.memory import MACRO_WORD_BITS, Macro
 from hw_models.operating_points import OperatingPoints
 from hw_models.storage import BANK_BYTES, PORT_BITS, Storage, word_time
 from hw_models.table import Label, label
 from hw_models.workload import EncoderShape, stored_bits
+
+CHUNK = 32_768
+"""Rows evaluated at a time [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,23 @@ class _Transfers:
     layer_time: FloatArray
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stages:
+    """The affine parts of a sentence by component; every array of shape (n,).
+
+    Attributes:
+        energy_input: Before the first layer [J].
+        energy_layer: Of one executed layer with its off-ramp [J].
+        time_input: Before the first layer [s].
+        time_layer: Of one executed layer with its off-ramp [s].
+    """
+
+    energy_input: Mapping[str, FloatArray]
+    energy_layer: Mapping[str, FloatArray]
+    time_input: Mapping[str, FloatArray]
+    time_layer: Mapping[str, FloatArray]
+
+
 @dataclass(frozen=True, slots=True)
 class Accelerator:
     """Evaluator: compression, memory, voltage and depth distribution to energy, latency and area.
@@ -87,6 +115,8 @@ class Accelerator:
         datapath: Array, formats, zero gating, process.
         storage: Where embeddings and weights live.
         points: Voltage/frequency table; each design runs at the limit of its vdd.
+        span: Keys that each head sees, in every layer; everything if None. Weights of a head that
+            is off are stored but neither streamed nor multiplied.
     """
 
     shape: EncoderShape
@@ -94,6 +124,7 @@ class Accelerator:
     datapath: Datapath = field(default_factory=Datapath)
     storage: Storage = field(default_factory=Storage)
     points: OperatingPoints = field(default_factory=OperatingPoints)
+    span: AttentionSpan | None = None
     _plan: _Plan = field(init=False, repr=False, compare=False)
 
     inputs: ClassVar[Mapping[str, str]] = {
@@ -138,7 +169,10 @@ class Accelerator:
         Raises:
             ValueError: If a column is missing or a value is out of range; see `parts`.
         """
-        return {name: _total(parts) for name, parts in self.parts(columns).items()}
+        return in_chunks(self._totals, columns, tuple(self.inputs), CHUNK)
+
+    def _totals(self, columns: Columns) -> dict[str, FloatArray]:
+        return {name: total(parts) for name, parts in self.parts(columns).items()}
 
     def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
         """The outputs by component.
@@ -175,10 +209,33 @@ class Accelerator:
             },
         }
 
+    def stages(self, columns: Columns) -> Stages:
+        """What the input stage and one layer cost, so that any depth and voltage can be composed.
+
+        Args:
+            columns: As for `parts`; the two depth columns are not read.
+
+        Raises:
+            ValueError: As `parts`.
+        """
+        ones = np.ones(np.shape(columns.get("vdd", ())))
+        design = self._look_up({**columns, "mean_exit_layer": ones, "p95_exit_layer": ones})
+        start = replace(design, mean_layer=np.zeros_like(ones))
+        transfers = self._transfers(design)
+        macros, banks = self._capacity(design)
+        energies, times = [], []
+        for depth in (start, design):
+            energy = self._dynamic_energy(depth, transfers)
+            energy.update(self._leakage_energy(depth, transfers, macros, banks))
+            energies.append(energy)
+            times.append(self._time(depth, transfers, depth.mean_layer))
+        return Stages(energies[0], _increase(*energies), times[0], _increase(*times))
+
     def _make_plan(self) -> _Plan:
         shape, path, sequence = self.shape, self.datapath, self.sequence_length
-        streamed = 0.0
-        for matmul in shape.layer_matmuls(np.array([float(sequence)])):
+        streamed, rows = 0.0, np.array([float(sequence)])
+        spanned = self.span.layer_matmuls(shape, rows) if self.span else None
+        for matmul in spanned or shape.layer_matmuls(rows):
             operand = float((matmul.rows * matmul.reduction)[0]) * path.activation_bits / 8.0
             passes = float(np.ceil(operand / path.silicon.buffer_bytes))
             streamed += float(matmul.weights[0]) * passes
@@ -186,7 +243,7 @@ class Accelerator:
         vectors = shape.groups * shape.layer_vectors
         return _Plan(
             input=path.input_work(shape, sequence),
-            layer=path.layer_work(shape, sequence) + path.off_ramp_work(shape, sequence),
+            layer=path.layer_work(shape, sequence, self.span) + path.off_ramp_work(shape, sequence),
             prunable=float(shape.groups * shape.layer_weights),
             dense=float(vectors + off_ramps + shape.projection_parameters),
             layer_prunable=streamed,
@@ -298,7 +355,7 @@ class Accelerator:
     ) -> dict[str, FloatArray]:
         """Leakage of everything powered, over the mean duration of a sentence."""
         silicon, layers = self.datapath.silicon, design.mean_layer
-        duration = _total(self._time(design, transfers, layers))
+        duration = total(self._time(design, transfers, layers))
         reading = transfers.embedding_time
         if self.storage.weights == "envm":
             reading = reading + (transfers.input_time + layers * transfers.layer_time)
@@ -316,7 +373,14 @@ def _float(values: NDArray[Any]) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _total(parts: Mapping[str, FloatArray]) -> FloatArray:
+def _increase(
+    before: Mapping[str, FloatArray], after: Mapping[str, FloatArray]
+) -> dict[str, FloatArray]:
+    # Sums round, so a component that one layer does not touch may differ by a last bit below zero.
+    return {name: np.maximum(after[name] - before[name], 0.0) for name in before}
+
+
+def total(parts: Mapping[str, FloatArray]) -> FloatArray:
     """Sum in the order of the parts: the same bits as a reader who adds them up."""
     first, *rest = parts.values()
     total = first.copy()

@@ -1,6 +1,6 @@
 """Column types and the border checks every model shares: presence, length, range."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,6 +32,38 @@ def pick(columns: Columns, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
         got = {name: array.shape for name, array in zip(names, taken, strict=True)}
         raise ValueError(f"columns must share one shape (n,), got {got}")
     return taken
+
+
+def in_chunks(
+    evaluate: Callable[[Columns], dict[str, FloatArray]],
+    columns: Columns,
+    names: tuple[str, ...],
+    rows: int,
+) -> dict[str, FloatArray]:
+    """Evaluate a batch piece by piece: temporaries stay in cache and memory follows the piece.
+
+    Args:
+        evaluate: Columns of a piece to its outputs, each of the piece's length.
+        columns: Batch of n designs, each column of shape (n,).
+        names: Columns that `evaluate` reads.
+        rows: Rows of a piece [1], at least 1.
+
+    Returns:
+        Outputs of the whole batch, each of shape (n,).
+
+    Raises:
+        ValueError: If a column is missing or of another shape, or as `evaluate`.
+    """
+    taken = dict(zip(names, pick(columns, names), strict=True))
+    n = len(taken[names[0]])
+    if n <= rows:
+        return evaluate(taken)
+    results: dict[str, FloatArray] = {}
+    for start in range(0, n, rows):
+        piece = slice(start, start + rows)
+        for name, values in evaluate({key: c[piece] for key, c in taken.items()}).items():
+            results.setdefault(name, np.empty(n))[piece] = values
+    return results
 
 
 def require_range(

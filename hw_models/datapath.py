@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from hw_models.attention_span import AttentionSpan
 from hw_models.columns import FloatArray
 from hw_models.silicon import Silicon
 from hw_models.workload import EncoderShape, Matmul
@@ -176,14 +177,33 @@ class Datapath:
         work = self._matmul_work(shape.projection_matmuls(rows), prunable=False)
         return self._with_sfu(work, softmax=0.0, norm=float(norm[0]), add=float(add[0]))
 
-    def layer_work(self, shape: EncoderShape, sequence: int) -> Work:
-        """One encoder layer: six matrix products, softmax, two layer norms, two additions."""
+    def layer_work(
+        self, shape: EncoderShape, sequence: int, span: AttentionSpan | None = None
+    ) -> Work:
+        """One encoder layer: six matrix products, softmax, two layer norms, two additions.
+
+        Args:
+            shape: The network.
+            sequence: Tokens including padding [1].
+            span: Keys of every head; all heads see everything if not given.
+
+        Raises:
+            ValueError: If there is not one span per head.
+        """
         n, rows = self.mac_width, np.array([float(sequence)])
         width = np.array([float(shape.hidden)])
-        softmax = softmax_states(shape.heads * rows, rows, n)
+        if span is None:
+            matmuls, softmax = (
+                shape.layer_matmuls(rows),
+                softmax_states(shape.heads * rows, rows, n),
+            )
+        else:
+            matmuls, softmax = span.layer_matmuls(shape, rows), np.zeros(1)
+            for keys in span.keys(rows):
+                softmax += softmax_states(rows * (keys > 0), keys, n)
         norm = layer_norm_states(2.0 * rows, width, n)
         add = add_states(2.0 * rows, width, n)
-        work = self._matmul_work(shape.layer_matmuls(rows), prunable=True)
+        work = self._matmul_work(matmuls, prunable=True)
         return self._with_sfu(
             work, softmax=float(softmax[0]), norm=float(norm[0]), add=float(add[0])
         )

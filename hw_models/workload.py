@@ -15,7 +15,7 @@ from hw_models.columns import FloatArray
 OffRamp: TypeAlias = Literal["pooler", "mean_pool"]
 """Before the classifier: pooler, dense + tanh on the first token; mean_pool, mean over tokens."""
 
-_KEYS: Mapping[str, Mapping[str, str]] = {
+_KEYS: Mapping[str, Mapping[str, str | int]] = {
     "bert": {
         "layers": "num_hidden_layers",
         "hidden": "hidden_size",
@@ -38,7 +38,19 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
         "segments": "type_vocab_size",
         "groups": "num_hidden_groups",
     },
+    "distilbert": {
+        "layers": "n_layers",
+        "hidden": "dim",
+        "heads": "n_heads",
+        "ffn": "hidden_dim",
+        "embedding": "dim",
+        "vocabulary": "vocab_size",
+        "positions": "max_position_embeddings",
+        "segments": 0,
+        "groups": "n_layers",
+    },
 }
+"""Field -> key of the configuration, or the number where the architecture fixes it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +139,8 @@ class EncoderShape:
         """Shape from a plain transformers configuration (the parsed config.json).
 
         Args:
-            config: Mapping with `model_type` bert or albert and that model's size keys.
+            config: Mapping with `model_type` albert, bert (MiniLM is one), distilbert or vit, and
+                that model's size keys.
             classes: Outputs of an off-ramp; configurations of pretrained encoders do not say.
             off_ramp: What an off-ramp computes.
 
@@ -135,13 +148,19 @@ class EncoderShape:
             ValueError: If the model type is unknown or a size is missing.
         """
         model = str(config.get("model_type"))
+        if model == "vit":
+            config, model = _as_bert(config), "bert"
         if model not in _KEYS:
-            raise ValueError(f"model_type = {model!r} is not one of {sorted(_KEYS)}")
+            raise ValueError(f"model_type = {model!r} is not one of {sorted([*_KEYS, 'vit'])}")
         keys = _KEYS[model]
-        missing = sorted({key for key in keys.values() if key not in config})
+        missing = sorted(
+            {key for key in keys.values() if isinstance(key, str) and key not in config}
+        )
         if missing:
             raise ValueError(f"the {model} configuration lacks {missing}")
-        sizes = {field: int(config[key]) for field, key in keys.items()}
+        sizes = {
+            field: key if isinstance(key, int) else int(config[key]) for field, key in keys.items()
+        }
         return cls(classes=classes, off_ramp=off_ramp, **sizes)
 
     @property
@@ -233,6 +252,28 @@ class EncoderShape:
             return ()
         one = np.ones_like(sequence)
         return (Matmul("projection", sequence, self.embedding * one, self.hidden * one, one, True),)
+
+
+def _as_bert(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A vision transformer as the encoder it is: patches for tokens, pixels for an embedding row.
+
+    The patch embedding is a matrix product of (3 p^2) by hidden over all patches: p^2 channels
+    times hidden weights, held like a vocabulary of 3 p^2 rows. ViT normalises before each block
+    and BERT after it; the operations are the same (arXiv 2010.11929). Counts of layers and of
+    parameters hold; an accelerator's input stage looks token rows up and is not meant for pixels.
+    """
+    needed = ("image_size", "patch_size")
+    missing = [key for key in needed if key not in config]
+    if missing:
+        raise ValueError(f"the vit configuration lacks {missing}")
+    patch = int(config["patch_size"])
+    patches = (int(config["image_size"]) // patch) ** 2
+    return {
+        **config,
+        "vocab_size": int(config.get("num_channels", 3)) * patch**2,
+        "max_position_embeddings": patches + 1,
+        "type_vocab_size": 0,
+    }
 
 
 def stored_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:

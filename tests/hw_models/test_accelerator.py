@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hw_models import Accelerator, Datapath, Envm, OperatingPoints, Silicon, Storage, shipped
+from hw_models.accelerator import CHUNK
 from hw_models.table import Table
 
 CELLS = ("pcm", "rram", "sram", "stt")
@@ -222,3 +223,29 @@ def test_silicon_and_points_must_agree_on_the_nominal_supply(minilm):
 def test_no_rows_in_no_rows_out(accelerator):
     empty = {name: column[:0] for name, column in typical().items()}
     assert all(column.shape == (0,) for column in accelerator(empty).values())
+
+
+def test_a_batch_longer_than_a_chunk_equals_its_pieces(accelerator):
+    n = CHUNK + 3
+    rng = np.random.default_rng(0)
+    batch = {"pruning_ratio": rng.uniform(0, 1, n), "weight_bits": rng.integers(4, 9, n),
+             "envm_cell": rng.choice(np.array(CELLS), n), "vdd": rng.uniform(0.5, 0.8, n),
+             "mean_exit_layer": rng.uniform(1, 6, n),
+             "p95_exit_layer": np.full(n, 6.0)}  # fmt: skip
+    whole = accelerator(batch)
+    for rows in (slice(0, 100), slice(CHUNK - 1, None)):
+        piece = accelerator({name: column[rows] for name, column in batch.items()})
+        for name, column in piece.items():
+            assert (column == whole[name][rows]).all()
+    with pytest.raises(ValueError, match=r"vdd = 0\.9 V"):
+        accelerator(batch | {"vdd": np.append(batch["vdd"][:-1], 0.9)})
+
+
+@pytest.mark.parametrize("cell", ["rram", "stt"])
+def test_published_macros_make_a_larger_and_hungrier_memory(minilm, cell):
+    model, silicon = (
+        Accelerator(minilm, 64, storage=Storage(Envm(shipped(name)))).parts(typical(envm_cell=cell))
+        for name in ("envm_array_22nm", "envm_macro")
+    )
+    assert silicon["area"]["envm"][0] > 2.9 * model["area"]["envm"][0]
+    assert silicon["energy"]["weight_read"][0] > 2.9 * model["energy"]["weight_read"][0]

@@ -66,7 +66,9 @@ def test_a_sequence_longer_than_the_positions_is_refused(albert):
 
 
 def test_an_unknown_model_type_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"'gpt2' is not one of \['albert', 'bert'\]"):
+    with pytest.raises(
+        ValueError, match=r"'gpt2' is not one of .'albert', 'bert', 'distilbert', 'vit'"
+    ):
         EncoderShape.from_config({"model_type": "gpt2"})
 
 
@@ -95,3 +97,26 @@ def test_a_shape_that_cannot_be_is_refused(field, value, message):
 
 def test_the_largest_activation_is_the_wider_of_ffn_and_scores(albert):
     assert albert.largest_activation(np.array([128.0, 512.0])).tolist() == [128 * 3072, 12 * 512**2]
+
+
+def test_distilbert_has_the_parameters_of_its_architecture():
+    config = {"model_type": "distilbert", "n_layers": 6, "dim": 768, "n_heads": 12,
+              "hidden_dim": 3072, "vocab_size": 30522, "max_position_embeddings": 512}  # fmt: skip
+    shape = EncoderShape.from_config(config)
+    # 66.4 million parameters (arXiv 1910.01108): 42.5 in the layers, 23.8 in the embeddings.
+    assert shape.encoder_parameters == 6 * 7_087_872
+    assert shape.encoder_parameters + shape.embedding_parameters == 66_362_880
+    assert shape.segments == 0
+
+
+def test_a_vision_transformer_is_an_encoder_of_patches():
+    config = {"model_type": "vit", "num_hidden_layers": 12, "hidden_size": 768,
+              "num_attention_heads": 12, "intermediate_size": 3072, "image_size": 224,
+              "patch_size": 16}  # fmt: skip
+    shape = EncoderShape.from_config(config, classes=1000)
+    assert shape.positions == 197
+    # ViT-B/16, arXiv 2010.11929: 86 million parameters, 17.5 G multiply-accumulates.
+    assert shape.encoder_parameters + shape.embedding_parameters == pytest.approx(86e6, rel=0.01)
+    assert 12 * shape.layer_macs(np.array([197.0]))[0] == pytest.approx(17.5e9, rel=0.01)
+    with pytest.raises(ValueError, match=r"the vit configuration lacks \['patch_size'\]"):
+        EncoderShape.from_config({"model_type": "vit", "image_size": 224})

@@ -1,0 +1,207 @@
+"""A sparse tensor in non-volatile memory: non-zeros in any cell, the bit mask in single-level ones.
+
+A fault in the mask shifts every value after it, so EdgeBERT (arXiv 2011.14203) keeps the mask in
+single-level cells and only the values in multi-level ones. Whole 2 MiB macros, as characterised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_models.columns import FloatArray, require_range
+from hw_models.faults import value_faults
+from hw_models.memory import MACRO_WORD_BITS, Sram, macros_needed
+from hw_models.table import Label, Table, label, shipped
+
+_MASK_CELL: Mapping[str, str] = {
+    "rram_mlc2": "rram", "rram_mlc3": "rram", "fefet_mlc2": "fefet"
+}  # fmt: skip
+"""Multi-level cell -> the single-level one of the same technology."""
+
+_REST_CELL: Mapping[str, str] = {
+    "rram_mlc2": "rram",
+    "rram_mlc3": "rram_mlc2",
+    "fefet_mlc2": "fefet",
+}
+"""Multi-level cell -> the one that takes the bits left over; 8 bits at 3 leave 2, 7 leave 1."""
+
+_ARRAY = ("area", "read_energy", "read_latency", "write_energy", "write_latency", "leakage")
+
+
+def _shipped_arrays() -> Table:
+    return shipped("envm_array_22nm")
+
+
+def _shipped_cells() -> Table:
+    return shipped("envm_cells")
+
+
+def _shipped_faults() -> Table:
+    return shipped("envm_faults")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredTensor:
+    """What keeping one sparse tensor costs; every array of shape (n,).
+
+    Attributes:
+        data_bits: Non-zero values [bit].
+        mask_bits: Bit mask [bit]; zero where dense storage is smaller.
+        macros: Whole 2 MiB macros of both kinds [1].
+        area: [m^2].
+        leakage: While all are powered [W].
+        write_energy: Of writing everything once [J].
+        write_time: The same, word after word [s].
+        writes: Times everything may be rewritten before cells fail [1].
+        retention: Time without power until it is forgotten [s].
+        faulty: Expected values with a faulty cell [1].
+    """
+
+    data_bits: FloatArray
+    mask_bits: FloatArray
+    macros: FloatArray
+    area: FloatArray
+    leakage: FloatArray
+    write_energy: FloatArray
+    write_time: FloatArray
+    writes: FloatArray
+    retention: FloatArray
+    faulty: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class SparseStore:
+    """Non-volatile memory for bit-mask sparse tensors.
+
+    Attributes:
+        arrays: Per 2 MiB macro and 64-bit word: envm_array_22nm (array model) or envm_macro
+            (published macros); which one is a statement about trust, so results should be shown
+            with both.
+        cells: Bits, endurance and retention of a cell.
+        faults: Fault rate of a cell.
+    """
+
+    arrays: Table = field(default_factory=_shipped_arrays)
+    cells: Table = field(default_factory=_shipped_cells)
+    faults: Table = field(default_factory=_shipped_faults)
+
+    @property
+    def evidence(self) -> Label:
+        """Weakest link of everything that `keep` returns."""
+        return label(self.arrays, self.cells, self.faults)
+
+    def keep(
+        self, cell: NDArray[Any], elements: FloatArray, sparsity: FloatArray, bits: FloatArray
+    ) -> StoredTensor:
+        """Size, area, leakage, writing and soundness of a stored tensor.
+
+        Args:
+            cell: Cell of the non-zeros, a row of all three tables, shape (n,).
+            elements: Elements of the tensor [1], at least 1, shape (n,).
+            sparsity: Fraction of zeros [1], 0 to 1, shape (n,).
+            bits: Width of a value [bit], 1 to 16, shape (n,).
+
+        Raises:
+            ValueError: If a cell is unknown to a table, or a value is out of range.
+        """
+        data, mask = _image(elements, sparsity, bits)
+        value, guard = self._arrays(cell), self._arrays(_other(cell, _MASK_CELL))
+        shared = cell == _other(cell, _MASK_CELL)
+        together = macros_needed(data + mask)
+        in_cell = np.where(shared, together, macros_needed(data))
+        in_mask = np.where(shared, 0.0, macros_needed(mask))
+        words, mask_words = data / MACRO_WORD_BITS, mask / MACRO_WORD_BITS
+        writes, retention = self.cells.at(cell, "endurance", "retention")
+        return StoredTensor(
+            data,
+            mask,
+            in_cell + in_mask,
+            in_cell * value["area"] + in_mask * guard["area"],
+            in_cell * value["leakage"] + in_mask * guard["leakage"],
+            words * value["write_energy"] + mask_words * guard["write_energy"],
+            words * value["write_latency"] + mask_words * guard["write_latency"],
+            writes,
+            retention,
+            data / bits * self._value_faults(cell, bits),
+        )
+
+    def read(
+        self, cell: NDArray[Any], elements: FloatArray, sparsity: FloatArray, bits: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Energy [J] and time [s], word after word, of reading some elements; arguments as `keep`.
+
+        Raises:
+            ValueError: As `keep`.
+        """
+        data, mask = _image(elements, sparsity, bits)
+        value, guard = self._arrays(cell), self._arrays(_other(cell, _MASK_CELL))
+        words, mask_words = data / MACRO_WORD_BITS, mask / MACRO_WORD_BITS
+        energy = words * value["read_energy"] + mask_words * guard["read_energy"]
+        time = words * value["read_latency"] + mask_words * guard["read_latency"]
+        return energy, time
+
+    def _arrays(self, cell: NDArray[Any]) -> dict[str, FloatArray]:
+        return dict(zip(_ARRAY, self.arrays.at(cell, *_ARRAY), strict=True))
+
+    def _value_faults(self, cell: NDArray[Any], bits: FloatArray) -> FloatArray:
+        (cell_bits,) = self.cells.at(cell, "cell_bits")
+        (rate,) = self.faults.at(cell, "fault_rate")
+        rest = np.where(bits % cell_bits == 1, _other(cell, _MASK_CELL), _other(cell, _REST_CELL))
+        (rest_rate,) = self.faults.at(rest, "fault_rate")
+        return value_faults(bits, cell_bits, rate, rest_rate)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOn:
+    """What it takes to have parameters on chip after power-on if they are kept in DRAM.
+
+    Non-volatile memory needs none of it: that difference, times the power-ons, is its worth.
+
+    Attributes:
+        dram: Transfer energy by technology.
+        technology: Row of that table.
+        sram: Banks that the parameters are written into.
+        bank_bytes: Capacity of one bank [byte], within the fitted range.
+    """
+
+    dram: Table = field(default_factory=lambda: shipped("dram"))
+    technology: str = "lpddr4"
+    sram: Sram = field(default_factory=Sram)
+    bank_bytes: float = 2.0**20
+
+    def load(self, bits: FloatArray, bandwidth: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Energy [J] and time [s] of loading, shape (n,); DRAM start-up and refresh left out.
+
+        Args:
+            bits: Bits to load [bit], shape (n,).
+            bandwidth: Of the DRAM port [bit/s], shape (n,), above 0.
+
+        Raises:
+            ValueError: If a bandwidth is not positive.
+        """
+        limits = (np.finfo(np.float64).tiny, np.inf)
+        require_range("bandwidth", bandwidth, limits, "bit/s", "a port that moves something")
+        (transfer,) = self.dram.at(np.array([self.technology]), "transfer_energy")
+        word = self.sram.access_energy(self.bank_bytes, np.full(1, float(MACRO_WORD_BITS)))
+        return bits * (transfer + word / MACRO_WORD_BITS), bits / bandwidth
+
+
+def _image(
+    elements: FloatArray, sparsity: FloatArray, bits: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Data and mask bits: sparse, or dense where that is smaller, as `workload.stored_bits`."""
+    require_range("elements", elements, (1.0, np.inf), "1", "a tensor")
+    require_range("sparsity", sparsity, (0.0, 1.0), "1", "a fraction")
+    require_range("bits", bits, (1.0, 16.0), "bit", "the number formats")
+    packed = (1.0 - sparsity) * bits
+    sparse = packed + 1.0 < bits
+    return elements * np.where(sparse, packed, bits), elements * sparse
+
+
+def _other(cell: NDArray[Any], names: Mapping[str, str]) -> NDArray[Any]:
+    """The cells named by a mapping, themselves where it names none; shape (n,)."""
+    known, rows = np.unique(cell, return_inverse=True)
+    return np.array([names.get(str(name), str(name)) for name in known])[rows]

@@ -1,0 +1,97 @@
+"""Split computing: board, link and cloud in one evaluator (DynaSplit, arXiv 2410.23881).
+
+latency = edge + transfer + cloud
+energy  = P_edge t_edge + P_wait (t_transfer + t_cloud) + E_link + E_cloud
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from hw_models.cloud import CloudNode
+from hw_models.columns import Columns, FloatArray, pick
+from hw_models.edge_device import EdgeDevice
+from hw_models.link import Link
+from hw_models.table import Label
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitComputing:
+    """Evaluator: split layer, clock, accelerator, cloud GPU and bandwidth to latency and energy.
+
+    Attributes:
+        edge: The board.
+        link: Between both.
+        cloud: The node, characterised for the same layers as the board.
+        sizes: Bytes sent when the network is cut after layer k [byte], shape (layers + 1,); 0 after
+            the last.
+        founded: How well the coefficients are founded; a fit to one's own trials is published.
+    """
+
+    edge: EdgeDevice
+    link: Link
+    cloud: CloudNode
+    sizes: FloatArray
+    founded: Label = "published"
+
+    inputs: ClassVar[Mapping[str, str]] = {
+        "split_layer": "layer",
+        "cpu_frequency": "Hz",
+        "tpu_mode": "choice",
+        "cloud_gpu": "choice",
+        "bandwidth": "bit/s",
+    }
+    outputs: ClassVar[Mapping[str, str]] = {"latency": "s", "energy": "J"}
+    cost: ClassVar[Literal["closed form"]] = "closed form"
+
+    def __post_init__(self) -> None:
+        wanted = self.edge.layers + 1
+        if self.sizes.shape != (wanted,) or self.cloud.tail.shape[1] != wanted:
+            raise ValueError(
+                f"sizes and cloud.tail must hold layers + 1 = {wanted} splits, got "
+                f"{self.sizes.shape} and {self.cloud.tail.shape}"
+            )
+
+    @property
+    def evidence(self) -> Mapping[str, Label]:
+        """Output name -> how well its coefficients are founded."""
+        return dict.fromkeys(self.outputs, self.founded)
+
+    def __call__(self, columns: Columns) -> dict[str, FloatArray]:
+        """Latency [s] and energy [J] of one request, shape (n,) each.
+
+        Raises:
+            ValueError: If a column is missing or out of range; see `parts`.
+        """
+        parts = self.parts(columns)
+        return {
+            name: np.sum(list(parts[name].values()), axis=0, dtype=np.float64) for name in parts
+        }
+
+    def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
+        """The outputs by component: edge, transfer, cloud; energy has waiting beside them.
+
+        Args:
+            columns: split_layer [layer], whole; cpu_frequency [Hz]; tpu_mode and cloud_gpu,
+                names; bandwidth [bit/s] that a payload sees, above 0. Each of shape (n,).
+
+        Raises:
+            ValueError: If a column is missing or out of range.
+        """
+        split, frequency, mode, gpu, bandwidth = pick(columns, tuple(self.inputs))
+        frequency = frequency.astype(np.float64)
+        edge = self.edge.latency(split, frequency, mode)
+        size = self.sizes[split.astype(np.intp)]
+        transfer = self.link.latency(size, bandwidth.astype(np.float64))
+        cloud = self.cloud.latency(split, gpu)
+        return {
+            "latency": {"edge": edge, "transfer": transfer, "cloud": cloud},
+            "energy": {
+                "edge": self.edge.power(frequency, mode) * edge,
+                "waiting": self.edge.waiting * (transfer + cloud),
+                "transfer": self.link.energy(size, transfer),
+                "cloud": self.cloud.energy(cloud, gpu),
+            },
+        }

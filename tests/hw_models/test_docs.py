@@ -1,0 +1,18 @@
+"""The page of the models names every table with its evidence."""
+
+from pathlib import Path
+
+import pytest
+
+from hw_models.table import shipped, shipped_names
+
+PAGE = (Path(__file__).parents[2] / "docs" / "hw_models.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_the_page_names_every_table_with_its_evidence(name):
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{name}` |")]
+    cells = [cell.strip() for cell in row.split("|")]
+    origin = shipped(name).origin
+    assert cells[3] == origin.evidence
+    assert cells[4] == ("yes" if origin.bounds else "no")
