@@ -214,6 +214,8 @@ class RunWriter:
         """Close the file; an unfinished run stays readable up to its last batch."""
         if self._manifest["state"] == "running":
             self.finish("interrupted", {})
+        # Back to a single file, so that a run can be read from a folder that nobody may write to.
+        self._database.execute("PRAGMA journal_mode=DELETE")
         self._database.close()
 
 

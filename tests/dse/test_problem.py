@@ -273,9 +273,10 @@ SEARCHERS = {
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_no_searcher_and_no_front_ever_sees_it(name, what, column):
     searcher = Watched(SEARCHERS[name]())
-    found = explore(problem(strange_at(column, STRANGE[what])), searcher, budget=12)
+    found = explore(problem(strange_at(column, STRANGE[what])), searcher, budget=10)
     assert searcher.told
     trials = found.trials
+    assert not trials.ok.all()  # three of twelve designs fail: ten cannot miss them
     np.testing.assert_array_equal(~trials.ok, trials.designs["bits"] == 3)
     assert non_dominated(trials.losses[trials.feasible]).any()
 

@@ -19,6 +19,7 @@ from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
+from dse.searchers.searcher import Answers
 from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.testing import SearcherContract, answers_to, conditional_space, tiny_space
 
@@ -131,6 +132,26 @@ def test_no_searcher_knows_units_or_names_of_objectives():
         assert set(inspect.signature(kind).parameters) <= {
             "space", "objectives", "constraints", "seed", "batch", "population",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["nsga2", "tpe"])
+def test_a_limit_that_is_told_is_learnt(name):
+    space = SearchSpace(tuple(Integer(knob, 0, 19, "1") for knob in "xyz"))
+
+    def feasible_share(constraints):
+        if name == "nsga2":
+            searcher = Nsga2(space, objectives=2, constraints=constraints, seed=2, population=20)
+        else:
+            searcher = Tpe(space, objectives=2, constraints=constraints, seed=2, batch=20)
+        for _ in range(8):
+            codes = searcher.ask()
+            # Small x and y are wanted, and together with z at least 45 of 57.
+            violations = 45.0 - codes.sum(axis=1, keepdims=True)
+            told = violations[:, :constraints]
+            searcher.tell(Answers(codes[:, :2], told, np.ones(len(codes), dtype=bool)))
+        return (violations <= 0).mean()
+
+    assert feasible_share(1) > 0.3 > 0.1 > feasible_share(0)
 
 
 # -- known fronts ---------------------------------------------------------------------------

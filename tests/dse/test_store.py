@@ -1,7 +1,6 @@
 """A run folder gives back exactly what was put in, or says why it cannot."""
 
 import json
-import sqlite3
 
 import numpy as np
 import pytest
@@ -74,10 +73,25 @@ def test_a_newer_schema_is_refused_with_a_sentence(small_run):
         read_run(small_run.folder)
 
 
-def test_the_database_syncs_each_commit(small_run):
-    connection = sqlite3.connect(small_run.folder / "run.sqlite")
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    connection.close()
+def test_a_batch_can_be_read_while_the_run_goes_on(small_problem, small_trials, tmp_path):
+    question = Question.of("small", "?", small_problem)
+    folder = tmp_path / "run"
+    facts = {"identity": "", "facts": {}}
+    with RunWriter(folder, question, study_text="", resolved="", manifest=facts) as writer:
+        writer.add(small_trials.rows(np.arange(7)))
+        assert len(read_run(folder).trials) == 7
+        assert read_run(folder).manifest["state"] == "running"
+
+
+def test_a_finished_run_reads_from_a_folder_that_nobody_may_write_to(small_run):
+    assert sorted(p.name for p in small_run.folder.iterdir()) == [
+        "manifest.json", "run.sqlite", "study.resolved.yaml", "study.yaml",
+    ]  # fmt: skip
+    small_run.folder.chmod(0o500)
+    try:
+        assert len(read_run(small_run.folder).trials) == 64
+    finally:
+        small_run.folder.chmod(0o700)
 
 
 def test_canonical_json_refuses_what_is_not_finite():

@@ -58,6 +58,12 @@ def test_no_workers_are_refused(kind, workers):
         kind(workers)
 
 
+def test_a_row_that_kills_the_only_process_takes_no_other_row_with_it(tmp_path):
+    with ProcessPool(1) as pool:
+        outcomes = pool.map(Inverse(str(tmp_path), 1000), rows_of([-1.0, 2.0, 4.0]), nothing)
+    assert [outcome.columns is None for outcome in outcomes] == [True, False, False]
+
+
 def test_a_pool_can_be_left_without_having_been_used():
     with ProcessPool(1):
         pass
