@@ -1,7 +1,7 @@
 """The `dse` command: what users type and what they read."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,8 +28,10 @@ Setting = Annotated[
 ]
 
 
-def command_line(systems: Mapping[str, System]) -> typer.Typer:
-    """The command, knowing the systems that a study file can name."""
+def command_line(
+    systems: Mapping[str, System], more: Mapping[str, Callable[..., None]]
+) -> typer.Typer:
+    """The command, knowing the systems that a study file can name, and further commands."""
     app = typer.Typer(
         name="dse",
         help="Co-design of edge hardware, network and runtime in one multi-objective search.",
@@ -42,14 +44,16 @@ def command_line(systems: Mapping[str, System]) -> typer.Typer:
     app.command("front", epilog="Example: dse front runs/demo --format csv > front.csv")(show_front)
     app.command("plot", epilog="Example: dse plot runs/demo")(plot)
     app.command("export", epilog="Example: dse export runs/demo --format json")(export)
+    for name, command in more.items():
+        app.command(name, epilog=f"Example: dse {name}")(command)
     return app
 
 
-def main(systems: Mapping[str, System]) -> int:
+def main(systems: Mapping[str, System], more: Mapping[str, Callable[..., None]]) -> int:
     """Run the command line; the exit code says how it ended (see docs/cli.md)."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    app = command_line(systems)
+    app = command_line(systems, more)
     return guarded(lambda: app(args=arguments, prog_name="dse"), debug=debug)
 
 

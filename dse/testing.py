@@ -126,10 +126,11 @@ class SearcherContract:
 
     @pytest.mark.parametrize("failing", ["some", "first", "later", "all"])
     def test_failed_rows_do_not_stop_the_search(self, failing: str) -> None:
-        """Neither a few of them nor a whole generation, first or later."""
+        """Neither a few of them nor a whole generation, first or later; something else follows."""
         space = conditional_space(continuous=self.continuous())
         seen = list(self._batches(space, constraints=1, failing=failing))
         assert len(seen) == 6 or sum(map(len, seen)) == space.size
+        assert len({codes.tobytes() for codes in seen}) == len(seen)
 
     def test_a_tiny_space_is_exhausted_or_proposed_again(self) -> None:
         """No searcher breaks when nothing new is left."""

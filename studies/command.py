@@ -4,6 +4,7 @@ import sys
 
 from dse.cli import main as run_command_line
 from studies.edgebert import Edgebert
+from studies.table_view import show_tables
 
 SYSTEMS = {"edgebert": Edgebert()}
 """What the `system` key of a study file chooses from."""
@@ -11,7 +12,7 @@ SYSTEMS = {"edgebert": Edgebert()}
 
 def main() -> None:
     """Entry point of `dse`."""
-    sys.exit(run_command_line(SYSTEMS))
+    sys.exit(run_command_line(SYSTEMS, {"tables": show_tables}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""`dse tables`: the constants that the cost models read, and where they come from."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table as TextTable
+
+from dse.config import UnknownName
+from hw_models import Table, shipped, shipped_names
+
+
+def show_tables(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[TABLE]", help="One table, whole; default: the list.")
+    ] = None,
+    bound: Annotated[
+        Literal["low", "nominal", "high"],
+        typer.Option(help="Which end of the sources' disagreement to print."),
+    ] = "nominal",
+) -> None:
+    """Print the constants of the hardware models in SI units, with source and evidence."""
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    if name is None:
+        console.print(_listed([shipped(table) for table in shipped_names()]))
+        return
+    if name not in shipped_names():
+        raise UnknownName(name, shipped_names())
+    table = shipped(name, bound)
+    console.print(_rows(table))
+    origin = table.origin
+    for field in ("source", "process", "conditions", "evidence", "bounds", "note"):
+        if getattr(origin, field):
+            console.print(f"{field}: {getattr(origin, field)}", markup=False, soft_wrap=True)
+
+
+def _listed(tables: list[Table]) -> TextTable:
+    view = TextTable("table", "rows", "evidence", "source", title="tables of the hardware models")
+    for table in tables:
+        rows = str(len(table.columns[table.key]))
+        view.add_row(table.name, rows, table.origin.evidence, table.origin.source)
+    return view
+
+
+def _rows(table: Table) -> TextTable:
+    view = TextTable(title=f"{table.name} ({table.bound})")
+    for column in table.columns:
+        unit = table.units[column]
+        head = column if unit in ("choice", "1") else f"{column}\n\\[{unit}]"
+        view.add_column(head, justify="left" if unit == "choice" else "right")
+    for row in zip(*table.columns.values(), strict=True):
+        view.add_row(*(str(v) if isinstance(v, str) else f"{v:.6g}" for v in row))
+    return view
