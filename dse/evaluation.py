@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dse.errors import CompositionError, EvaluationError, RowsFailed
 from dse.parameters import Column
-from dse.space import Columns
+from dse.space import Columns, join, length, take
 
 Cost: TypeAlias = Literal["closed form", "measured"]
 """What one row costs: microseconds of arithmetic, or seconds to minutes of a real run."""
@@ -51,30 +51,6 @@ TEXT_UNITS: tuple[str, ...] = ("choice", "handle")
 """Units of columns that hold strings; all other columns hold real numbers."""
 
 
-def length(columns: Columns) -> int:
-    """Rows of a batch.
-
-    Raises:
-        EvaluationError: If the columns differ in length or are not one-dimensional.
-    """
-    shapes = {name: np.shape(column) for name, column in columns.items()}
-    if not shapes or any(len(shape) != 1 for shape in shapes.values()):
-        raise EvaluationError(f"columns must have shape (n,), got {shapes}")
-    if len(set(shapes.values())) > 1:
-        raise EvaluationError(f"columns must have one length n, got {shapes}")
-    return int(next(iter(shapes.values()))[0])
-
-
-def take(columns: Columns, rows: Column) -> dict[str, Column]:
-    """The same columns, restricted to some rows (a mask or indices)."""
-    return {name: column[rows] for name, column in columns.items()}
-
-
-def join(parts: list[Columns]) -> dict[str, Column]:
-    """The rows of several batches, one after the other; all must have the same columns."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def one_line(error: BaseException) -> str:
     """Type and message of an exception on one line, for a trial's record."""
     return " ".join(f"{type(error).__name__}: {error}".split())
@@ -113,22 +89,6 @@ def unanswered(evaluator: Evaluator, n: int) -> dict[str, Column]:
         name: np.full(n, "" if unit in TEXT_UNITS else np.nan)
         for name, unit in evaluator.outputs.items()
     }
-
-
-def require_evidence(evaluator: Evaluator) -> None:
-    """Check that every output says how well it is founded.
-
-    Raises:
-        CompositionError: If a label is missing or not one of `EVIDENCE`.
-    """
-    giver, evidence = type(evaluator).__name__, evaluator.evidence
-    for name in evaluator.outputs:
-        if name not in evidence:
-            raise CompositionError(f"{giver} gives no evidence for {name}")
-        if evidence[name] not in EVIDENCE:
-            raise CompositionError(
-                f"evidence {evidence[name]!r} of {name} is not one of {', '.join(EVIDENCE)}"
-            )
 
 
 _Part: TypeAlias = tuple[NDArray[np.int64], Columns]
@@ -215,6 +175,11 @@ def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column
     return checked
 
 
+def _weakness(label: str) -> int:
+    # A label that does not exist is the weakest, so that it survives until the problem refuses it.
+    return EVIDENCE.index(label) if label in EVIDENCE else len(EVIDENCE)
+
+
 @dataclass(frozen=True)
 class Chain:
     """Evaluators one after the other, each reading the knobs and what came before it.
@@ -224,8 +189,7 @@ class Chain:
 
     Raises:
         CompositionError: If there is no stage, a stage reads a column in another unit than an
-            earlier stage gives, two stages give the same column, or one says not how well it is
-            founded.
+            earlier stage gives, or two stages give the same column.
     """
 
     stages: tuple[Evaluator, ...]
@@ -236,7 +200,6 @@ class Chain:
         given: dict[str, tuple[str, str]] = {}
         wanted: dict[str, tuple[str, str]] = {}
         for stage in self.stages:
-            require_evidence(stage)
             name = type(stage).__name__
             for column, unit in stage.inputs.items():
                 source = given.get(column) or wanted.get(column)
@@ -275,7 +238,7 @@ class Chain:
             # A closed form over a measured column stays a closed form; over an unverified one it is
             # that.
             for name, own in stage.evidence.items():
-                labels[name] = max([own, *behind], key=EVIDENCE.index)
+                labels[name] = max([own, *behind], key=_weakness)
         return labels
 
     @property
@@ -363,27 +326,21 @@ class Cached:
         return self._collect(keys, failed)
 
     def _collect(self, keys: list[bytes], failed: Mapping[bytes, str]) -> Columns:
-        n = len(keys)
         reasons = {row: failed[key] for row, key in enumerate(keys) if key in failed}
-        if len(reasons) == n:
-            raise RowsFailed(reasons, unanswered(self, n))
-        filler = next(self._known[key] for key in keys if key not in failed)
-        answers = [self._known.get(key, filler) for key in keys]
+        rows = [row for row, key in enumerate(keys) if key not in failed]
+        if not rows:
+            return _assemble(self, [], len(keys), reasons)
+        answers = [self._known[keys[row]] for row in rows]
         columns = {
             name: np.concatenate([answer[i] for answer in answers])
             for i, name in enumerate(self.outputs)
         }
-        if reasons:
-            raise RowsFailed(reasons, columns)
-        return columns
+        return _assemble(self, [(np.array(rows), columns)], len(keys), reasons)
 
 
 def _row_keys(columns: Columns) -> list[bytes]:
     """One hashable key per row: its exact values, strings free of the batch's padding."""
-    parts = []
-    for column in columns.values():
-        values = column.tolist()
-        parts.append([repr(v).encode() for v in values])
+    parts = [[repr(value).encode() for value in column.tolist()] for column in columns.values()]
     return [b"\0".join(row) for row in zip(*parts, strict=True)]
 
 

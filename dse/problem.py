@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.errors import CompositionError, RowsFailed
-from dse.evaluation import TEXT_UNITS, Evaluator, evaluate_rows, require_evidence
+from dse.evaluation import EVIDENCE, TEXT_UNITS, Evaluator, evaluate_rows
 from dse.parameters import Column, FloatArray
 from dse.space import SearchSpace
 
@@ -153,7 +153,7 @@ class Problem:
         idle = [n for n in units if n not in self.evaluator.inputs and n not in steering]
         if idle:
             raise CompositionError(f"no evaluator reads {', '.join(idle)}: nothing to search there")
-        require_evidence(self.evaluator)
+        _require_evidence(self.evaluator)
         if not self.objectives:
             raise CompositionError("a problem needs at least one objective")
         for objective in self.objectives:
@@ -211,6 +211,18 @@ def _float64(column: Column) -> FloatArray:
     """The column in the precision of losses, in which a wider number may be infinite."""
     with np.errstate(over="ignore"):
         return np.asarray(column, dtype=np.float64)
+
+
+def _require_evidence(evaluator: Evaluator) -> None:
+    """Every number that leaves says how well it is founded."""
+    giver, evidence = type(evaluator).__name__, evaluator.evidence
+    for name in evaluator.outputs:
+        if name not in evidence:
+            raise CompositionError(f"{giver} gives no evidence for {name}")
+        if evidence[name] not in EVIDENCE:
+            raise CompositionError(
+                f"evidence {evidence[name]!r} of {name} is not one of {', '.join(EVIDENCE)}"
+            )
 
 
 def judge(

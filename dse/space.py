@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import SpaceError
+from dse.errors import EvaluationError, SpaceError
 from dse.parameters import Column, FloatArray, Parameter, Value
 
 Columns: TypeAlias = Mapping[str, Column]
@@ -20,6 +20,30 @@ INACTIVE = -1.0
 
 CHUNK = 16_384
 """Rows per chunk of an enumeration: what stays in cache."""
+
+
+def length(columns: Columns) -> int:
+    """Rows of a batch.
+
+    Raises:
+        EvaluationError: If the columns differ in length or are not one-dimensional.
+    """
+    shapes = {name: np.shape(column) for name, column in columns.items()}
+    if not shapes or any(len(shape) != 1 for shape in shapes.values()):
+        raise EvaluationError(f"columns must have shape (n,), got {shapes}")
+    if len(set(shapes.values())) > 1:
+        raise EvaluationError(f"columns must have one length n, got {shapes}")
+    return int(next(iter(shapes.values()))[0])
+
+
+def take(columns: Columns, rows: Column) -> dict[str, Column]:
+    """The same columns, restricted to some rows (a mask or indices)."""
+    return {name: column[rows] for name, column in columns.items()}
+
+
+def join(parts: list[Columns]) -> dict[str, Column]:
+    """The rows of several batches, one after the other; all must have the same columns."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @dataclass(frozen=True, slots=True)

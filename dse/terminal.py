@@ -19,16 +19,20 @@ EXIT_REFUSED = 6
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived: unwind, closing files and workers on the way.
+class Stop:
+    """Remembers the signal that asked for an end. Mutable on purpose.
 
-    Attributes:
-        number: Of the signal; the exit code is 128 more.
+    It raises KeyboardInterrupt for SIGTERM too: the one exception that libraries in the middle of
+    a wait, Ray's among them, let through.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def arrive(self, number: int, _frame: FrameType | None) -> None:
+        """The signal handler."""
         self.number = number
-        super().__init__("interrupted" if number == signal.SIGINT else "terminated")
+        raise KeyboardInterrupt
 
 
 class Bars:
@@ -83,20 +87,27 @@ def guarded(command: Callable[[], object], *, debug: bool) -> int:
     Tracebacks are shown only with `debug`. Usage errors are typer's to show: it ends with
     SystemExit.
     """
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    stop = Stop()
+    signal.signal(signal.SIGINT, stop.arrive)
+    signal.signal(signal.SIGTERM, stop.arrive)
+    code = 0
     try:
         command()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except Stopped as stop:
-        notes.print(f"{stop}; every trial reported so far is in the run folder", markup=False)
-        return 128 + stop.number
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        stop.number = stop.number or signal.SIGINT
     except Exception as error:
-        if debug:
-            raise
-        return _told(error)
-    return 0
+        # After a signal, whatever a library makes of being torn out of a wait is no bug.
+        if stop.number is None:
+            if debug:
+                raise
+            return _told(error)
+    if stop.number is None:
+        return code
+    said = "interrupted" if stop.number == signal.SIGINT else "terminated"
+    notes.print(f"{said}; every trial reported so far is in the run folder", markup=False)
+    return 128 + stop.number
 
 
 def _told(error: Exception) -> int:
@@ -107,7 +118,3 @@ def _told(error: Exception) -> int:
     for line in error.problems if isinstance(error, StudyError) else (str(error),):
         notes.print(line, markup=False)
     return EXIT_REFUSED if isinstance(error, RunExists) else EXIT_USAGE
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    raise Stopped(number)

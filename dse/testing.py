@@ -24,10 +24,10 @@ import pytest
 from numpy.typing import NDArray
 
 from dse.errors import CallOrderError
-from dse.evaluation import EVIDENCE, Cost, Evaluator, length, take
+from dse.evaluation import EVIDENCE, TEXT_UNITS, Cost, Evaluator
 from dse.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter, Real
 from dse.searchers.searcher import Answers, Searcher
-from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace
+from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace, length, take
 from dse.workers.workers import Outcome, Workers, nothing
 
 # -- searchers ------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class EvaluatorContract:
         for name, unit in evaluator.outputs.items():
             column = np.asarray(outputs[name])
             assert column.shape == (length(columns),), name
-            if unit in ("choice", "handle"):
+            if unit in TEXT_UNITS:
                 assert column.dtype.kind == "U", f"{name} is {column.dtype}"
             else:
                 assert column.dtype.kind in "fiu", f"{name} is {column.dtype}"

@@ -3,6 +3,8 @@
 import importlib.util
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,6 +48,7 @@ class RayWorkers:
         import ray
 
         if not ray.is_initialized():
+            on_terminate = signal.getsignal(signal.SIGTERM)
             if self._address is None:
                 ray.init(
                     num_cpus=self._workers,
@@ -57,6 +60,9 @@ class RayWorkers:
             else:
                 ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
             self._started = True
+            # Ray takes SIGTERM for itself; what a run does on it is the driver's to say.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_terminate)
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray leaves it so
         self._require_processors(float(resources.get("CPU", 0.0)))
         actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=RETRIES)(_Resident)

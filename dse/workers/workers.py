@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from dse.errors import EvaluationError, RowsFailed
-from dse.evaluation import Cost, Evaluator, evaluate_rows, length, one_line, take, unanswered
+from dse.evaluation import Cost, Evaluator, evaluate_rows, one_line, unanswered
 from dse.parameters import Column
-from dse.space import Columns
+from dse.space import Columns, length, take
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,12 +15,9 @@ from dse.evaluation import (
     Cost,
     InBatches,
     evaluate_rows,
-    join,
-    length,
     one_line,
-    take,
 )
-from dse.space import Columns
+from dse.space import Columns, join, length, take
 from dse.testing import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
 from dse.workers.serial import Serial
 from dse.workers.workers import Spread
@@ -277,10 +274,10 @@ def test_a_column_has_one_giver_and_is_given_before_it_is_read():
         Chain((Stage({"x": "1"}, {"x": "1"}, root, {"x": "measured"}),))
 
 
-@pytest.mark.parametrize("evidence", [{}, {"y": "guessed"}])
-def test_a_stage_that_does_not_say_how_well_it_is_founded_is_refused(evidence):
-    with pytest.raises(CompositionError, match=r"evidence .*y"):
-        Chain((Stage({"x": "1"}, {"y": "1"}, root, evidence),))
+def test_a_label_that_does_not_exist_is_passed_on_as_the_weakest():
+    guess = Stage({"x": "1"}, {"a": "1"}, root, {"a": "guessed"})
+    after = Stage({"a": "1"}, {"b": "1"}, root, {"b": "unverified"})
+    assert Chain((guess, after)).evidence == {"a": "guessed", "b": "guessed"}
 
 
 def test_a_chain_without_stages_is_refused():

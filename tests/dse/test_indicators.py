@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -45,7 +45,6 @@ def test_one_point_dominates_a_box(m):
     assert hypervolume(np.zeros((1, m)), unit(m)) == pytest.approx(1.0)
 
 
-@settings(deadline=None)  # up to 1,331 boxes, one after the other
 @given(
     hnp.arrays(
         np.int64,

@@ -157,7 +157,13 @@ def test_a_task_that_is_not_fetched_names_the_command(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_interrupt_keeps_the_trials_and_says_so(real_cache, trained_small, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_keeps_the_trials_and_says_so(
+    number, code, word, real_cache, trained_small, tmp_path
+):
     assert trained_small.path.is_file()
     overrides = [part for text in SMALL for part in ("--set", text)]
     process = subprocess.Popen(
@@ -174,11 +180,11 @@ def test_an_interrupt_keeps_the_trials_and_says_so(real_cache, trained_small, tm
         if database.is_file() and len(read_run(tmp_path / "out").trials):
             break
         time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    assert process.returncode == code, stderr
     assert "Traceback" not in stderr
-    assert stderr.strip().endswith("every trial reported so far is in the run folder")
+    assert stderr.strip().endswith(f"{word}; every trial reported so far is in the run folder")
     run = read_run(tmp_path / "out")
     assert len(run.trials) > 0
     assert run.manifest["state"] == "interrupted"
