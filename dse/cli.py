@@ -1,22 +1,18 @@
 """The `dse` command: what users type and what they read."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from dse.answer import Answer, answer
 from dse.config import System
-from dse.errors import DseError
 from dse.front import Front
 from dse.front_table import front_csv, front_table
-from dse.lut.table import lookup_table
-from dse.parameters import Value
-from dse.store import Run, read_run, write_atomically
+from dse.store import Run, read_run
 from dse.study import Study, load_study
 from dse.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, guarded, notes
 
@@ -29,9 +25,9 @@ Setting = Annotated[
 
 
 def command_line(
-    systems: Mapping[str, System], more: Mapping[str, Callable[..., None]]
+    systems: Mapping[str, System], more: Sequence[Callable[[typer.Typer], None]]
 ) -> typer.Typer:
-    """The command, knowing the systems that a study file can name, and further commands."""
+    """The command, knowing the systems that a study file can name; `more` add their commands."""
     app = typer.Typer(
         name="dse",
         help="Co-design of edge hardware, network and runtime in one multi-objective search.",
@@ -39,17 +35,15 @@ def command_line(
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.add_typer(data_commands(), name="data")
     _add_study_commands(app, systems)
     app.command("front", epilog="Example: dse front runs/demo --format csv > front.csv")(show_front)
     app.command("plot", epilog="Example: dse plot runs/demo")(plot)
-    app.command("export", epilog="Example: dse export runs/demo --format json")(export)
-    for name, command in more.items():
-        app.command(name, epilog=f"Example: dse {name}")(command)
+    for add_to in more:
+        add_to(app)
     return app
 
 
-def main(systems: Mapping[str, System], more: Mapping[str, Callable[..., None]]) -> int:
+def main(systems: Mapping[str, System], more: Sequence[Callable[[typer.Typer], None]]) -> int:
     """Run the command line; the exit code says how it ended (see docs/cli.md)."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
@@ -159,80 +153,3 @@ def plot(
 
     for path in write_plots(read_run(run), out or run / "plots"):
         typer.echo(path)
-
-
-def export(
-    run: RunPath,
-    format_: Annotated[Literal["json"], typer.Option("--format", help="Table format.")] = "json",
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; default: RUN/tables/lut.json.")
-    ] = None,
-    design: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KNOB=VALUE", help="Fix a design knob; default: the best design."),
-    ] = None,
-) -> None:
-    """Write the lookup table of one device: its fixed design and the settings to choose from."""
-    read = read_run(run)
-    order = read.manifest["export"]
-    table = lookup_table(
-        read,
-        sort_by=order["sort_by"],
-        fallback=order["fallback"],
-        design=_design(read, design or []) or None,
-    )
-    path = out or run / "tables" / f"lut.{format_}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, table.to_json() + "\n")
-    except OSError as error:
-        raise DseError(f"{path} cannot be written: {error.strerror}") from error
-    fixed = ", ".join(f"{d['name']} = {d['value']}" for d in table.content["design"])
-    notes.print(f"{len(table.content['rows'])} rows for the device with {fixed}", markup=False)
-    typer.echo(path)
-
-
-def _design(run: Run, texts: list[str]) -> dict[str, Value]:
-    design: dict[str, Value] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise DseError(f"--design {text}: write --design knob=value")
-        unit = run.question[name].unit
-        try:
-            design[name] = value if unit == "choice" else float(value)
-        except ValueError as error:
-            raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
-    return design
-
-
-def data_commands() -> typer.Typer:
-    """`dse data`: labelled tasks, brought once."""
-    app = typer.Typer(help="Labelled tasks: list them, bring them once.", no_args_is_help=True)
-
-    @app.command("list", epilog="Example: dse data list")
-    def list_tasks() -> None:
-        """Tasks with their source, licence and whether they are here."""
-        from dse.accuracy.tasks import cache_root, list_tasks
-
-        table = Table("task", "classes", "here", "licence", "source")
-        for task in list_tasks(cache_root()):
-            here = "yes" if task.fetched else "no"
-            table.add_row(task.name, str(task.classes), here, task.licence, task.source)
-        Console().print(table)
-
-    @app.command("fetch", epilog="Example: dse data fetch rt-sentiment")
-    def fetch(
-        name: Annotated[str, typer.Argument(help="A task of `dse data list`.")],
-        archive: Annotated[
-            Path | None, typer.Option(help="Take the source archive from here, not the network.")
-        ] = None,
-    ) -> None:
-        """Bring a task into the user's cache; afterwards it works offline."""
-        from dse.accuracy.tasks import cache_root, fetch_task
-
-        with Bars() as bars:
-            path = fetch_task(name, cache_root(), archive=archive, watch=bars.preparing)
-        typer.echo(path)
-
-    return app

@@ -2,17 +2,22 @@
 
 import sys
 
+import dse.commands.accuracy
+import dse.commands.lut
+import studies.table_view
 from dse.cli import main as run_command_line
 from studies.edgebert import Edgebert
-from studies.table_view import show_tables
 
 SYSTEMS = {"edgebert": Edgebert()}
 """What the `system` key of a study file chooses from."""
 
+MORE = (dse.commands.accuracy.add_to, dse.commands.lut.add_to, studies.table_view.add_to)
+"""Commands beyond those of the engine itself."""
+
 
 def main() -> None:
     """Entry point of `dse`."""
-    sys.exit(run_command_line(SYSTEMS, {"tables": show_tables}))
+    sys.exit(run_command_line(SYSTEMS, MORE))
 
 
 if __name__ == "__main__":
