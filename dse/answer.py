@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dse.config import Composed, Execution, Search, Watcher
+from dse.config import Composed, Execution, Watcher
 from dse.errors import DseError
 from dse.explore import Exploration, explore
 from dse.front import Front
@@ -19,8 +19,7 @@ from dse.indicators import Reference, hypervolume
 from dse.parameters import FloatArray
 from dse.pareto import non_dominated
 from dse.problem import Problem, Trials
-from dse.searchers.searcher import Searcher
-from dse.space import SearchSpace
+from dse.searchers.of_study import searcher_of
 from dse.store import Question, RunWriter, read_run, require_free, write_atomically
 from dse.study import Study
 from dse.workers.process_pool import ProcessPool
@@ -140,27 +139,6 @@ def workers_of(execution: Execution) -> contextlib.AbstractContextManager[Worker
     if execution.executor == "pool":
         return ProcessPool(execution.workers)
     return RayWorkers(execution.workers, address=execution.address)
-
-
-def searcher_of(search: Search, problem: Problem) -> Searcher:
-    """The searcher that a study asks for."""
-    space: SearchSpace = problem.space
-    m, c = len(problem.objectives), len(problem.constraints)
-    if search.searcher == "random":
-        from dse.searchers.random_search import RandomSearch
-
-        return RandomSearch(space, seed=search.seed, batch=search.batch)
-    if search.searcher == "exhaustive":
-        from dse.searchers.exhaustive import Exhaustive
-
-        return Exhaustive(space, batch=search.batch)
-    if search.searcher == "tpe":
-        from dse.searchers.optuna_search import Tpe
-
-        return Tpe(space, objectives=m, constraints=c, seed=search.seed, batch=search.batch)
-    from dse.searchers.pymoo_search import Nsga2
-
-    return Nsga2(space, objectives=m, constraints=c, seed=search.seed, population=search.batch)
 
 
 def versions() -> dict[str, str]:

@@ -40,25 +40,34 @@ def explore(
     *,
     budget: int,
     on_batch: Callable[[Trials], None] = unwatched,
+    known: Trials | None = None,
 ) -> Exploration:
     """Evaluate batch after batch until `budget` distinct designs are known.
 
     A design that is proposed again is answered from memory and counts neither as a trial nor as
     cost.
 
+    An exploration that was stopped goes on where it was: with its trials as `known`, an equal
+    searcher goes the same way again, and what it proposes is recalled and not evaluated as long as
+    it is known. Everything else is as if nothing had happened, to the last bit.
+
     Args:
         problem: What is searched.
-        searcher: Proposes and learns.
-        budget: Distinct designs, at least 1.
-        on_batch: Called with the new trials of each batch, before the searcher learns of them.
+        searcher: Proposes and learns; fresh.
+        budget: Distinct designs, at least 1; the recalled ones count.
+        on_batch: Called with the newly evaluated trials of each batch, before the searcher learns
+            of them; never with recalled ones.
+        known: Trials of an earlier exploration of the same problem by an equal searcher: all of
+            them, the first so many, or all batches but a part of the last.
 
     Raises:
-        DseError: If the budget is below 1.
+        DseError: If the budget is below 1, or the searcher goes another way than `known` did.
         SpaceError: If the searcher proposes a design that does not exist.
     """
     if budget < 1:
         raise DseError(f"trials = {budget}: at least 1 is needed")
     memory = _Memory(problem)
+    past = _Past(problem, known)
     idle = 0
     ending: Ending = "budget"
     while len(memory) < budget:
@@ -69,9 +78,7 @@ def explore(
         fresh = memory.fresh(codes)[: budget - len(memory)]
         idle = 0 if len(fresh) else idle + 1
         if len(fresh):
-            trials = problem.evaluate(codes[fresh])
-            memory.add(trials)
-            on_batch(trials)
+            memory.add(past.trials(codes[fresh], on_batch))
         if len(memory) == problem.space.size:
             ending = "exhausted"
             break
@@ -87,10 +94,64 @@ def _proposed(problem: Problem, searcher: Searcher) -> FloatArray:
     codes = problem.space.canonical(searcher.ask())
     strange = codes[~problem.space.allowed(codes)]
     if len(strange):
-        design = problem.space.decode(strange[:1])
-        said = ", ".join(f"{name} = {column[0]}" for name, column in design.items())
+        said = _said(problem, strange[:1])
         raise SpaceError(f"{type(searcher).__name__} proposed the forbidden design {said}")
     return codes
+
+
+class _Past:
+    """Trials of an earlier exploration. Mutable on purpose: it counts what was recalled."""
+
+    def __init__(self, problem: Problem, known: Trials | None) -> None:
+        self._problem = problem
+        self._known = known
+        self._row: dict[bytes, int] = {}
+        if known is not None:
+            codes = problem.space.canonical(known.codes)
+            self._row = {code.tobytes(): row for row, code in enumerate(codes)}
+        self._left = len(self._row)
+
+    def trials(self, codes: FloatArray, on_batch: Callable[[Trials], None]) -> Trials:
+        """Trials of distinct designs that this exploration sees for the first time, in order."""
+        if self._known is None or not self._left:
+            trials = self._problem.evaluate(codes)
+            on_batch(trials)
+            return trials
+        rows = [self._row.get(code.tobytes(), -1) for code in codes]
+        recalled = [row for row in rows if row >= 0]
+        self._left -= len(recalled)
+        if len(recalled) == len(rows):
+            return self._known.rows(np.array(rows))
+        unknown = np.flatnonzero(np.array(rows) < 0)
+        if self._left:
+            raise DseError(
+                f"the search goes another way than before: it leaves out {self._left} of the "
+                f"{len(self._row)} trials already known and wants the unknown design "
+                f"{_said(self._problem, codes[unknown[:1]])}; another seed, batch, searcher, space "
+                "or library version explains that"
+            )
+        fresh = self._problem.evaluate(codes[unknown])
+        on_batch(fresh)
+        order = np.empty(len(rows), dtype=np.int64)
+        order[np.array(rows) >= 0] = np.arange(len(recalled))
+        order[unknown] = len(recalled) + np.arange(len(unknown))
+        return _joined([self._known.rows(np.array(recalled, dtype=np.int64)), fresh]).rows(order)
+
+
+def _joined(parts: list[Trials]) -> Trials:
+    return Trials(
+        np.concatenate([t.codes for t in parts]),
+        {k: np.concatenate([t.designs[k] for t in parts]) for k in parts[0].designs},
+        {k: np.concatenate([t.metrics[k] for t in parts]) for k in parts[0].metrics},
+        np.concatenate([t.losses for t in parts]),
+        np.concatenate([t.violations for t in parts]),
+        tuple(reason for t in parts for reason in t.failures),
+    )
+
+
+def _said(problem: Problem, codes: FloatArray) -> str:
+    design = problem.space.decode(codes)
+    return ", ".join(f"{name} = {column[0]}" for name, column in design.items())
 
 
 class _Memory:
@@ -135,12 +196,4 @@ class _Memory:
         if not self._batches:
             empty = np.empty((0, len(self._problem.space.parameters)))
             return self._problem.evaluate(empty)
-        parts = self._batches
-        return Trials(
-            np.concatenate([t.codes for t in parts]),
-            {k: np.concatenate([t.designs[k] for t in parts]) for k in parts[0].designs},
-            {k: np.concatenate([t.metrics[k] for t in parts]) for k in parts[0].metrics},
-            np.concatenate([t.losses for t in parts]),
-            np.concatenate([t.violations for t in parts]),
-            tuple(reason for t in parts for reason in t.failures),
-        )
+        return _joined(self._batches)

@@ -10,7 +10,7 @@ from dse.errors import DseError, SpaceError
 from dse.evaluation import Cost
 from dse.explore import IDLE, explore
 from dse.parameters import Categorical, Integer
-from dse.problem import Objective, Problem
+from dse.problem import Constraint, Objective, Problem
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
@@ -197,3 +197,119 @@ def test_text_columns_of_all_batches_become_one():
     problem = Problem(space, evaluator, (Objective("up", "1"),))
     found = explore(problem, Scripted([[0, 0]], [[1, 0]]), budget=2)
     assert found.trials.metrics["down"].tolist() == ["x", "long"]
+
+
+# -- going on -------------------------------------------------------------------------------
+
+TIED = SearchSpace(
+    (Categorical("a", ("x", "y", "z")), Integer("b", 0, 9, "1"), Integer("c", 1, 4, "1")),
+    (ActiveWhen("c", "a", ("y", "z"), 1),),
+    (Forbidden({"a": ("z",), "b": (7, 8)}, "too wide"),),
+)
+
+
+@dataclass(frozen=True)
+class Awkward:
+    """Two objectives, a limit, a text column, and rows that fail."""
+
+    asked: list[int] = field(default_factory=list)
+    inputs: Mapping[str, str] = field(default_factory=lambda: {"a": "choice", "b": "1", "c": "1"})
+    outputs: Mapping[str, str] = field(
+        default_factory=lambda: {"up": "1", "down": "1", "tag": "handle"}
+    )
+    evidence: Mapping[str, str] = field(
+        default_factory=lambda: dict.fromkeys(("up", "down", "tag"), "closed form")
+    )
+    cost: Cost = "closed form"
+
+    def __call__(self, columns):
+        b, c = columns["b"], columns["c"]
+        if ((b == 3) & (c == 2)).any():
+            raise ValueError("b = 3 has no c = 2")
+        self.asked.append(len(b))
+        up = np.sin(b) / c
+        return {"up": up, "down": (b - 4.5) ** 2 * c, "tag": np.char.add(columns["a"], "!")}
+
+
+def awkward_problem():
+    objectives = (Objective("up", "1"), Objective("down", "1", "max"))
+    return Problem(TIED, Awkward(), objectives, (Constraint("up", "1", 0.8),))
+
+
+REPLAYED = {
+    "random": lambda: RandomSearch(TIED, seed=5, batch=7),
+    "exhaustive": lambda: Exhaustive(TIED, batch=7),
+    "nsga2": lambda: Nsga2(TIED, objectives=2, constraints=1, seed=5, population=8),
+    "tpe": lambda: Tpe(TIED, objectives=2, constraints=1, seed=5, batch=7),
+}
+
+
+def assert_same_trials(one, other):
+    for left, right in [
+        (one.codes, other.codes),
+        (one.losses, other.losses),
+        (one.violations, other.violations),
+    ]:
+        assert left.tobytes() == right.tobytes()
+    assert one.failures == other.failures
+    good = one.ok
+    for columns, others in [(one.designs, other.designs), (one.metrics, other.metrics)]:
+        assert list(columns) == list(others)
+        for name in columns:
+            assert columns[name][good].tolist() == others[name][good].tolist()
+
+
+@pytest.mark.parametrize("stop", [1, 6, 7, 8, 19, 29, 30])
+@pytest.mark.parametrize("name", REPLAYED)
+def test_a_stopped_search_goes_on_to_the_same_trials_bit_for_bit(name, stop):
+    whole = explore(awkward_problem(), REPLAYED[name](), budget=30)
+    first = explore(awkward_problem(), REPLAYED[name](), budget=stop)
+    seen, problem = [], awkward_problem()
+    again = explore(problem, REPLAYED[name](), budget=30, on_batch=seen.append, known=first.trials)
+    assert_same_trials(again.trials, whole.trials)
+    assert again.ending == whole.ending
+    assert again.repeats == whole.repeats
+    new = sum(map(len, seen))
+    assert new == len(whole.trials) - len(first.trials)
+    assert (whole.trials.ok.sum() - first.trials.ok.sum()) == sum(problem.evaluator.asked)
+    if new:
+        np.testing.assert_array_equal(
+            np.concatenate([t.codes for t in seen]), whole.trials.codes[stop:]
+        )
+
+
+def test_a_last_batch_that_is_known_in_part_is_completed_in_its_order():
+    batches = []
+    whole = explore(
+        awkward_problem(), REPLAYED["nsga2"](), budget=24, on_batch=batches.append
+    ).trials
+    start, last = len(whole) - len(batches[-1]), len(batches[-1])
+    assert last >= 4
+    stored = np.r_[np.arange(start), start + np.arange(1, last, 2)]
+    seen = []
+    again = explore(
+        awkward_problem(),
+        REPLAYED["nsga2"](),
+        budget=24,
+        on_batch=seen.append,
+        known=whole.rows(stored),
+    )
+    assert_same_trials(again.trials, whole)
+    np.testing.assert_array_equal(seen[0].codes, batches[-1].codes[::2])
+
+
+def test_an_ended_search_ends_again_and_evaluates_nothing():
+    space = SearchSpace((Integer("a", 0, 1, "1"), Integer("b", 0, 2, "1")))
+    found = explore(counted_problem(space=space), SEARCHERS["random"](space), budget=1000)
+    problem = counted_problem(space=space)
+    again = explore(problem, SEARCHERS["random"](space), budget=1000, known=found.trials)
+    assert again.ending == "exhausted"
+    assert problem.evaluator.seen == []
+
+
+def test_known_trials_of_another_search_are_refused_before_anything_is_paid_for():
+    other = explore(counted_problem(), RandomSearch(SPACE, seed=6, batch=7), budget=14)
+    problem = counted_problem()
+    with pytest.raises(DseError, match="another way than before"):
+        explore(problem, RandomSearch(SPACE, seed=5, batch=7), budget=30, known=other.trials)
+    assert problem.evaluator.seen == []
