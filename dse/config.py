@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dse.errors import DseError, SpaceError
 from dse.evaluation import Evaluator
 from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real
+from dse.space import SearchSpace
 from dse.units import notations, to_si
 
 
@@ -140,6 +141,18 @@ class System(Protocol):
         """Build the evaluator: measured parts through `spread`, long preparation told to `watch`.
 
         `settings` is an instance of the class that `settings` names.
+        """
+
+
+@runtime_checkable
+class Ruled(Protocol):
+    """A system whose knobs do not all go together: conditions and forbidden combinations."""
+
+    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
+        """The designs that exist among the knobs that a study file asks for.
+
+        Raises:
+            SpaceError: If a knob asks for what these settings do not have.
         """
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
-from dse.config import Knob, Limit, Section, StudyFile, System, UnknownName, parameter_of
+from dse.config import Knob, Limit, Ruled, Section, StudyFile, System, UnknownName, parameter_of
 from dse.errors import DseError, StudyError
 from dse.parameters import Parameter
 from dse.problem import Constraint, Objective
@@ -142,9 +142,9 @@ class _Checker:
         objectives = self._objectives(system)
         constraints = self._constraints(system)
         self._export(objectives)
-        if self.problems or file is None or settings is None:
+        space = None if self.problems else self._space(system, settings, tuple(parameters))
+        if space is None or file is None or settings is None:
             return None
-        space = SearchSpace(tuple(parameters))
         return Study(
             file=file,
             settings=settings,
@@ -207,6 +207,17 @@ class _Checker:
             elif name not in misspelt:
                 self._say(("knobs",), f"{name} is missing; give its values, one value fixes it")
         return parameters
+
+    def _space(
+        self, system: System, settings: Section | None, parameters: tuple[Parameter, ...]
+    ) -> SearchSpace | None:
+        if settings is None or not isinstance(system, Ruled):
+            return SearchSpace(parameters)
+        try:
+            return system.space(settings, parameters)
+        except DseError as error:
+            self._say(("knobs",), str(error))
+            return None
 
     def _knob(self, name: str, content: object, domain: Parameter) -> list[Parameter]:
         try:
