@@ -6,9 +6,10 @@ import dse.commands.accuracy
 import dse.commands.lut
 import studies.table_view
 from dse.cli import main as run_command_line
+from studies.dynasplit import Dynasplit
 from studies.edgebert import Edgebert
 
-SYSTEMS = {"edgebert": Edgebert()}
+SYSTEMS = {"edgebert": Edgebert(), "dynasplit": Dynasplit()}
 """What the `system` key of a study file chooses from."""
 
 MORE = (dse.commands.accuracy.add_to, dse.commands.lut.add_to, studies.table_view.add_to)
