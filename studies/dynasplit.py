@@ -1,0 +1,160 @@
+"""Composes DynaSplit: a network cut between an edge board and a cloud node, in closed form."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from dse.config import Composed, Section, Watcher
+from dse.errors import CompositionError
+from dse.evaluation import Cost, Evaluator, InBatches
+from dse.parameters import FloatArray, Parameter
+from dse.space import Columns, SearchSpace
+from hw_models import SplitComputing
+from hw_models.link import lan_testbed
+from search_spaces.dynasplit import DOMAIN, narrowed
+from studies.dynasplit_testbed import Priced, priced_testbed
+
+
+class Settings(Section):
+    """What stays fixed in a DynaSplit study.
+
+    Attributes:
+        network: What is cut.
+        sequence_length: Tokens of an encoder's sentence.
+        bandwidth_mbit_s: Goodput of the link [Mbit/s]; None takes the published testbed's 592.
+        waiting_w: Power of the board while it waits for link and cloud [W].
+        cloud_idle_w: Power of the node that is not charged to the request [W].
+        cloud_cpu_slowdown: Arithmetic time of the node with its GPU off over on [1]; assumed.
+    """
+
+    network: Priced = "bert-base"
+    sequence_length: Annotated[int, Field(ge=1, le=512)] = 128
+    bandwidth_mbit_s: Annotated[float, Field(gt=0)] | None = None
+    waiting_w: Annotated[float, Field(ge=0)] = 2.7
+    cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
+    cloud_cpu_slowdown: Annotated[float, Field(ge=1)] = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitAt:
+    """Evaluator: a split at one bandwidth, with what a runtime needs to reprice it at another.
+
+    Latency is latency_floor + transfer_bits / bandwidth, energy is energy_floor + transfer_power
+    times that transfer time; both hold at every bandwidth.
+
+    Attributes:
+        model: Board, link and node.
+        bandwidth: Goodput of the link [bit/s].
+    """
+
+    model: SplitComputing
+    bandwidth: float
+
+    cost: ClassVar[Cost] = "closed form"
+    outputs: ClassVar[Mapping[str, str]] = {
+        "latency": "s",
+        "energy": "J",
+        "latency_edge": "s",
+        "latency_transfer": "s",
+        "latency_cloud": "s",
+        "energy_edge": "J",
+        "energy_cloud": "J",
+        "latency_floor": "s",
+        "energy_floor": "J",
+        "transfer_bits": "bit",
+        "transfer_power": "W",
+    }
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """As the model's, but for the bandwidth, which is a fact and no choice."""
+        return {name: unit for name, unit in self.model.inputs.items() if name != "bandwidth"}
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """Output name -> the model's label."""
+        return dict.fromkeys(self.outputs, self.model.founded)
+
+    def __call__(self, columns: Columns) -> Columns:
+        """Latency and energy of one request by part, shape (n,) each.
+
+        Raises:
+            ValueError: If a column is missing or out of range.
+        """
+        here, ideal = (self._parts(columns, b) for b in (self.bandwidth, np.inf))
+        split = columns["split_layer"].astype(np.intp)
+        waits = self.model.edge.waiting + self.model.link.base_power
+        spent = here["energy"]
+        return {
+            **{name: _sum(here[name]) for name in here},
+            **{f"latency_{part}": time for part, time in here["latency"].items()},
+            "energy_edge": spent["edge"] + spent["waiting"],
+            "energy_cloud": spent["transfer"] + spent["cloud"],
+            **{f"{name}_floor": _sum(ideal[name]) for name in ideal},
+            "transfer_bits": 8.0 * self.model.sizes[split],
+            "transfer_power": np.full(len(split), waits),
+        }
+
+    def _parts(self, columns: Columns, bandwidth: float) -> dict[str, dict[str, FloatArray]]:
+        link = np.full(len(columns["split_layer"]), bandwidth)
+        return self.model.parts({**columns, "bandwidth": link})
+
+
+def _sum(parts: Mapping[str, FloatArray]) -> FloatArray:
+    return np.asarray(np.sum(list(parts.values()), axis=0), dtype=np.float64)
+
+
+METRICS: Mapping[str, str] = {
+    name: unit for name, unit in SplitAt.outputs.items() if not name.startswith("transfer_")
+}
+
+
+class Dynasplit:
+    """The DynaSplit system, as a study file can name it."""
+
+    @property
+    def domain(self) -> tuple[Parameter, ...]:
+        """Every knob, as wide as the models reach."""
+        return DOMAIN
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Everything that an objective or a constraint may name."""
+        return METRICS
+
+    @property
+    def settings(self) -> type[Section]:
+        """Schema of `settings`."""
+        return Settings
+
+    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
+        """The configurations of the network that exist among the knobs asked for."""
+        return narrowed(_own(settings).network, parameters)
+
+    def compose(
+        self,
+        settings: Section,
+        spread: Callable[[Evaluator], Evaluator],  # noqa: ARG002  (nothing here is measured)
+        watch: Watcher,  # noqa: ARG002  (nothing here takes long)
+    ) -> Composed:
+        """Board, link and node for the network at the link's bandwidth."""
+        own = _own(settings)
+        model = priced_testbed(
+            own.network,
+            own.sequence_length,
+            waiting=own.waiting_w,
+            idle=own.cloud_idle_w,
+            cpu_slowdown=own.cloud_cpu_slowdown,
+        )
+        bandwidth = lan_testbed()[1] if own.bandwidth_mbit_s is None else own.bandwidth_mbit_s * 1e6
+        facts = {"network": own.network, "bandwidth_bit_s": repr(bandwidth)}
+        return Composed(InBatches(SplitAt(model, bandwidth)), facts, lambda: (0, 0))
+
+
+def _own(settings: Section) -> Settings:
+    if not isinstance(settings, Settings):
+        raise CompositionError(f"dynasplit reads Settings, got {type(settings).__name__}")
+    return settings
