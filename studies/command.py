@@ -4,6 +4,7 @@ import sys
 
 import dse.commands.accuracy
 import dse.commands.lut
+import dse.commands.trials_import
 import studies.table_view
 from dse.cli import main as run_command_line
 from studies.dynasplit import Dynasplit
@@ -12,7 +13,12 @@ from studies.edgebert import Edgebert
 SYSTEMS = {"edgebert": Edgebert(), "dynasplit": Dynasplit()}
 """What the `system` key of a study file chooses from."""
 
-MORE = (dse.commands.accuracy.add_to, dse.commands.lut.add_to, studies.table_view.add_to)
+MORE = (
+    dse.commands.accuracy.add_to,
+    dse.commands.lut.add_to,
+    studies.table_view.add_to,
+    dse.commands.trials_import.add_to,
+)
 """Commands beyond those of the engine itself."""
 
 

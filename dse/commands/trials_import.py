@@ -1,0 +1,70 @@
+"""`dse trials-import`: measurements of a device become a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dse.errors import DseError
+from dse.online.imported import import_trials
+from dse.online.measured import MeasuredTrials, suspicions
+from dse.online.trials_file import read_layout, read_trials
+from dse.terminal import notes
+
+_SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "trials-import", epilog="Example: dse trials-import trials.csv --out runs/measured"
+    )(trials_import)
+
+
+def trials_import(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Measured trials: .csv or .parquet.")
+    ],
+    out: Annotated[Path, typer.Option(help="Run folder; must not exist yet.")],
+    layout: Annotated[
+        Path | None,
+        typer.Option(help="Which column is what (TOML); default: the schema of docs/online.md."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HEADER=TEXT", help="Take only these rows, e.g. network=vgg16."),
+    ] = None,
+    quantile: Annotated[
+        float, typer.Option(help="Of repeated runs, on the bad side; 0.5: medians.")
+    ] = 0.5,
+) -> None:
+    """Make a run of measured trials: front, plot, export and simulate then work on it.
+
+    Every single measurement is kept beside the estimates. Rows that look wrong are reported and
+    kept.
+    """
+    read = read_layout(layout)
+    trials = MeasuredTrials.of(read_trials(file, read, _pairs(where or [])), read.objectives)
+    found = suspicions(trials, read)
+    for suspicion in found[:_SHOWN]:
+        lines = ", ".join(map(str, suspicion.lines))
+        notes.print(f"suspicious: {file.name}: {lines}: {suspicion.what}", markup=False)
+    if len(found) > _SHOWN:
+        notes.print(f"... and {len(found) - _SHOWN} more suspicions")
+    front = import_trials(trials, read, out, quantile=quantile)
+    notes.print(
+        f"{len(trials):,} runs of {int(trials.group.max()) + 1:,} designs, {len(front):,} on the "
+        f"front; {len(found):,} suspicions",
+        markup=False,
+    )
+    typer.echo(out)
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        header, equals, value = text.partition("=")
+        if not equals:
+            raise DseError(f"--where {text}: write --where header=text")
+        pairs[header] = value
+    return pairs
