@@ -31,17 +31,30 @@ def test_cycles_are_those_of_scalesim(record):
 ZIGZAG = json.loads((ORACLES / "zigzag_latency.json").read_text())
 
 
-@pytest.mark.parametrize("record", ZIGZAG["records"], ids=lambda r: f"{r['side']}-{r['port_bits']}")
-def test_the_latency_of_an_encoder_layer_is_near_that_of_zigzag(record):
+def point(record):
+    return f"{record['layer']}-{record['side']}-{record['port_bits']}"
+
+
+def layer_cycles(record):
+    """An encoder layer as we price it and as ZigZag does."""
     array, ours, theirs = SystolicArray(record["side"], record["side"]), 0.0, 0.0
-    for name, (copies, *sizes) in ZIGZAG["layer"].items():
+    for name, (copies, *sizes) in ZIGZAG["layers"][record["layer"]].items():
         port = np.array([float(record["port_bits"])])
         ours += copies * array.latency(product(*sizes), 8, port)[0]
         theirs += copies * record["cycles"][name]
-    # Behind the narrowest port the largest array moves less off chip there than any mapping must by
-    # our count, cause unknown: 6.8 % at that one point.
-    corner = record["side"] == 64 and record["port_bits"] == 64
-    assert ours == pytest.approx(theirs, rel=0.07 if corner else 0.05)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("record", ZIGZAG["records"], ids=point)
+def test_the_latency_of_an_encoder_layer_is_near_that_of_zigzag(record):
+    ours, theirs = layer_cycles(record)
+    assert ours == pytest.approx(theirs, rel=0.05)
+
+
+@pytest.mark.parametrize("record", ZIGZAG["held_out"], ids=point)
+def test_points_that_were_run_after_the_form_was_fixed_are_predicted(record):
+    ours, theirs = layer_cycles(record)
+    assert ours == pytest.approx(theirs, rel=0.03)
 
 
 @given(SIZE, SIZE, SIZE, st.integers(1, 64), st.integers(1, 64))

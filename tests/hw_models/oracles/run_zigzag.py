@@ -2,8 +2,10 @@
 
 python tests/hw_models/oracles/run_zigzag.py > tests/hw_models/oracles/zigzag_latency.json
 
-One encoder layer of BERT-base size at 128 tokens on ZigZag's own `tpu_like` accelerator, its array
-and its off-chip port varied; latency-optimal mapping for each of the five distinct products.
+Encoder layers on ZigZag's own `tpu_like` accelerator, its array and its off-chip port varied;
+latency-optimal mapping for each of the five distinct products. `records` were at hand when the form
+of `systolic` was chosen; `held_out` were run after it was fixed: other arrays, other ports, and the
+layer of a smaller network.
 """
 
 import itertools
@@ -20,10 +22,18 @@ import yaml
 import zigzag
 from zigzag.api import get_hardware_performance_zigzag
 
-LAYER = {"q": (4, 128, 768, 768), "qk": (12, 128, 128, 64), "av": (12, 128, 64, 128),
-         "ff1": (1, 128, 3072, 768), "ff2": (1, 128, 768, 3072)}  # fmt: skip
-ARRAYS = (8, 16, 32, 64)
-PORTS = (64, 128, 256, 512, 1024)
+LAYERS = {
+    "base": {"q": (4, 128, 768, 768), "qk": (12, 128, 128, 64), "av": (12, 128, 64, 128),
+             "ff1": (1, 128, 3072, 768), "ff2": (1, 128, 768, 3072)},
+    "small": {"q": (4, 64, 384, 384), "qk": (12, 64, 64, 32), "av": (12, 64, 32, 64),
+              "ff1": (1, 64, 1536, 384), "ff2": (1, 64, 384, 1536)},
+}  # fmt: skip
+"""BERT-base at 128 tokens; MiniLM of 384 wide at 64."""
+
+POINTS = [("base", *p) for p in itertools.product((8, 16, 32, 64), (64, 128, 256, 512, 1024))]
+HELD_OUT = [("base", *p) for p in itertools.product((12, 24, 48, 96), (96, 192, 384, 768))] + [
+    ("small", *p) for p in itertools.product((8, 16, 32, 64), (64, 256, 1024))
+]
 
 
 def workload(m, n, k):
@@ -68,25 +78,31 @@ def cycles(folder, side, port, product):
     return float(latency)
 
 
-def main():
-    """Print the fixture."""
-    logging.disable(logging.CRITICAL)
-    records = []
-    for side, port in itertools.product(ARRAYS, PORTS):
+def run(points):
+    """Cycles of every product of a layer on every machine."""
+    for layer, side, port in points:
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             each = {name: cycles(Path(folder), side, port, product)
-                    for name, (_, *product) in LAYER.items()}  # fmt: skip
+                    for name, (_, *product) in LAYERS[layer].items()}  # fmt: skip
         spent = round(time.process_time() - started, 2)
-        records.append({"side": side, "port_bits": port, "cycles": each, "cpu_seconds": spent})
+        yield {"layer": layer, "side": side, "port_bits": port, "cycles": each,
+               "cpu_seconds": spent}  # fmt: skip
+
+
+def main():
+    """Print the fixture."""
+    logging.disable(logging.CRITICAL)
     origin = {
         "tool": "zigzag-dse 3.9.1 with six, lpf_limit 4, opt latency",
         "command": "python tests/hw_models/oracles/run_zigzag.py",
-        "layer": "name -> copies, rows, columns, reduction",
+        "layers": "name -> product -> copies, rows, columns, reduction",
     }
-    lines = ",\n".join(json.dumps(record) for record in records)
-    head = f'{{"origin": {json.dumps(origin)},\n"layer": {json.dumps(LAYER)},\n'
-    sys.stdout.write(f'{head}"records": [\n{lines}\n]}}\n')
+    parts = [f'"origin": {json.dumps(origin)}', f'"layers": {json.dumps(LAYERS)}']
+    for name, points in (("records", POINTS), ("held_out", HELD_OUT)):
+        lines = ",\n".join(json.dumps(record) for record in run(points))
+        parts.append(f'"{name}": [\n{lines}\n]')
+    sys.stdout.write("{" + ",\n".join(parts) + "}\n")
 
 
 if __name__ == "__main__":
