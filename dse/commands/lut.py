@@ -1,53 +1,112 @@
-"""The commands of the lookup tables: `dse export`."""
+"""The commands of the lookup tables: `dse export` and `dse lut`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from dse.errors import DseError
-from dse.lut.table import lookup_table
+from dse.lut.exports import FILE_NAMES, Format, exported
+from dse.lut.faults import LutError
+from dse.lut.files import read_table, write_within
+from dse.lut.from_run import Order, lookup_table
+from dse.lut.show import differences, shown
+from dse.lut.sources import read_exit_predictor, read_operating_points
 from dse.parameters import Value
-from dse.store import Run, read_run, write_atomically
+from dse.store import Run, read_run
 from dse.terminal import notes
 
+EXIT_DIFFERENT = 3
+EXIT_DAMAGED = 5
+
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+TablePath = Annotated[Path, typer.Argument(metavar="FILE", help="A table: JSON, binary or CBOR.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("export", epilog="Example: dse export runs/demo --format json")(export)
+    lut = typer.Typer(no_args_is_help=True, help="Look at lookup tables and check them.")
+    lut.command("verify", epilog="Example: dse lut verify runs/demo/tables/lut.bin")(verify)
+    lut.command("show", epilog="Example: dse lut show runs/demo/tables/lut.json")(show)
+    lut.command("diff", epilog="Example: dse lut diff old.json runs/demo/tables/lut.bin")(diff)
+    app.add_typer(lut, name="lut")
 
 
-def export(
+def export(  # noqa: PLR0913  (one argument per flag)
     run: RunPath,
-    format_: Annotated[Literal["json"], typer.Option("--format", help="Table format.")] = "json",
-    out: Annotated[
-        Path | None, typer.Option(help="File to write; default: RUN/tables/lut.json.")
-    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="Form of the table.")] = "json",
+    out: Annotated[Path | None, typer.Option(help="File to write; default: in RUN/tables.")] = None,
     design: Annotated[
         list[str] | None,
         typer.Option(metavar="KNOB=VALUE", help="Fix a design knob; default: the best design."),
     ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Most rows: corners and most hypervolume stay.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device that the table is for.")] = "",
+    context: Annotated[str, typer.Option(help="What else it holds for: bandwidth=good.")] = "",
+    hysteresis: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a range that a switch must gain.")
+    ] = 0.0,
+    exit_lut: Annotated[
+        Path | None, typer.Option(help="CSV: entropy, predicted entropies of later layers [nat].")
+    ] = None,
+    exit_layer: Annotated[int, typer.Option(min=1, help="Layer that --exit-lut reads.")] = 1,
+    points: Annotated[
+        Path | None, typer.Option(help="CSV with columns vdd_V and f_max_Hz, _kHz, _MHz or _GHz.")
+    ] = None,
 ) -> None:
     """Write the lookup table of one device: its fixed design and the settings to choose from."""
     read = read_run(run)
-    order = read.manifest["export"]
-    table = lookup_table(
-        read,
-        sort_by=order["sort_by"],
-        fallback=order["fallback"],
-        design=_design(read, design or []) or None,
+    order = Order(
+        sort_by=read.manifest["export"]["sort_by"],
+        fallback=read.manifest["export"]["fallback"],
+        design=_design(read, design or []),
+        rows=rows,
+        hysteresis=hysteresis,
+        device=device,
+        context=context,
+        exit_predictor=read_exit_predictor(exit_lut, exit_layer) if exit_lut else None,
+        operating_points=read_operating_points(points) if points else (),
     )
-    path = out or run / "tables" / f"lut.{format_}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, table.to_json() + "\n")
-    except OSError as error:
-        raise DseError(f"{path} cannot be written: {error.strerror}") from error
-    fixed = ", ".join(f"{d['name']} = {d['value']}" for d in table.content["design"])
-    notes.print(f"{len(table.content['rows'])} rows for the device with {fixed}", markup=False)
+    table = lookup_table(read, order)
+    default = run / "tables" / FILE_NAMES[format_]
+    target = out or default
+    path = write_within(target.parent, target.name, exported(table, format_))
+    fixed = ", ".join(
+        f"{k.name} = {k.choices[k.value] if k.choices else k.value / 10**k.decimals}"
+        for k in table.design
+    )
+    notes.print(f"{len(table.rows)} rows for the device with {fixed}", markup=False)
     typer.echo(path)
+
+
+def verify(file: TablePath) -> None:
+    """Check everything about a table file; exit code 5 and the fault if it is not to be trusted."""
+    try:
+        table, form = read_table(file)
+    except LutError as error:
+        notes.print(f"{file}: {error}", markup=False)
+        raise typer.Exit(EXIT_DAMAGED) from error
+    typer.echo(f"{file}: sound, {form}, {len(table.rows)} rows, device {table.valid_for.device!a}")
+
+
+def show(file: TablePath) -> None:
+    """Print a table with its units, its evidence and its default row."""
+    typer.echo(shown(read_table(file)[0]))
+
+
+def diff(
+    old: TablePath,
+    new: TablePath,
+) -> None:
+    """Print where two tables differ, whatever their forms; exit code 3 if they do."""
+    lines = differences(read_table(old)[0], read_table(new)[0])
+    for line in lines:
+        typer.echo(line)
+    if lines:
+        raise typer.Exit(EXIT_DIFFERENT)
 
 
 def _design(run: Run, texts: list[str]) -> dict[str, Value]:

@@ -1,23 +1,175 @@
-"""The lookup table of one device: its fixed design and, per row, the run-time knobs to set."""
+"""The lookup table of one device: integers with a stated scale, checked when it comes to be."""
 
-import hashlib
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-import numpy as np
+from pydantic import ConfigDict, Field
 
-from dse.errors import DseError
-from dse.front import Front
-from dse.indicators import Reference
-from dse.parameters import Value
-from dse.problem import Trials
-from dse.store import Question, Run, canonical_json
+from dse.lut.faults import Fault, LutError
 
-FORMAT = "edge-dse-lut"
-VERSION = 0
-"""Not frozen yet: readers must refuse a version they do not know."""
+VERSION: Literal[1] = 1
+
+LARGEST = 2**53 - 1
+"""Largest size of an integer: what every JSON reader holds exactly."""
+MOST_ROWS = 4096
+MOST_COLUMNS = 32
+"""Of each kind: design knobs, settings, predictions, kept limits."""
+MOST_LABELS = 1024
+MOST_FACTS = 64
+MOST_POINTS = 256
+MOST_EXIT_ROWS = 256
+MOST_EXIT_COLUMNS = 64
+MOST_DECIMALS = 18
+LONGEST = 200
+"""Characters of a text."""
+
+Whole: TypeAlias = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
+Positive: TypeAlias = Annotated[int, Field(ge=1, le=LARGEST)]
+Entropy: TypeAlias = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Step: TypeAlias = Annotated[int, Field(ge=1, le=2**32 - 1)]
+Decimals: TypeAlias = Annotated[int, Field(ge=0, le=MOST_DECIMALS)]
+Text: TypeAlias = Annotated[str, Field(pattern=r"^[ -~]*$", max_length=LONGEST)]
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[ -~]+$", max_length=LONGEST)]
+Labels: TypeAlias = Annotated[tuple[Name, ...], Field(max_length=MOST_LABELS)]
+Integers: TypeAlias = Annotated[tuple[Whole, ...], Field(min_length=1, max_length=MOST_COLUMNS)]
+Entropies: TypeAlias = Annotated[
+    tuple[Entropy, ...], Field(min_length=1, max_length=MOST_EXIT_COLUMNS)
+]
+Evidence: TypeAlias = Literal["measured", "closed form", "published", "unverified"]
+
+Knob: TypeAlias = "FixedKnob | Setting"
+AnyColumn: TypeAlias = "FixedKnob | Setting | Prediction | KeptLimit"
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+_PRINTABLE = re.compile(r"[ -~]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Where the table holds; an empty text says nothing about it.
+
+    Attributes:
+        device: Device the predictions were made for.
+        network: Digest of the trained network.
+        task: What the network answers.
+        context: Anything else, such as the bandwidth class `wifi-good`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    device: Text = ""
+    network: Text = ""
+    task: Text = ""
+    context: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A knob to set per request; its values count 10^-decimals of the unit.
+
+    Attributes:
+        name: Of the knob.
+        unit: SI unit; `choice` where the values are positions in `choices`.
+        decimals: V and 6 say microvolts.
+        choices: Labels of a choice, else empty.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Name
+    unit: Name
+    decimals: Decimals
+    choices: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FixedKnob:
+    """A knob that the silicon or the trained network has settled; as a setting, with its value."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Name
+    unit: Name
+    decimals: Decimals
+    value: Whole
+    choices: Labels = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a row is expected to cost or to reach.
+
+    Attributes:
+        name: Of the objective.
+        unit: SI unit.
+        decimals: J and 12 say picojoules.
+        direction: Which way is better.
+        evidence: How well the number is founded.
+        margin: A runtime keeps its row unless another is better by more than this.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Name
+    unit: Name
+    decimals: Decimals
+    direction: Literal["min", "max"]
+    evidence: Evidence
+    margin: Annotated[int, Field(ge=0, le=LARGEST)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLimit:
+    """A limit that every row keeps: at most (`max`) or at least (`min`) the bound."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    name: Name
+    unit: Name
+    decimals: Decimals
+    side: Literal["min", "max"]
+    bound: Whole
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operating point: settings and predictions in the order of their columns."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    settings: Integers
+    predictions: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """The answer when nothing fits: the row that is best in one objective."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    row: Annotated[int, Field(ge=0, lt=MOST_ROWS)]
+    best: Name
+
+
+@dataclass(frozen=True, slots=True)
+class ExitPredictor:
+    """Entropy after one layer -> predicted entropies after each later layer, all in 10^-6 nat.
+
+    Attributes:
+        layer: Layer whose entropy is looked up, from 1.
+        step: Row i stands for the entropy i * step.
+        entropies: Per row, of the layers layer + 1, layer + 2, ...
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    layer: Annotated[int, Field(ge=1, le=999)]
+    step: Step
+    entropies: Annotated[tuple[Entropies, ...], Field(min_length=1, max_length=MOST_EXIT_ROWS)]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A supply voltage and the highest clock it carries."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    microvolt: Positive
+    hertz: Positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,156 +177,214 @@ class LookupTable:
     """What a runtime needs: settings to choose from, their cost, and what if nothing fits.
 
     Attributes:
-        content: Plain data as described in docs/lut.md, without its checksum.
-    """
-
-    content: Mapping[str, Any]
-
-    def to_json(self) -> str:
-        """Canonical JSON with the SHA-256 of all else in it; equal tables are equal bytes."""
-        digest = hashlib.sha256(canonical_json(self.content).encode()).hexdigest()
-        return canonical_json({**self.content, "sha256": digest})
-
-    @classmethod
-    def from_json(cls, text: str) -> "LookupTable":
-        """Read a table back.
-
-        Raises:
-            DseError: If it is no such table, of another version, or a single character of it was
-                changed since it was written.
-        """
-        try:
-            content = json.loads(text, object_pairs_hook=_no_doubles, parse_constant=_no_constant)
-            digest = content.pop("sha256")
-            if (content["format"], content["version"]) != (FORMAT, VERSION):
-                raise ValueError(f"format {content['format']!r} version {content['version']!r}")
-            if hashlib.sha256(canonical_json(content).encode()).hexdigest() != digest:
-                raise ValueError("its checksum does not match its content")
-            table = cls(content)
-            if table.to_json() != text.removesuffix("\n"):
-                raise ValueError("its text is not canonical")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DseError(f"not a lookup table of version {VERSION}: {error}") from error
-        return table
-
-
-def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"a key stands twice among {keys}")
-    return dict(pairs)
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a finite number")
-
-
-def lookup_table(
-    run: Run, *, sort_by: str, fallback: str, design: Mapping[str, Value] | None = None
-) -> LookupTable:
-    """The table of one device.
-
-    A device has one design: its silicon and its trained network are fixed, only run-time knobs are
-    free. The rows are the trials of that design that are feasible and that no other trial *of that
-    design* dominates.
-
-    Args:
-        run: Where the trials come from.
-        sort_by: Objective that sorts the rows, best first; a runtime takes the first that fits.
-        fallback: Objective whose best row is the answer when nothing fits.
-        design: Values of the knobs that are not free at run time; without it, the design whose own
-            front dominates most.
+        study: Which study it was exported from.
+        run_identity: Digest of what that run asked.
+        valid_for: Where the table holds.
+        depends_on: Digests of data and cost tables, versions.
+        design: Knobs that are fixed in the device.
+        settings: Knobs to set per request.
+        predictions: Objectives.
+        kept_limits: Limits that every row keeps.
+        sorted_by: Prediction that sorts the rows, best first; ties by all predictions in their
+            order, then by the settings.
+        default: The answer when nothing fits.
+        rows: The operating points.
+        exit_predictor: For policies that predict the exit layer.
+        operating_points: For policies that set the clock per request; voltage and clock increase.
 
     Raises:
-        DseError: If the run has no feasible trial, or none of the design asked for.
+        LutError: With the first fault found.
     """
-    question, trials = run.question, run.trials
-    fixed = [q.name for q in question.knobs if q.stage != "run"]
-    unknown = [name for name in design or {} if name not in fixed]
-    if unknown:
-        raise DseError(f"{unknown[0]} is no design knob; there are {', '.join(fixed)}")
-    chosen = _rows_of(trials, design) if design else _most_useful(question, trials, fixed)
-    own = trials.rows(chosen)
-    if len({tuple(own.designs[name][i].item() for name in fixed) for i in range(len(own))}) > 1:
-        raise DseError(f"the design is not settled: give a value for each of {', '.join(fixed)}")
-    front = Front.of(question, own)
-    if not len(front):
-        raise DseError(f"no feasible trial has the design {dict(design or {})}")
-    return LookupTable(_content(run, front, fixed, sort_by, fallback))
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    study: Text
+    run_identity: Text
+    valid_for: Validity
+    depends_on: Annotated[dict[Name, Text], Field(max_length=MOST_FACTS)]
+    design: Annotated[tuple[FixedKnob, ...], Field(max_length=MOST_COLUMNS)]
+    settings: Annotated[tuple[Setting, ...], Field(min_length=1, max_length=MOST_COLUMNS)]
+    predictions: Annotated[tuple[Prediction, ...], Field(min_length=1, max_length=MOST_COLUMNS)]
+    kept_limits: Annotated[tuple[KeptLimit, ...], Field(max_length=MOST_COLUMNS)]
+    sorted_by: Name
+    default: Default
+    rows: Annotated[tuple[Row, ...], Field(min_length=1, max_length=MOST_ROWS)]
+    exit_predictor: ExitPredictor | None = None
+    operating_points: Annotated[tuple[OperatingPoint, ...], Field(max_length=MOST_POINTS)] = ()
+    format: Literal["edge-dse-lut"] = "edge-dse-lut"
+    version: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        _check_counts(self)
+        for text, may_be_empty in self.texts():
+            _check_text(text, may_be_empty)
+        _check_columns(self)
+        _check_names(self)
+        _check_values(self)
+        _check_order(self)
+        _check_default(self)
+        _check_exit(self.exit_predictor)
+        _check_points(self.operating_points)
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]:
+        """Fixed knobs, then settings."""
+        return (*self.design, *self.settings)
+
+    @property
+    def columns(self) -> tuple[AnyColumn, ...]:
+        """Fixed knobs, settings, predictions, kept limits."""
+        return (*self.design, *self.settings, *self.predictions, *self.kept_limits)
+
+    @property
+    def objectives(self) -> dict[str, int]:
+        """Prediction name -> its position."""
+        return {p.name: i for i, p in enumerate(self.predictions)}
+
+    def losses(self, row: Row) -> tuple[int, ...]:
+        """Predictions of a row such that less is better."""
+        return tuple(
+            -v if p.direction == "max" else v
+            for p, v in zip(self.predictions, row.predictions, strict=True)
+        )
+
+    def order(self, objective: int) -> list[int]:
+        """Row numbers, best in an objective first, ties as the rows stand."""
+        losses = [self.losses(row)[objective] for row in self.rows]
+        return sorted(range(len(losses)), key=losses.__getitem__)
+
+    def texts(self) -> Iterable[tuple[str, bool]]:
+        """Every text, in the order in which the binary stores them, and whether it may be empty."""
+        v = self.valid_for
+        for text in (self.study, self.run_identity, v.device, v.network, v.task, v.context):
+            yield text, True
+        for key in sorted(self.depends_on):
+            yield key, False
+            yield self.depends_on[key], True
+        for column in self.columns:
+            yield column.name, False
+            yield column.unit, False
+        for knob in self.knobs:
+            for label in knob.choices:
+                yield label, False
 
 
-def _rows_of(trials: Trials, design: Mapping[str, Value]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    hit = np.ones(len(trials), dtype=bool)
-    for name, value in design.items():
-        hit &= trials.designs[name] == value
-    if not hit.any():
-        raise DseError(f"no trial has the design {dict(design)}")
-    return hit
+def _require(holds: bool, fault: Fault, said: str) -> None:
+    if not holds:
+        raise LutError(fault, said)
 
 
-def _most_useful(
-    question: Question, trials: Trials, fixed: list[str]
-) -> np.ndarray[Any, np.dtype[np.intp]]:
-    feasible = np.flatnonzero(trials.feasible)
-    if not len(feasible):
-        raise DseError("the run has no feasible trial")
-    reference = Reference.of(trials.losses[feasible])
-    groups: dict[tuple[Value, ...], list[int]] = {}
-    for row in feasible:
-        key = tuple(trials.designs[name][row].item() for name in fixed)
-        groups.setdefault(key, []).append(int(row))
-    volumes = {
-        key: Front.of(question, trials.rows(np.array(rows))).hypervolume(reference)
-        for key, rows in groups.items()
+def _check_counts(t: LookupTable) -> None:
+    for what, count in (
+        ("row", len(t.rows)), ("setting", len(t.settings)), ("prediction", len(t.predictions)),
+    ):  # fmt: skip
+        _require(count > 0, Fault.EMPTY, f"there is no {what}")
+    labels = sum(len(knob.choices) for knob in t.knobs)
+    columns = max(map(len, (t.design, t.settings, t.predictions, t.kept_limits)))
+    for what, count, most in (
+        ("rows", len(t.rows), MOST_ROWS),
+        ("columns of a kind", columns, MOST_COLUMNS),
+        ("labels", labels, MOST_LABELS),
+        ("facts", len(t.depends_on), MOST_FACTS),
+        ("operating points", len(t.operating_points), MOST_POINTS),
+    ):
+        _require(count <= most, Fault.LAYOUT, f"{count} {what}; at most {most} are allowed")
+    widths = (len(t.settings), len(t.predictions))
+    for i, row in enumerate(t.rows):
+        found = (len(row.settings), len(row.predictions))
+        said = f"row {i} has {found} settings and predictions, the columns are {widths}"
+        _require(found == widths, Fault.LAYOUT, said)
+
+
+def _check_text(text: str, may_be_empty: bool) -> None:
+    if not (text or may_be_empty):
+        raise LutError(Fault.STRING, "a name, a unit or a label is empty")
+    if len(text) > LONGEST:
+        raise LutError(Fault.STRING, f"a text of {len(text)} characters; at most {LONGEST}")
+    if not _PRINTABLE.fullmatch(text):
+        raise LutError(Fault.STRING, f"{text!a} holds more than printable ASCII")
+
+
+def _check_columns(t: LookupTable) -> None:
+    for column in t.columns:
+        fits = 0 <= column.decimals <= MOST_DECIMALS
+        said = f"{column.name}: {column.decimals} decimals; 0 to {MOST_DECIMALS} are allowed"
+        _require(fits, Fault.COLUMN, said)
+        chooses = isinstance(column, FixedKnob | Setting)
+        said = f"{column.name}: a choice is no prediction and no limit"
+        _require(chooses or column.unit != "choice", Fault.COLUMN, said)
+    for knob in t.knobs:
+        said = f"{knob.name}: unit {knob.unit!a} with {len(knob.choices)} choices"
+        _require((knob.unit == "choice") == bool(knob.choices), Fault.COLUMN, said)
+        _require(not (knob.choices and knob.decimals), Fault.COLUMN, f"{knob.name}: decimals")
+    for p in t.predictions:
+        _require(0 <= p.margin <= LARGEST, Fault.COLUMN, f"{p.name}: margin {p.margin}")
+
+
+def _check_names(t: LookupTable) -> None:
+    groups: dict[str, Sequence[str]] = {
+        "knob": [k.name for k in t.knobs],
+        "prediction": [p.name for p in t.predictions],
+        **{f"label of {k.name}": k.choices for k in t.knobs},
     }
-    best = max(sorted(groups, key=repr), key=lambda key: volumes[key])
-    return np.array(groups[best])
+    for what, names in groups.items():
+        twice = {name for name in names if names.count(name) > 1}
+        _require(not twice, Fault.NAMES, f"a {what} stands twice: {sorted(twice)}")
 
 
-def _content(
-    run: Run, front: Front, fixed: list[str], sort_by: str, fallback: str
-) -> dict[str, Any]:
-    question, trials = front.question, front.trials
-    objectives = {o.name: i for i, o in enumerate(question.objectives)}
-    for name in (sort_by, fallback):
-        if name not in objectives:
-            raise DseError(f"unknown objective {name!r}; there are {', '.join(objectives)}")
-    order = np.argsort(trials.losses[:, objectives[sort_by]], kind="stable")
-    sorted_losses = trials.losses[order]
-    free = [q for q in question.knobs if q.stage == "run"]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "study": question.study,
-        "run_identity": run.identity,
-        "depends_on": dict(run.manifest.get("facts", {})),
-        "design": [
-            {"name": n, "unit": question[n].unit, "value": trials.designs[n][0].item()}
-            for n in fixed
-        ],
-        "settings": [{"name": q.name, "unit": q.unit} for q in free],
-        "predictions": [
-            {
-                "name": o.name,
-                "unit": o.unit,
-                "direction": o.direction,
-                "evidence": question[o.name].evidence,
-            }
-            for o in question.objectives
-        ],
-        "valid_where": [
-            {"name": c.name, "unit": c.unit, c.side: c.bound} for c in question.constraints
-        ],
-        "sorted_by": sort_by,
-        "fallback": {
-            "row": int(np.argmin(sorted_losses[:, objectives[fallback]])),
-            "because": f"best {fallback}",
-        },
-        "rows": [
-            {
-                "settings": [trials.designs[q.name][i].item() for q in free],
-                "predictions": [trials.metrics[o.name][i].item() for o in question.objectives],
-            }
-            for i in order
-        ],
-    }
+def _check_values(t: LookupTable) -> None:
+    for knob in t.design:
+        _check_value(knob, knob.value)
+    for limit in t.kept_limits:
+        _check_value(limit, limit.bound)
+    for row in t.rows:
+        for setting, value in zip(t.settings, row.settings, strict=True):
+            _check_value(setting, value)
+        for prediction, value in zip(t.predictions, row.predictions, strict=True):
+            _check_value(prediction, value)
+
+
+def _check_value(column: AnyColumn, value: int) -> None:
+    if isinstance(column, FixedKnob | Setting) and column.choices:
+        if not 0 <= value < len(column.choices):
+            said = f"{column.name}: {value} is no position in {len(column.choices)} choices"
+            raise LutError(Fault.VALUE, said)
+    elif not -LARGEST <= value <= LARGEST:
+        raise LutError(Fault.VALUE, f"{column.name}: {value} is beyond 2^53 - 1")
+
+
+def _check_order(t: LookupTable) -> None:
+    known = t.objectives
+    _require(t.sorted_by in known, Fault.ORDER, f"sorted by {t.sorted_by!a}, no prediction")
+    first = known[t.sorted_by]
+    keys = [(losses[first], losses, r.settings) for r in t.rows for losses in [t.losses(r)]]
+    for i, (a, b) in enumerate(pairwise(keys)):
+        _require(a < b, Fault.ORDER, f"rows {i} and {i + 1} are not in the order of the table")
+
+
+def _check_default(t: LookupTable) -> None:
+    known = t.objectives
+    _require(t.default.best in known, Fault.DEFAULT, f"default best in {t.default.best!a}")
+    best = t.order(known[t.default.best])[0]
+    said = f"the default is row {t.default.row}; best in {t.default.best} is row {best}"
+    _require(t.default.row == best, Fault.DEFAULT, said)
+
+
+def _check_exit(exits: ExitPredictor | None) -> None:
+    if exits is None:
+        return
+    rows, columns = len(exits.entropies), {len(row) for row in exits.entropies}
+    fits = 1 <= rows <= MOST_EXIT_ROWS and len(columns) == 1
+    fits = fits and 1 <= min(columns) <= MOST_EXIT_COLUMNS
+    _require(fits, Fault.EXIT, f"{rows} rows of {sorted(columns)} entropies")
+    said = f"layer {exits.layer}, step {exits.step}"
+    _require(1 <= exits.layer <= 999 and 1 <= exits.step < 2**32, Fault.EXIT, said)
+    in_range = all(0 <= value < 2**32 for row in exits.entropies for value in row)
+    _require(in_range, Fault.EXIT, "an entropy is negative or beyond 2^32")
+
+
+def _check_points(points: tuple[OperatingPoint, ...]) -> None:
+    floor = OperatingPoint(0, 0)
+    for low, high in pairwise((floor, *points)):
+        rises = low.microvolt < high.microvolt <= LARGEST and low.hertz < high.hertz <= LARGEST
+        said = f"{high} after {low}: voltage and clock must both increase"
+        _require(rises, Fault.POINTS, said)
