@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from dse.answer import Answer, answer
+import dse.commands.runs
+from dse.answer import Answer, answer, grown, resume
 from dse.config import System
 from dse.front import Front
 from dse.front_table import front_csv, front_table
-from dse.store import Run, read_run
+from dse.stopping import Stop
+from dse.store import RESOLVED, Run, read_manifest, read_resolved, read_run
 from dse.study import Study, load_study
 from dse.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, guarded, notes
 
@@ -25,9 +27,15 @@ Setting = Annotated[
 
 
 def command_line(
-    systems: Mapping[str, System], more: Sequence[Callable[[typer.Typer], None]]
+    systems: Mapping[str, System],
+    more: Sequence[Callable[[typer.Typer], None]],
+    stop: Stop | None = None,
 ) -> typer.Typer:
-    """The command, knowing the systems that a study file can name; `more` add their commands."""
+    """The command, knowing the systems that a study file can name; `more` add their commands.
+
+    `stop` is told when somebody wants a search to end.
+    """
+    stop = stop or Stop()
     app = typer.Typer(
         name="dse",
         help="Co-design of edge hardware, network and runtime in one multi-objective search.",
@@ -35,7 +43,9 @@ def command_line(
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    _add_study_commands(app, systems)
+    _add_study_commands(app, systems, stop)
+    _add_resume(app, systems, stop)
+    dse.commands.runs.add_to(app)
     app.command("front", epilog="Example: dse front runs/demo --format csv > front.csv")(show_front)
     app.command("plot", epilog="Example: dse plot runs/demo")(plot)
     for add_to in more:
@@ -47,11 +57,12 @@ def main(systems: Mapping[str, System], more: Sequence[Callable[[typer.Typer], N
     """Run the command line; the exit code says how it ended (see docs/cli.md)."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    app = command_line(systems, more)
-    return guarded(lambda: app(args=arguments, prog_name="dse"), debug=debug)
+    stop = Stop()
+    app = command_line(systems, more, stop)
+    return guarded(lambda: app(args=arguments, prog_name="dse"), debug=debug, stop=stop)
 
 
-def _add_study_commands(app: typer.Typer, systems: Mapping[str, System]) -> None:
+def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> None:
     @app.command(epilog="Example: dse validate studies/edgebert_sentiment.yaml")
     def validate(study: StudyPath, set_: Setting = None) -> None:
         """Check a study file: every problem at once, nothing is run or written."""
@@ -74,6 +85,9 @@ def _add_study_commands(app: typer.Typer, systems: Mapping[str, System]) -> None
         executor: Annotated[
             str | None, typer.Option(help="execution.executor: serial, pool or ray.")
         ] = None,
+        address: Annotated[
+            str | None, typer.Option(help="execution.address of a Ray cluster.")
+        ] = None,
         set_: Setting = None,
     ) -> None:
         """Search what a study asks; leaves a run folder."""
@@ -82,12 +96,49 @@ def _add_study_commands(app: typer.Typer, systems: Mapping[str, System]) -> None
             "search.trials": trials,
             "execution.workers": workers,
             "execution.executor": executor,
+            "execution.address": address,
         }
-        given = [f"{key}={value}" for key, value in flags.items() if value is not None]
-        checked = load_study(study, systems, [*(set_ or []), *given])
+        checked = load_study(study, systems, [*(set_ or []), *_given(flags)])
         with Bars(checked.file.search.trials) as bars:
-            found = answer(checked, out or _next_folder(checked), bars)
-        _report(checked, found)
+            found = answer(checked, out or _next_folder(checked), bars, stop)
+        _report(found)
+
+
+def _add_resume(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> None:
+    @app.command("resume", epilog="Example: dse resume runs/demo --trials +500")
+    def resume_run(
+        run: RunPath,
+        trials: Annotated[
+            str | None, typer.Option(metavar="+N|N", help="So many more, or so many in all.")
+        ] = None,
+        workers: Annotated[int | None, typer.Option(help="execution.workers.")] = None,
+        executor: Annotated[
+            str | None, typer.Option(help="execution.executor: serial, pool or ray.")
+        ] = None,
+        address: Annotated[
+            str | None, typer.Option(help="execution.address of a Ray cluster.")
+        ] = None,
+    ) -> None:
+        """Go on with a run as if it had never stopped; workers may change, the question may not."""
+        flags = {
+            "execution.workers": workers,
+            "execution.executor": executor,
+            "execution.address": address,
+        }
+        asked = int(read_manifest(run)["trials_asked"])
+        read_resolved(run)  # verified before it is trusted
+
+        def load(count: int) -> Study:
+            return load_study(run / RESOLVED, systems, [*_given(flags), f"search.trials={count}"])
+
+        with Bars(grown(asked, trials)) as bars:
+            found = resume(run, load, trials, bars, stop)
+        _report(found)
+
+
+def _given(flags: Mapping[str, object]) -> list[str]:
+    """Flags as overrides of the study file."""
+    return [f"{key}={value}" for key, value in flags.items() if value is not None]
 
 
 def _next_folder(study: Study) -> Path:
@@ -97,7 +148,7 @@ def _next_folder(study: Study) -> Path:
     return folder
 
 
-def _report(study: Study, found: Answer) -> None:
+def _report(found: Answer) -> None:
     s = found.standing
     notes.print(
         f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({found.ending}): {s.feasible:,} "
@@ -106,10 +157,12 @@ def _report(study: Study, found: Answer) -> None:
         markup=False,
     )
     notes.print(f"run folder: {found.folder}   look: dse front {found.folder}", markup=False)
-    if s.failed > study.file.search.max_failed_share * s.trials:
+    if found.ending == "interrupted":
+        return
+    if s.failed > found.max_failed_share * s.trials:
         notes.print(
             f"{s.failed} of {s.trials} trials failed, more than search.max_failed_share = "
-            f"{study.file.search.max_failed_share:g}",
+            f"{found.max_failed_share:g}",
             markup=False,
         )
         raise typer.Exit(EXIT_FAILED_TRIALS)

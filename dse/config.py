@@ -69,11 +69,18 @@ class Search(Section):
 
 
 class Execution(Section):
-    """Where measured evaluators run; never part of what a run asks."""
+    """Where measured evaluators run; never part of what a run asks.
+
+    One evaluation takes `cpus` processors and `gpus` accelerators, and is given up after
+    `timeout_s` seconds, unless the system asks for something else for it.
+    """
 
     executor: Literal["serial", "pool", "ray"] = "pool"
     workers: Annotated[int, Field(ge=1, le=4096)] = 2
     address: str | None = None
+    cpus: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class Export(Section):

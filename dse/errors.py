@@ -8,7 +8,12 @@
     |-- CallOrderError      ask and tell in the wrong order
     |-- StudyError          a study file or an override with problems; carries all of them
     |-- RunError            a run folder that cannot be written, read or trusted
-    |   `-- RunExists       refused: the folder holds something already
+    |   |-- RunDamaged      its files do not verify; what is sound can be resumed
+    |   |-- RunUnwritable   the disk refused a write; every acknowledged trial is still there
+    |   `-- RunRefused      nothing was touched
+    |       |-- RunExists   the folder holds something already
+    |       |-- RunHeld     another process is working on it
+    |       `-- RunDiffers  what would be continued is not what was begun
     `-- MissingDependency   an optional library is needed and not installed
 
 Anything else that escapes is a bug of ours.
@@ -44,8 +49,28 @@ class RunError(DseError):
     """A run folder cannot be written, read or trusted."""
 
 
-class RunExists(RunError):
+class RunDamaged(RunError):
+    """The files of a run do not verify: cut, changed, or in contradiction to each other."""
+
+
+class RunUnwritable(RunError):
+    """A write into a run folder failed (disk full, no permission); what was reported stays."""
+
+
+class RunRefused(RunError):
+    """What was asked would harm a run; nothing was touched."""
+
+
+class RunExists(RunRefused):
     """The folder asked for holds something already; nothing was written."""
+
+
+class RunHeld(RunRefused):
+    """Another living process is working on the run."""
+
+
+class RunDiffers(RunRefused):
+    """The study, the code or the data of a run are no longer what it was begun with."""
 
 
 class MissingDependency(DseError):

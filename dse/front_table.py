@@ -29,7 +29,7 @@ def front_table(front: Front, most: int) -> Table:
     columns = [[str(front.numbers[i]) for i in rows]]
     for quantity in shown:
         source = front.trials.designs if quantity.role == "knob" else front.trials.metrics
-        texts, unit = _texts(source[quantity.name][rows], quantity)
+        texts, unit = readable_texts(source[quantity.name][rows], quantity)
         name = quantity.name.replace("_", " ")
         style = "bold" if quantity.name in wanted else None
         head = f"{name}\n[{unit}]" if unit else name
@@ -47,7 +47,8 @@ def _label(front: Front, name: str) -> str:
     return str(front.question[name].evidence)
 
 
-def _texts(column: Column, quantity: Quantity) -> tuple[list[str], str]:
+def readable_texts(column: Column, quantity: Quantity) -> tuple[list[str], str]:
+    """Values of a column as short texts and their readable unit; choices have none."""
     if column.dtype.kind == "U":
         return [str(value) for value in column], ""
     values, unit = readable(column.astype(np.float64), quantity.unit)

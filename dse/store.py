@@ -1,126 +1,32 @@
 """A run on disk: a folder with manifest, study as given and as used, and one SQLite of trials."""
 
+import contextlib
 import hashlib
 import json
-import os
-import sqlite3
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dse.errors import RunError, RunExists
-from dse.parameters import Column, Stage
-from dse.problem import Constraint, Objective, Problem, Trials, judge
+from dse.errors import RunDamaged, RunError, RunExists, RunUnwritable
+from dse.events import EVENTS, EventLog, acknowledged
+from dse.files import canonical_json as canonical_json  # known by this address to its users
+from dse.files import write_atomically as write_atomically
+from dse.parameters import Column
+from dse.problem import Trials, judge
+from dse.question import Quantity as Quantity
+from dse.question import Question as Question
+from dse.run_lock import LOCK, RunLock
+from dse.trial_table import DATABASE, Row, TrialTable, sound_rows
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
-DATABASE = "run.sqlite"
-
-_CREATE = """
-CREATE TABLE trials (
-    number INTEGER PRIMARY KEY,
-    codes TEXT NOT NULL,
-    design TEXT NOT NULL,
-    metrics TEXT NOT NULL,
-    failure TEXT NOT NULL
-) STRICT
-"""
-
-
-def canonical_json(content: object) -> str:
-    """JSON text with sorted keys and no spaces: equal contents are equal bytes.
-
-    Raises:
-        ValueError: If a number is not finite.
-    """
-    return json.dumps(
-        content, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
-    )
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a half.
-
-    Text is written as UTF-8. The file gets the permissions that the user's mask allows, as any
-    other.
-    """
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(file.fileno(), 0o666 & ~mask)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """What a column of a run is.
-
-    Attributes:
-        name: Column name.
-        unit: Its unit.
-        role: `knob` or `metric`.
-        stage: Of a knob, when it can still change; None for a metric.
-        evidence: Of a metric, how well it is founded; None for a knob.
-    """
-
-    name: str
-    unit: str
-    role: str
-    stage: Stage | None = None
-    evidence: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a run asks: everything needed to judge its trials without its evaluators."""
-
-    study: str
-    question: str
-    quantities: tuple[Quantity, ...]
-    objectives: tuple[Objective, ...]
-    constraints: tuple[Constraint, ...]
-
-    @classmethod
-    def of(cls, study: str, question: str, problem: Problem) -> "Question":
-        """The question that a problem puts."""
-        knobs = tuple(
-            Quantity(p.name, p.unit, "knob", stage=p.stage) for p in problem.space.parameters
-        )
-        evidence = problem.evaluator.evidence
-        metrics = tuple(
-            Quantity(name, unit, "metric", evidence=evidence[name])
-            for name, unit in problem.evaluator.outputs.items()
-        )
-        return cls(study, question, knobs + metrics, problem.objectives, problem.constraints)
-
-    @property
-    def knobs(self) -> tuple[Quantity, ...]:
-        """The knobs, in order."""
-        return tuple(q for q in self.quantities if q.role == "knob")
-
-    @property
-    def metrics(self) -> tuple[Quantity, ...]:
-        """The metrics, in order."""
-        return tuple(q for q in self.quantities if q.role == "metric")
-
-    def __getitem__(self, name: str) -> Quantity:
-        for quantity in self.quantities:
-            if quantity.name == name:
-                return quantity
-        raise RunError(f"unknown column {name!r}; there are {[q.name for q in self.quantities]}")
+GIVEN = "study.yaml"
+RESOLVED = "study.resolved.yaml"
+VIEWS = ("front.json", "trials.csv", "trials.parquet")
+"""Files that are made from the truth and can be made again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,20 +45,26 @@ class Run:
 
 
 class RunWriter:
-    """Creates a run folder and adds trials to it, one transaction per batch.
+    """A run folder that this process alone writes to: trials in transactions, and events.
 
-    Mutable on purpose: it is an open file. A context manager.
+    Mutable on purpose: it is an open file. A context manager. Constructing it makes a new folder;
+    `reopen` goes on with one.
+
+    Attributes:
+        known: The trials that were there when it was opened; None if there were none.
+        repaired: What was damaged then and is no more; empty if nothing was.
 
     Args:
         folder: Must not exist, or be empty.
         question: What the run asks.
         study_text: The study file as given.
         resolved: The study as used, every default written out.
-        manifest: Further facts (seeds, versions, searcher).
+        manifest: Further facts (identity, seeds, versions, searcher).
 
     Raises:
         RunExists: If the folder holds anything.
-        RunError: If it cannot be created.
+        RunHeld: If another process is making a run there.
+        RunUnwritable: If it cannot be created.
     """
 
     def __init__(
@@ -165,43 +77,120 @@ class RunWriter:
         manifest: Mapping[str, Any],
     ) -> None:
         require_free(folder)
-        self._folder = folder
-        self._question = question
-        self._next = 0
-        self._manifest = {
+        content = {
             "schema": SCHEMA,
             "state": "running",
-            "study_sha256": hashlib.sha256(resolved.encode()).hexdigest(),
+            "study_sha256": _sha256(resolved),
             "asked": asdict(question),
             **manifest,
         }
-        try:
+        with _writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / "study.yaml", study_text)
-            write_atomically(folder / "study.resolved.yaml", resolved)
-            self._database = sqlite3.connect(folder / DATABASE, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=FULL")
-            self._database.execute(_CREATE)
-            self._save_manifest()
-        except (OSError, sqlite3.Error) as error:
-            raise RunError(f"{folder}: cannot create the run there: {error}") from error
+            lock = RunLock(folder)
+            try:
+                _clear_stillborn(folder)
+                write_atomically(folder / GIVEN, study_text)
+                write_atomically(folder / RESOLVED, resolved)
+                table = TrialTable(folder / DATABASE, _genesis(content))
+                self._open(folder, content, lock, table)
+                # Last: a folder without manifest is a run that never began.
+                self._save_manifest()
+            except BaseException:
+                lock.release()
+                raise
 
-    def add(self, trials: Trials) -> None:
-        """Append a batch; when this returns, it is on the disk."""
-        rows = [
-            (self._next + i, json.dumps(trials.codes[i].tolist()), design, metrics, failure)
-            for i, (design, metrics, failure) in enumerate(_texts(trials))
-        ]
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?)", rows)
-        self._database.execute("COMMIT")
-        self._next += len(rows)
+    def _open(
+        self, folder: Path, manifest: dict[str, Any], lock: RunLock, table: TrialTable
+    ) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._lock = lock
+        self._table = table
+        self._events = EventLog(folder)
+        self.known: Trials | None = None
+        self.repaired = ""
+
+    @classmethod
+    def reopen(cls, folder: Path) -> "RunWriter":
+        """Go on with a run; a damaged table is put aside and its sound rows are kept.
+
+        Raises:
+            RunHeld: If a living process works on it.
+            RunError: If the folder is no run, or is of another schema.
+            RunDamaged: If the manifest or the study does not read.
+        """
+        read_manifest(folder)
+        lock = RunLock(folder)
+        try:
+            manifest = read_manifest(folder)
+            sound = sound_rows(folder / DATABASE, _genesis(manifest))
+            with _writing(folder):
+                if sound.damage:
+                    _put_aside(folder)
+                    table = TrialTable(folder / DATABASE, _genesis(manifest))
+                    table.add(sound.rows)
+                else:
+                    held = (len(sound.rows), sound.head)
+                    table = TrialTable(folder / DATABASE, _genesis(manifest), held)
+                kept = len(sound.rows)
+                lost = max(0, max(acknowledged(folder), manifest.get("trials", 0)) - kept)
+                writer = cls.__new__(cls)
+                writer._open(folder, manifest, lock, table)
+                if kept:
+                    writer.known = trials_of(Question.read(manifest["asked"]), sound.rows)
+                if sound.damage or lost:
+                    why = sound.damage or "the end is missing"
+                    writer.repaired = (
+                        f"{DATABASE} was damaged ({why}); the first {kept} trials are sound and "
+                        f"kept, {lost} acknowledged ones will be computed again"
+                    )
+                    writer.note("damaged", {"why": why, "kept": kept, "lost": lost})
+        except BaseException:
+            lock.release()
+            raise
+        return writer
+
+    @property
+    def trials(self) -> int:
+        """How many trials are stored."""
+        return self._table.count
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What `manifest.json` says."""
+        return self._manifest
+
+    def add(self, trials: Trials, facts: Mapping[str, Any] | None = None) -> None:
+        """Append a batch; when this returns, it is on the disk. `facts` go to the events."""
+        begin = self._table.count
+        self._table.add(_rows(trials))
+        failed = int((~trials.ok).sum())
+        span = {"from": begin, "to": self._table.count, "failed": failed}
+        self.note("trials", {**span, **(facts or {})})
+
+    def begin(self, facts: Mapping[str, Any]) -> None:
+        """Note that trials will come from now on; views of what was there are removed."""
+        for name in VIEWS:
+            (self._folder / name).unlink(missing_ok=True)
+        self.note("began", {"trials": self._table.count, **facts})
+        self._manifest.pop("trials", None)  # until it ends, nobody knows how many there will be
+        self.record({"state": "running"})
+
+    def note(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Append an event; a disk without room costs the note, never the run."""
+        with contextlib.suppress(OSError):
+            self._events.add(event, facts)
+
+    def record(self, facts: Mapping[str, Any]) -> None:
+        """Add facts to the manifest."""
+        self._manifest |= facts
+        with _writing(self._folder):
+            self._save_manifest()
 
     def finish(self, state: str, facts: Mapping[str, Any]) -> None:
         """Note how the run ended, and what it took."""
-        self._manifest |= {"state": state, **facts}
-        self._save_manifest()
+        self.note("ended", {"state": state, "trials": self._table.count})
+        self.record({"state": state, **facts})
 
     def _save_manifest(self) -> None:
         text = json.dumps(self._manifest, indent=2, sort_keys=True, allow_nan=False)
@@ -210,13 +199,64 @@ class RunWriter:
     def __enter__(self) -> "RunWriter":
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        """Close the file; an unfinished run stays readable up to its last batch."""
-        if self._manifest["state"] == "running":
-            self.finish("interrupted", {})
-        # Back to a single file, so that a run can be read from a folder that nobody may write to.
-        self._database.execute("PRAGMA journal_mode=DELETE")
-        self._database.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Close the files; an unfinished run stays readable up to its last batch."""
+        try:
+            if self._manifest["state"] == "running":
+                # What ended the run is worth more to the user than that its end was not noted.
+                with contextlib.suppress(*([RunUnwritable] if kind else [])):
+                    self.finish("interrupted", {})
+        finally:
+            self._table.close()
+            self._events.close()
+            self._lock.release()
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunUnwritable(f"{folder}: cannot write the run there: {error.strerror}") from error
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _genesis(manifest: Mapping[str, Any]) -> bytes:
+    """What the first trial's seal continues: rows of another run do not fit on it."""
+    return str(manifest.get("identity", "")).encode()
+
+
+def _put_aside(folder: Path) -> None:
+    number = 1
+    while (folder / f"{DATABASE}.damaged-{number}").exists():
+        number += 1
+    for ending in ("", "-wal", "-shm"):
+        file = folder / f"{DATABASE}{ending}"
+        if file.exists():
+            file.rename(folder / f"{DATABASE}.damaged-{number}{ending}")
+
+
+_BEFORE_MANIFEST = {LOCK, GIVEN, RESOLVED, EVENTS} | {
+    f"{DATABASE}{end}" for end in ("", "-wal", "-shm", "-journal")
+}
+
+
+def _stillborn(folder: Path) -> bool:
+    """Whether nothing is there but what a driver left that died before its run began."""
+    names = {path.name for path in folder.iterdir()}
+    scraps = {
+        name for name in names if name.startswith((f".{GIVEN}.", f".{RESOLVED}.", f".{MANIFEST}."))
+    }
+    return LOCK in names and names - scraps <= _BEFORE_MANIFEST
+
+
+def _clear_stillborn(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        if path.name != LOCK:
+            path.unlink()
 
 
 def require_free(folder: Path) -> None:
@@ -225,72 +265,100 @@ def require_free(folder: Path) -> None:
     Raises:
         RunExists: If the path is a file or a folder that is not empty.
     """
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and (not any(folder.iterdir()) or _stillborn(folder)):
         return
     if folder.exists() or folder.is_symlink():
+        hint = f"; go on with: dse resume {folder}" if (folder / MANIFEST).is_file() else ""
         raise RunExists(
-            f"{folder} holds something already; nothing was written. Name another folder with --out"
+            f"{folder} holds something already; nothing was written. Name another folder with "
+            f"--out{hint}"
         )
 
 
-def _texts(trials: Trials) -> list[tuple[str, str, str]]:
+def _rows(trials: Trials) -> list[Row]:
+    codes = trials.codes.tolist()
     designs = {k: v.tolist() for k, v in trials.designs.items()}
     metrics = {k: v.tolist() for k, v in trials.metrics.items()}
-    texts = []
+    rows = []
     for i, failure in enumerate(trials.failures):
         design = canonical_json({k: v[i] for k, v in designs.items()})
         measured = "{}" if failure else canonical_json({k: v[i] for k, v in metrics.items()})
-        texts.append((design, measured, failure))
-    return texts
+        rows.append(Row(json.dumps(codes[i]), design, measured, failure))
+    return rows
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Raises:
+        RunError: If the folder is no run, or of another schema.
+        RunDamaged: If the manifest does not read.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunError(f"{folder} does not read as a run: it has no {MANIFEST}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunDamaged(f"{path} does not read as a run's manifest: {error}") from error
+    try:
+        manifest = json.loads(text)
+        schema = manifest["schema"]
+        if schema == SCHEMA:
+            Question.read(manifest["asked"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunDamaged(f"{path} does not read as a run's manifest: {error!r}") from error
+    if schema != SCHEMA:
+        raise RunError(f"{folder}: schema {schema}, this version reads schema {SCHEMA}")
+    return dict(manifest)
+
+
+def read_resolved(folder: Path) -> str:
+    """The study of a run as used, verified.
+
+    Raises:
+        RunDamaged: If it is missing or is not what the run was begun with.
+    """
+    path = folder / RESOLVED
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunDamaged(f"{path} cannot be read: {error}") from error
+    if _sha256(text) != read_manifest(folder)["study_sha256"]:
+        raise RunDamaged(f"{path} is not the study that the run was begun with: its digest differs")
+    return text
 
 
 def read_run(folder: Path) -> Run:
-    """A run with all its trials.
+    """A run with all its trials, each verified.
 
     Raises:
-        RunError: If the folder is no run, is of a newer schema, or does not read.
+        RunError: If the folder is no run, or is of another schema.
+        RunDamaged: If its files do not verify: cut, changed, or fewer trials than acknowledged.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["schema"] != SCHEMA:
-            raise RunError(
-                f"{folder}: schema {manifest['schema']}, this version reads schema {SCHEMA}"
-            )
-        question = _question(manifest["asked"])
-        rows = _read_rows(folder / DATABASE)
-    except (OSError, ValueError, KeyError, TypeError, sqlite3.Error) as error:
-        raise RunError(f"{folder} does not read as a run: {error!r}") from error
-    return Run(folder, question, _trials(question, rows), manifest)
+    manifest = read_manifest(folder)
+    # Before the trials: a driver at work acknowledges what it has stored, so there are never fewer.
+    least = max(acknowledged(folder), manifest.get("trials", 0))
+    question = Question.read(manifest["asked"])
+    sound = sound_rows(folder / DATABASE, _genesis(manifest))
+    why = sound.damage
+    if not why and len(sound.rows) < least:
+        why = f"it holds {len(sound.rows)} trials, {least} were acknowledged"
+    if why:
+        raise RunDamaged(
+            f"{folder / DATABASE} is damaged ({why}); dse resume {folder} keeps the first "
+            f"{len(sound.rows)} trials and computes the others again"
+        )
+    return Run(folder, question, trials_of(question, sound.rows), manifest)
 
 
-def _read_rows(path: Path) -> list[tuple[str, str, str, str]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name} is missing")
-    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        return database.execute(
-            "SELECT codes, design, metrics, failure FROM trials ORDER BY number"
-        ).fetchall()
-    finally:
-        database.close()
-
-
-def _question(asked: Mapping[str, Any]) -> Question:
-    return Question(
-        asked["study"],
-        asked["question"],
-        tuple(Quantity(**q) for q in asked["quantities"]),
-        tuple(Objective(**o) for o in asked["objectives"]),
-        tuple(Constraint(**c) for c in asked["constraints"]),
-    )
-
-
-def _trials(question: Question, rows: Sequence[tuple[str, str, str, str]]) -> Trials:
-    codes = np.array([json.loads(row[0]) for row in rows], dtype=np.float64)
+def trials_of(question: Question, rows: Sequence[Row]) -> Trials:
+    """Stored rows as trials, judged again."""
+    codes = np.array([json.loads(row.codes) for row in rows], dtype=np.float64)
     codes = codes.reshape(len(rows), len(question.knobs))
-    designs = [json.loads(row[1]) for row in rows]
-    metrics = [json.loads(row[2]) for row in rows]
-    failures = tuple(row[3] for row in rows)
+    designs = [json.loads(row.design) for row in rows]
+    metrics = [json.loads(row.metrics) for row in rows]
+    failures = tuple(row.failure for row in rows)
     knob_columns = {q.name: _column([d[q.name] for d in designs], q) for q in question.knobs}
     metric_columns = {
         q.name: _column([m.get(q.name) for m in metrics], q) for q in question.metrics

@@ -61,13 +61,16 @@ class Study:
         yaml.dump(content, stream)
         return stream.getvalue()
 
-    def identity(self, facts: Mapping[str, str]) -> str:
-        """Digest of what is asked and of what the answers depend on; not of how long or where."""
+    def identified_by(self, facts: Mapping[str, str]) -> dict[str, Any]:
+        """What is asked and what the answers depend on; not how long or where."""
         content = self.file.model_dump(exclude={"execution", "export"})
         content["settings"] = self.settings.model_dump()
         del content["search"]["trials"]
-        text = canonical_json({"study": content, "facts": dict(facts)})
-        return hashlib.sha256(text.encode()).hexdigest()
+        return {"study": content, "facts": dict(facts)}
+
+    def identity(self, facts: Mapping[str, str]) -> str:
+        """Digest of `identified_by`."""
+        return hashlib.sha256(canonical_json(self.identified_by(facts)).encode()).hexdigest()
 
 
 def load_study(path: Path, systems: Mapping[str, System], overrides: Sequence[str] = ()) -> Study:

@@ -1,38 +1,24 @@
 """What a person sees while a study is being answered, and how a command ends."""
 
+import shlex
 import signal
 from collections.abc import Callable
-from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from dse.answer import Standing
-from dse.errors import DseError, RunExists, StudyError
+from dse.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
+from dse.stopping import Stop
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
 EXIT_FAILED_TRIALS = 3
 EXIT_NOTHING_FEASIBLE = 4
+EXIT_DAMAGED = 5
 EXIT_REFUSED = 6
 
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-class Stop:
-    """Remembers the signal that asked for an end. Mutable on purpose.
-
-    It raises KeyboardInterrupt for SIGTERM too: the one exception that libraries in the middle of
-    a wait, Ray's among them, let through.
-    """
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-
-    def arrive(self, number: int, _frame: FrameType | None) -> None:
-        """The signal handler."""
-        self.number = number
-        raise KeyboardInterrupt
 
 
 class Bars:
@@ -71,6 +57,10 @@ class Bars:
         )
         self._show("searching", standing.trials / max(self._trials, 1), state)
 
+    def noting(self, what: str) -> None:
+        """A line of its own."""
+        notes.print(what, markup=False)
+
     def _show(self, what: str, share: float, state: str) -> None:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=1.0, state="")
@@ -81,13 +71,13 @@ class Bars:
             notes.print(f"{what}: {state}", markup=False)
 
 
-def guarded(command: Callable[[], object], *, debug: bool) -> int:
+def guarded(command: Callable[[], object], *, debug: bool, stop: Stop | None = None) -> int:
     """Run a command; turn every ending into an exit code and at most a few lines on stderr.
 
-    Tracebacks are shown only with `debug`. Usage errors are typer's to show: it ends with
-    SystemExit.
+    Where a run can be resumed, the command that does it is the last line. Tracebacks are shown
+    only with `debug`. Usage errors are typer's to show: it ends with SystemExit.
     """
-    stop = Stop()
+    stop = stop or Stop()
     signal.signal(signal.SIGINT, stop.arrive)
     signal.signal(signal.SIGTERM, stop.arrive)
     code = 0
@@ -102,12 +92,20 @@ def guarded(command: Callable[[], object], *, debug: bool) -> int:
         if stop.number is None:
             if debug:
                 raise
-            return _told(error)
+            code = _told(error)
+            _say_resume(stop)
     if stop.number is None:
         return code
     said = "interrupted" if stop.number == signal.SIGINT else "terminated"
-    notes.print(f"{said}; every trial reported so far is in the run folder", markup=False)
+    where = "every trial reported so far is in the run folder" if stop.folder else "nothing was run"
+    notes.print(f"{said}; {where}", markup=False)
+    _say_resume(stop)
     return 128 + stop.number
+
+
+def _say_resume(stop: Stop) -> None:
+    if stop.folder is not None:
+        notes.print(f"dse resume {shlex.quote(str(stop.folder))}", markup=False)
 
 
 def _told(error: Exception) -> int:
@@ -117,4 +115,6 @@ def _told(error: Exception) -> int:
         return EXIT_BUG
     for line in error.problems if isinstance(error, StudyError) else (str(error),):
         notes.print(line, markup=False)
-    return EXIT_REFUSED if isinstance(error, RunExists) else EXIT_USAGE
+    if isinstance(error, RunRefused):
+        return EXIT_REFUSED
+    return EXIT_DAMAGED if isinstance(error, RunDamaged | RunUnwritable) else EXIT_USAGE

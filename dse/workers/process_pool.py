@@ -1,94 +1,143 @@
 """Rows in processes of this machine."""
 
 import multiprocessing
-import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
 
 from dse.errors import DseError
 from dse.evaluation import Evaluator
 from dse.space import Columns
-from dse.workers.workers import Outcome, evaluate_one, require_picklable
-
-ATTEMPTS = 3
-"""How often a row is tried whose process died; the row itself may be what kills it."""
+from dse.workers.dispatch import Dispatcher, News
+from dse.workers.pool_process import BEGUN, serve
+from dse.workers.workers import PLAIN, Needs, Outcome, never, pickled
 
 
 class ProcessPool:
     """A pool of fresh interpreters (spawned, so that no thread or lock is copied).
 
+    Unlike the standard library's, it knows which process has which row: a death loses one row's
+    work, and a row that does not answer can be ended alone.
+
     Args:
         workers: Number of processes, at least 1.
+        stopping: Whether nothing new shall be begun.
 
     Raises:
         DseError: If `workers` is below 1.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, stopping: Callable[[], bool] = never) -> None:
         if workers < 1:
             raise DseError(f"workers = {workers}: a pool needs at least 1")
-        self._workers = workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._crew = _Processes()
+        self._dispatcher = Dispatcher(self._crew, workers, stopping)
 
     def map(
-        self, evaluator: Evaluator, rows: Sequence[Columns], done: Callable[[], None]
-    ) -> list[Outcome]:
-        """Evaluate the rows on all processes; rows whose process died are tried again."""
-        require_picklable(evaluator)
-        outcomes: dict[int, Outcome] = {}
-        for attempt in range(ATTEMPTS):
-            left = [i for i in range(len(rows)) if i not in outcomes]
-            # After a death nobody knows whose row did it: one row at a time tells.
-            groups = [left] if attempt == 0 else [[i] for i in left]
-            for group in groups:
-                self._try(evaluator, rows, group, outcomes, done)
-        for i in range(len(rows)):
-            if i not in outcomes:
-                reason = f"worker lost: its process died {ATTEMPTS} times on this design"
-                outcomes[i] = Outcome(None, reason)
-                done()
-        return [outcomes[i] for i in range(len(rows))]
-
-    def _try(
         self,
         evaluator: Evaluator,
         rows: Sequence[Columns],
-        group: list[int],
-        outcomes: dict[int, Outcome],
         done: Callable[[], None],
-    ) -> None:
-        if not group:
-            return
-        pool = self._started()
-        try:
-            futures: dict[Future[Outcome], int] = {
-                pool.submit(evaluate_one, evaluator, rows[i]): i for i in group
-            }
-            for future in as_completed(futures):
-                outcomes[futures[future]] = future.result()
-                done()
-        except BrokenProcessPool:
-            pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        needs: Needs = PLAIN,
+    ) -> list[Outcome]:
+        """Evaluate the rows on all processes; rows whose process died are tried again.
 
-    def _started(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            # Ctrl-C reaches the whole process group; only the driver decides what it means.
-            self._pool = ProcessPoolExecutor(
-                self._workers,
-                mp_context=context,
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
+        Raises:
+            DseError: If a row needs an accelerator, which a pool does not share out.
+        """
+        if needs.gpus:
+            raise DseError(
+                f"gpus = {needs.gpus:g}: the executor 'pool' does not share out accelerators; use "
+                "'ray', or 'serial' for the whole machine"
             )
-        return self._pool
+        self._crew.prepare(evaluator, needs)
+        return self._dispatcher.map(rows, needs.timeout, done)
 
     def __enter__(self) -> "ProcessPool":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        """End the processes; after an interrupt, what has not started is dropped."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        """End the processes at once; after an interrupt some may be in the middle of a row."""
+        self._dispatcher.close()
+
+
+@dataclass(eq=False, slots=True)
+class _Slot:
+    process: BaseProcess
+    pipe: Connection
+    evaluator: bytes = b""
+
+
+class _Processes:
+    """Spawned processes, each at the other end of a pipe. Mutable on purpose."""
+
+    def __init__(self) -> None:
+        self._evaluator: Evaluator | None = None
+        self._bytes = b""
+        self._cpus = 1
+
+    def prepare(self, evaluator: Evaluator, needs: Needs) -> None:
+        """What the rows from now on are evaluated with."""
+        if evaluator is not self._evaluator:
+            self._bytes = pickled(evaluator)
+            self._evaluator = evaluator
+        self._cpus = needs.cpus
+
+    def hire(self) -> _Slot:
+        """Start a process."""
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=serve, args=(there,))
+        with _threads(self._cpus):
+            process.start()
+        there.close()  # else nobody would notice that its only other holder died
+        return _Slot(process, here)
+
+    def give(self, slot: _Slot, row: Columns) -> bool:
+        """Send a row, and before it the evaluator where the process has another."""
+        with suppress(OSError):  # dead already: `wait` says so
+            if slot.evaluator is not self._bytes:
+                slot.pipe.send(self._bytes)
+                slot.evaluator = self._bytes
+            slot.pipe.send(row)
+        return False
+
+    def wait(self, slots: Sequence[_Slot], seconds: float) -> list[tuple[_Slot, News]]:
+        """What has come through the pipes; the end of a pipe is the end of its process."""
+        by_pipe: dict[Any, _Slot] = {slot.pipe: slot for slot in slots}
+        return [(by_pipe[pipe], _news(by_pipe[pipe])) for pipe in wait(list(by_pipe), seconds)]
+
+    def dismiss(self, slot: _Slot) -> None:
+        """Kill a process and wait for its end."""
+        slot.pipe.close()
+        slot.process.kill()
+        slot.process.join()
+        slot.process.close()
+
+
+def _news(slot: _Slot) -> News:
+    try:
+        message = slot.pipe.recv()
+    except Exception:  # an end in the middle of an answer leaves any kind of ruin
+        return "lost"
+    if isinstance(message, Outcome):
+        return message
+    return "begun" if message == BEGUN else "lost"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Numerical libraries of a process started in here use so many threads, as under Ray."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before

@@ -2,20 +2,44 @@
 
 from collections.abc import Callable, Sequence
 
+from dse.errors import DseError
 from dse.evaluation import Evaluator
 from dse.space import Columns
-from dse.workers.workers import Outcome, evaluate_one
+from dse.workers.workers import PLAIN, STOPPED, Needs, Outcome, evaluate_one, never
 
 
 class Serial:
-    """No second process: the executor to debug with."""
+    """No second process: the executor to debug with.
+
+    Args:
+        stopping: Whether nothing new shall be begun; asked before each row.
+    """
+
+    def __init__(self, stopping: Callable[[], bool] = never) -> None:
+        self._stopping = stopping
 
     def map(
-        self, evaluator: Evaluator, rows: Sequence[Columns], done: Callable[[], None]
+        self,
+        evaluator: Evaluator,
+        rows: Sequence[Columns],
+        done: Callable[[], None],
+        needs: Needs = PLAIN,
     ) -> list[Outcome]:
-        """Evaluate the rows in order."""
+        """Evaluate the rows in order.
+
+        Raises:
+            DseError: If a row may take only so long: nobody is there to break it off.
+        """
+        if needs.timeout is not None:
+            raise DseError(
+                f"timeout = {needs.timeout:g} s: the executor 'serial' cannot break off an "
+                "evaluation in its own process; use 'pool' or 'ray'"
+            )
         outcomes = []
         for row in rows:
+            if self._stopping():
+                outcomes.append(Outcome(None, STOPPED))
+                continue
             outcomes.append(evaluate_one(evaluator, row))
             done()
         return outcomes

@@ -7,10 +7,45 @@ from typing import Protocol
 
 import numpy as np
 
-from dse.errors import EvaluationError, RowsFailed
+from dse.errors import DseError, EvaluationError, RowsFailed
 from dse.evaluation import Cost, Evaluator, evaluate_rows, one_line, unanswered
 from dse.parameters import Column
 from dse.space import Columns, length, take
+
+LOST = "worker lost"
+"""How the failure of a row begins whose process died each time."""
+
+TIMED_OUT = "timed out"
+"""How the failure of a row begins that did not answer in time."""
+
+STOPPED = "stopped before it began"
+"""The failure of a row that nobody began, because an end was asked for; never stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What one row of an evaluator takes.
+
+    Args:
+        cpus: Processors, at least 1.
+        gpus: Accelerators; a share of one is allowed.
+        timeout: Seconds after which a row is given up; None waits without end.
+
+    Raises:
+        DseError: If a number is below its limit.
+    """
+
+    cpus: int = 1
+    gpus: float = 0.0
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1:
+            raise DseError(f"cpus = {self.cpus}: a row needs at least 1")
+        if not 0 <= self.gpus < float("inf"):
+            raise DseError(f"gpus = {self.gpus}: 0 or more are wanted")
+        if self.timeout is not None and not 0 < self.timeout < float("inf"):
+            raise DseError(f"timeout = {self.timeout} s: a positive time is wanted")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,17 +56,21 @@ class Outcome:
     failure: str = ""
 
 
-def require_picklable(evaluator: Evaluator) -> None:
-    """Check that an evaluator can travel, before a process is lost over it.
+def pickled(evaluator: Evaluator) -> bytes:
+    """An evaluator as it travels to a worker; made once, however many rows follow.
 
     Raises:
         EvaluationError: If it cannot be pickled; the message names what is in the way.
     """
     try:
-        pickle.dumps(evaluator)
+        return pickle.dumps(evaluator, pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         name = type(evaluator).__name__
         raise EvaluationError(f"{name} cannot travel to a worker: {one_line(error)}") from error
+
+
+PLAIN = Needs()
+"""One processor, no accelerator, no hurry."""
 
 
 class Workers(Protocol):
@@ -41,14 +80,19 @@ class Workers(Protocol):
     """
 
     def map(
-        self, evaluator: Evaluator, rows: Sequence[Columns], done: Callable[[], None]
+        self,
+        evaluator: Evaluator,
+        rows: Sequence[Columns],
+        done: Callable[[], None],
+        needs: Needs = PLAIN,
     ) -> list[Outcome]:
-        """Evaluate one-row batches, each on its own.
+        """Evaluate one-row batches, each on its own, begun in their order.
 
         Args:
             evaluator: Picklable.
             rows: One-row column mappings.
             done: Called in this process each time a row is finished.
+            needs: What a row takes.
 
         Returns:
             One outcome per row, in the order of `rows`.
@@ -71,6 +115,11 @@ def nothing() -> None:
     """The `done` of those who do not watch."""
 
 
+def never() -> bool:
+    """The `stopping` of those whom nobody stops."""
+    return False
+
+
 @dataclass(frozen=True, eq=False)
 class Spread:
     """An evaluator whose rows are evaluated by workers, one row a task.
@@ -79,11 +128,13 @@ class Spread:
         evaluator: Usually a measured one; microseconds of arithmetic are not worth the journey.
         workers: Already entered.
         done: Called each time a row is finished.
+        needs: What a row takes.
     """
 
     evaluator: Evaluator
     workers: Workers
     done: Callable[[], None] = nothing
+    needs: Needs = PLAIN
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -111,7 +162,7 @@ class Spread:
         if n == 0:
             return evaluate_rows(self.evaluator, columns)
         rows = [take(columns, np.array([row])) for row in range(n)]
-        outcomes = self.workers.map(self.evaluator, rows, self.done)
+        outcomes = self.workers.map(self.evaluator, rows, self.done, self.needs)
         reasons = {i: o.failure for i, o in enumerate(outcomes) if o.columns is None}
         good = [o.columns for o in outcomes if o.columns is not None]
         if not good:

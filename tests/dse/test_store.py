@@ -1,11 +1,19 @@
 """A run folder gives back exactly what was put in, or says why it cannot."""
 
 import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from dse.errors import RunError, RunExists
+from dse.errors import RunDamaged, RunError, RunExists, RunHeld
+from dse.events import EventLog, read_events
+from dse.run_lock import holder
 from dse.store import Question, RunWriter, canonical_json, read_run, write_atomically
 
 
@@ -54,22 +62,148 @@ def test_a_run_that_was_not_finished_keeps_its_trials(small_problem, small_trial
     assert read.manifest["state"] == "interrupted"
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "run.sqlite"])
-def test_a_missing_or_damaged_file_is_an_error_of_the_run(name, small_run):
-    path = small_run.folder / name
-    path.write_bytes(b"{")
-    with pytest.raises(RunError, match="does not read as a run"):
+def test_a_damaged_file_says_which_it_is(small_run):
+    for name in ("manifest.json", "run.sqlite"):
+        path = small_run.folder / name
+        before = path.read_bytes()
+        path.write_bytes(b"{")
+        with pytest.raises(RunDamaged, match=name):
+            read_run(small_run.folder)
+        path.write_bytes(before)
+    assert len(read_run(small_run.folder).trials) == 64
+
+
+def test_a_missing_file_says_which_it_is(small_run):
+    (small_run.folder / "run.sqlite").unlink()
+    with pytest.raises(RunDamaged, match=r"run\.sqlite is missing"):
         read_run(small_run.folder)
-    path.unlink()
-    with pytest.raises(RunError, match="does not read as a run"):
+    (small_run.folder / "manifest.json").unlink()
+    with pytest.raises(RunError, match=r"does not read as a run: it has no manifest\.json"):
         read_run(small_run.folder)
+
+
+CHANGES = {
+    "a metric": "UPDATE trials SET metrics = replace(metrics, '1', '2') WHERE number = 9",
+    "a design": "UPDATE trials SET design = replace(design, '0.5', '0.6') WHERE number = 8",
+    "a reason": "UPDATE trials SET failure = 'never mind' WHERE number = 9",
+    "a trial fewer": "DELETE FROM trials WHERE number = 5",
+    "the last trials fewer": "DELETE FROM trials WHERE number > 60",
+    "a trial more": "INSERT INTO trials SELECT 64, codes, design, metrics, failure, digest "
+    "FROM trials WHERE number = 63",
+    "a trial elsewhere": "UPDATE trials SET number = 64 WHERE number = 7",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_is_changed_in_the_table_is_noticed(change, small_run):
+    database = sqlite3.connect(small_run.folder / "run.sqlite")
+    with database:
+        assert database.execute(CHANGES[change]).rowcount
+    database.close()
+    with pytest.raises(RunDamaged, match="is damaged"):
+        read_run(small_run.folder)
+
+
+def reopened(folder):
+    with RunWriter.reopen(folder) as writer:
+        return writer.trials, writer.repaired
+
+
+def test_a_damaged_table_keeps_its_sound_rows_and_is_put_aside(small_run, small_trials):
+    database = sqlite3.connect(small_run.folder / "run.sqlite")
+    with database:
+        database.execute(CHANGES["a metric"])
+    database.close()
+    with RunWriter.reopen(small_run.folder) as writer:
+        assert writer.trials == 9
+        assert "first 9 trials" in writer.repaired
+        assert "55 acknowledged" in writer.repaired
+        np.testing.assert_array_equal(writer.known.losses, small_trials.losses[:9])
+        writer.begin({})
+        writer.add(small_trials.rows(np.arange(9, 64)))
+        writer.finish("exhausted", {"trials": 64})
+    assert (small_run.folder / "run.sqlite.damaged-1").is_file()
+    again = read_run(small_run.folder)
+    np.testing.assert_array_equal(again.trials.losses, small_trials.losses)
+    assert reopened(small_run.folder) == (64, "")
+
+
+def test_a_second_driver_is_told_who_is_at_work(small_run):
+    with (
+        RunWriter.reopen(small_run.folder),
+        pytest.raises(RunHeld, match=f"process {os.getpid()} on {socket.gethostname()}"),
+    ):
+        RunWriter.reopen(small_run.folder)
+    assert holder(small_run.folder) is None
+    assert reopened(small_run.folder) == (64, "")
+
+
+def test_the_lock_of_a_dead_process_is_free_at_once(small_run):
+    code = (
+        "import os, pathlib, sys; from dse.run_lock import RunLock; "
+        "RunLock(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, small_run.folder], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert json.loads((small_run.folder / "run.lock").read_text())["pid"] != os.getpid()
+    assert holder(small_run.folder) is None
+    assert reopened(small_run.folder) == (64, "")
+
+
+def test_what_a_driver_left_that_died_before_its_run_began_is_in_nobodys_way(
+    small_problem, small_run
+):
+    question = Question.of("small", "?", small_problem)
+    (small_run.folder / "manifest.json").unlink()
+    (small_run.folder / ".manifest.json.x1").touch()
+    with RunWriter(small_run.folder, question, study_text="", resolved="", manifest={}) as writer:
+        assert writer.trials == 0
+    assert len(read_run(small_run.folder).trials) == 0
+
+
+def test_a_study_of_the_users_own_is_never_taken_for_a_leftover(small_problem, tmp_path):
+    (tmp_path / "study.yaml").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunExists):
+        RunWriter(
+            tmp_path, Question.of("s", "?", small_problem), study_text="", resolved="", manifest={}
+        )
+    assert (tmp_path / "study.yaml").read_text(encoding="utf-8") == "mine"
+
+
+def test_events_tell_the_story_and_a_torn_line_is_left_out(small_run):
+    events = read_events(small_run.folder)
+    assert [e["event"] for e in events] == ["trials", "trials", "ended"]
+    assert [(e["from"], e["to"], e["failed"]) for e in events[:2]] == [(0, 40, 4), (40, 64, 4)]
+    path = small_run.folder / "events.jsonl"
+    path.write_bytes(path.read_bytes()[:-3])
+    assert read_events(small_run.folder) == events[:2]
+    reopened(small_run.folder)
+    EventLog(small_run.folder).add("looked", {})
+    assert [e["event"] for e in read_events(small_run.folder)] == ["trials", "trials", "looked"]
+    path.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(RunDamaged, match=r"events\.jsonl, line 1"):
+        read_run(small_run.folder)
+
+
+def test_a_table_that_lost_its_end_is_noticed_by_the_events(small_run):
+    manifest = json.loads((small_run.folder / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["trials"]
+    (small_run.folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    database = sqlite3.connect(small_run.folder / "run.sqlite")
+    with database:
+        database.execute("DELETE FROM trials WHERE number >= 40")
+    database.close()
+    with pytest.raises(RunDamaged, match="holds 40 trials, 64 were acknowledged"):
+        read_run(small_run.folder)
+    assert reopened(small_run.folder)[0] == 40
+    assert len(read_run(small_run.folder).trials) == 40  # noted, and no longer a contradiction
 
 
 def test_a_newer_schema_is_refused_with_a_sentence(small_run):
     path = small_run.folder / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**manifest, "schema": 99}), encoding="utf-8")
-    with pytest.raises(RunError, match="schema 99, this version reads schema 1"):
+    with pytest.raises(RunError, match="schema 99, this version reads schema 2"):
         read_run(small_run.folder)
 
 
@@ -85,7 +219,8 @@ def test_a_batch_can_be_read_while_the_run_goes_on(small_problem, small_trials, 
 
 def test_a_finished_run_reads_from_a_folder_that_nobody_may_write_to(small_run):
     assert sorted(p.name for p in small_run.folder.iterdir()) == [
-        "manifest.json", "run.sqlite", "study.resolved.yaml", "study.yaml",
+        "events.jsonl", "manifest.json", "run.lock", "run.sqlite", "study.resolved.yaml",
+        "study.yaml",
     ]  # fmt: skip
     small_run.folder.chmod(0o500)
     try:

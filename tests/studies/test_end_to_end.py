@@ -184,7 +184,10 @@ def test_a_signal_keeps_the_trials_and_says_so(
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
     assert "Traceback" not in stderr
-    assert stderr.strip().endswith(f"{word}; every trial reported so far is in the run folder")
+    assert stderr.splitlines()[-2:] == [
+        f"{word}; every trial reported so far is in the run folder",
+        "dse resume out",
+    ]
     run = read_run(tmp_path / "out")
     assert len(run.trials) > 0
     assert run.manifest["state"] == "interrupted"

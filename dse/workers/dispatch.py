@@ -1,0 +1,146 @@
+"""Who gets which row next, and what becomes of rows whose worker is lost or does not answer."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from dse.space import Columns
+from dse.workers.workers import LOST, STOPPED, TIMED_OUT, Outcome
+
+ATTEMPTS = 3
+"""How often a row is tried whose process died; the row itself may be what kills it."""
+
+START = 300.0
+"""Seconds that a worker has to begin a row: a process starts, libraries and weights load."""
+
+GLANCE = 0.1
+"""Seconds between two looks at the clock and at whether somebody wants to stop."""
+
+Slot = TypeVar("Slot")
+News: TypeAlias = Outcome | Literal["begun", "lost"]
+
+
+class Crew(Protocol[Slot]):
+    """Processes that each evaluate one row at a time. A slot is one of them."""
+
+    def hire(self) -> Slot:
+        """A new process; it may still be starting."""
+
+    def give(self, slot: Slot, row: Columns) -> bool:
+        """Let an idle process evaluate a row; returns at once, also if the process is dead.
+
+        True if nothing stands between the process and the row; else the news tells when it began.
+        """
+
+    def wait(self, slots: Sequence[Slot], seconds: float) -> list[tuple[Slot, News]]:
+        """News of busy processes: a row was begun, finished, or its process is lost."""
+
+    def dismiss(self, slot: Slot) -> None:
+        """End a process at once, whatever it does."""
+
+
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """The rows of one call: who waits, who is done, who was lost how often."""
+
+    done: Callable[[], None]
+    waiting: deque[int]
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    losses: Counter[int] = field(default_factory=Counter)
+
+    def end(self, row: int, outcome: Outcome) -> None:
+        """A row has its outcome."""
+        self.outcomes[row] = outcome
+        self.done()
+
+    def lose(self, row: int) -> None:
+        """The process of a row died: first in the queue again, but not for ever."""
+        self.losses[row] += 1
+        if self.losses[row] < ATTEMPTS:
+            self.waiting.appendleft(row)
+        else:
+            self.end(
+                row, Outcome(None, f"{LOST}: its process died {ATTEMPTS} times on this design")
+            )
+
+    def stop(self) -> None:
+        """Nothing more is begun."""
+        self.outcomes.update({row: Outcome(None, STOPPED) for row in self.waiting})
+        self.waiting.clear()
+
+
+class Dispatcher(Generic[Slot]):
+    """Rows to a crew, in order, each to the next free process.
+
+    Only rows of lost processes are evaluated again. Mutable on purpose: it keeps idle processes
+    for the next call.
+
+    Args:
+        crew: Starts and ends processes.
+        most: Processes at once, at least 1.
+        stopping: Whether nothing new shall be begun.
+    """
+
+    def __init__(self, crew: Crew[Slot], most: int, stopping: Callable[[], bool]) -> None:
+        self._crew = crew
+        self._most = most
+        self._stopping = stopping
+        self._idle: list[Slot] = []
+        self._busy: dict[Slot, tuple[int, float]] = {}
+        """Row and last moment of each busy process; before it has begun, the moment to begin."""
+
+    def map(
+        self, rows: Sequence[Columns], timeout: float | None, done: Callable[[], None]
+    ) -> list[Outcome]:
+        """One outcome per row; `timeout` [s] counts from the moment a row is begun."""
+        batch = _Batch(done, deque(range(len(rows))))
+        while batch.waiting or self._busy:
+            if self._stopping():
+                batch.stop()
+            while batch.waiting and len(self._busy) < self._most:
+                self._begin(batch.waiting.popleft(), rows, timeout)
+            for slot, news in self._crew.wait(list(self._busy), GLANCE):
+                self._hear(batch, slot, news, timeout)
+            for slot, row in self._late():
+                self._drop(slot)
+                why = f"{TIMED_OUT}: no answer within {timeout or START:g} s"
+                batch.end(row, Outcome(None, why))
+        return [batch.outcomes[row] for row in range(len(rows))]
+
+    def _hear(self, batch: "_Batch", slot: Slot, news: News, timeout: float | None) -> None:
+        row, _ = self._busy[slot]
+        if isinstance(news, Outcome):
+            del self._busy[slot]
+            self._idle.append(slot)
+            batch.end(row, news)
+        elif news == "lost":
+            self._drop(slot)
+            batch.lose(row)
+        else:
+            self._busy[slot] = (row, _last_moment(timeout))
+
+    def _begin(self, row: int, rows: Sequence[Columns], timeout: float | None) -> None:
+        slot = self._idle.pop() if self._idle else self._crew.hire()
+        begun = self._crew.give(slot, rows[row])
+        self._busy[slot] = (row, _last_moment(timeout if begun else START))
+
+    def _late(self) -> list[tuple[Slot, int]]:
+        moment = time.monotonic()
+        return [(slot, row) for slot, (row, last) in self._busy.items() if moment > last]
+
+    def _drop(self, slot: Slot) -> None:
+        del self._busy[slot]
+        self._crew.dismiss(slot)
+
+    def close(self) -> None:
+        """End every process at once."""
+        for slot in [*self._idle, *self._busy]:
+            self._crew.dismiss(slot)
+        self._idle.clear()
+        self._busy.clear()
+
+
+def _last_moment(seconds: float | None) -> float:
+    return float("inf") if seconds is None else time.monotonic() + seconds

@@ -1,0 +1,54 @@
+"""What runs in a process of the pool: evaluates rows until nobody sends any."""
+
+import os
+import pickle
+import signal
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+
+from dse.evaluation import Evaluator, one_line
+from dse.space import Columns
+from dse.workers.workers import Outcome, evaluate_one
+
+BEGUN = "begun"
+
+
+def serve(pipe: Connection) -> None:
+    """Take an evaluator as bytes and rows as columns; send `BEGUN` and an outcome per row.
+
+    Ends when the other end of the pipe is closed, and at once when the driver dies.
+    """
+    # Ctrl-C reaches the whole process group; only the driver decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
+    evaluator: Evaluator | str = "no evaluator came"
+    while True:
+        try:
+            message: bytes | Columns = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if isinstance(message, bytes):
+            evaluator = _unpickled(message)
+            continue
+        pipe.send(BEGUN)
+        if isinstance(evaluator, str):
+            pipe.send(Outcome(None, evaluator))
+        else:
+            pipe.send(evaluate_one(evaluator, message))
+
+
+def _unpickled(message: bytes) -> Evaluator | str:
+    """The evaluator, or why it cannot be one here."""
+    try:
+        evaluator: Evaluator = pickle.loads(message)
+    except Exception as error:  # whatever its own code raises
+        return f"the evaluator does not arrive at the worker: {one_line(error)}"
+    return evaluator
+
+
+def _end_with_the_driver() -> None:
+    driver = parent_process()
+    if driver is not None:
+        wait([driver.sentinel])
+        os._exit(1)
