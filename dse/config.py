@@ -57,11 +57,21 @@ class Limit(Section):
 class Search(Section):
     """Who searches, how long, and from which seed.
 
-    `batch` is the population of NSGA-II and the designs per proposal of the others. A run whose
-    failed trials pass `max_failed_share` ends with its own exit code.
+    `batch` is the population of the genetic searchers and the designs per proposal of the others.
+    A run whose failed trials pass `max_failed_share` ends with its own exit code.
     """
 
-    searcher: Literal["nsga2", "tpe", "random", "exhaustive"] = "nsga2"
+    searcher: Literal[
+        "nsga2",
+        "nsga3",
+        "tpe",
+        "gp",
+        "optuna_nsga2",
+        "optuna_nsga3",
+        "random",
+        "sobol",
+        "exhaustive",
+    ] = "nsga2"
     trials: Annotated[int, Field(ge=1)] = 2000
     batch: Annotated[int, Field(ge=2, le=100_000)] = 100
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1

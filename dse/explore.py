@@ -185,11 +185,13 @@ class _Memory:
 
     def answers(self, codes: FloatArray) -> Answers:
         """What is known of code rows that are all known."""
-        places = [self._place[code.tobytes()] for code in codes]
-        losses = np.array([self._batches[b].losses[r] for b, r in places])
-        violations = np.array([self._batches[b].violations[r] for b, r in places])
-        ok = np.array([not self._batches[b].failures[r] for b, r in places])
-        return Answers(losses, violations.reshape(len(places), -1), ok)
+        places = np.array([self._place[code.tobytes()] for code in codes]).reshape(-1, 2)
+        batches, part = np.unique(places[:, 0], return_inverse=True)
+        parts = [self._batches[batch].rows(places[part == i, 1]) for i, batch in enumerate(batches)]
+        order = np.empty(len(codes), dtype=np.int64)
+        order[np.argsort(part, kind="stable")] = np.arange(len(codes))
+        known = _joined(parts).rows(order)
+        return Answers(known.losses, known.violations, known.ok, known.metrics)
 
     def trials(self) -> Trials:
         """All batches as one."""

@@ -61,15 +61,20 @@ def tiny_space() -> SearchSpace:
 
 
 def answers_to(codes: FloatArray, objectives: int, constraints: int, ok: Column) -> Answers:
-    """Losses and violations that are a fixed function of the codes; NaN where `ok` is False."""
+    """Losses and violations that are a fixed function of the codes; NaN where `ok` is False.
+
+    The metrics are the losses as `f0`, `f1`, ... and the violations as `c0`, `c1`, ...
+    """
     weights = np.arange(1.0, codes.shape[1] + 1)
     score = codes @ weights
     losses = np.stack([np.abs(score - 4.0 * i) for i in range(objectives)], axis=1)
     violations = np.empty((len(codes), constraints))
     for i in range(constraints):
         violations[:, i] = score - 6.0 - i
+    metrics = {f"f{i}": losses[:, i].copy() for i in range(objectives)}
+    metrics |= {f"c{i}": violations[:, i].copy() for i in range(constraints)}
     losses[~ok], violations[~ok] = np.nan, np.nan
-    return Answers(losses, violations, ok)
+    return Answers(losses, violations, ok, metrics)
 
 
 class SearcherContract:
@@ -137,6 +142,16 @@ class SearcherContract:
         space = tiny_space()
         seen = {row.tobytes() for codes in self._batches(space, rounds=12) for row in codes}
         assert len(seen) == space.size == 3
+
+    def test_a_finite_space_is_searched_to_its_end_without_a_batch_of_repeats(self) -> None:
+        """Then nothing is proposed, rather than the same again."""
+        space = conditional_space(continuous=False)
+        seen: set[bytes] = set()
+        for codes in self._batches(space, rounds=1000, constraints=1):
+            new = {row.tobytes() for row in codes} - seen
+            assert new
+            seen |= new
+        assert len(seen) == space.size
 
     def test_a_space_of_one_design_is_searched(self) -> None:
         """The smallest space there is."""

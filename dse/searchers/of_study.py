@@ -2,8 +2,11 @@
 
 from typing import Protocol
 
+from dse.errors import DseError
 from dse.problem import Problem
+from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.searcher import Searcher
+from dse.space import SearchSpace
 
 
 class Wanted(Protocol):
@@ -25,19 +28,36 @@ class Wanted(Protocol):
 def searcher_of(search: Wanted, problem: Problem) -> Searcher:
     """The searcher that a study asks for; equal arguments give equal searchers."""
     space = problem.space
-    m, c = len(problem.objectives), len(problem.constraints)
+    if search.searcher == "exhaustive":
+        return Exhaustive(space, batch=search.batch)
+    if search.searcher in ("random", "sobol"):
+        return _blind(search, space)
+    return _learning(search, problem)
+
+
+def _blind(search: Wanted, space: SearchSpace) -> Searcher:
     if search.searcher == "random":
         from dse.searchers.random_search import RandomSearch
 
         return RandomSearch(space, seed=search.seed, batch=search.batch)
-    if search.searcher == "exhaustive":
-        from dse.searchers.exhaustive import Exhaustive
+    from dse.searchers.sobol_search import SobolSearch
 
-        return Exhaustive(space, batch=search.batch)
-    if search.searcher == "tpe":
-        from dse.searchers.optuna_search import Tpe
+    return SobolSearch(space, seed=search.seed, batch=search.batch)
 
-        return Tpe(space, objectives=m, constraints=c, seed=search.seed, batch=search.batch)
-    from dse.searchers.pymoo_search import Nsga2
 
-    return Nsga2(space, objectives=m, constraints=c, seed=search.seed, population=search.batch)
+def _learning(search: Wanted, problem: Problem) -> Searcher:
+    """A searcher of a library; the library is imported only now."""
+    space, seed = problem.space, search.seed
+    m, c = len(problem.objectives), len(problem.constraints)
+    if search.searcher in ("nsga2", "nsga3"):
+        from dse.searchers.pymoo_search import Nsga2, Nsga3
+
+        genetic = Nsga2 if search.searcher == "nsga2" else Nsga3
+        return genetic(space, objectives=m, constraints=c, seed=seed, population=search.batch)
+    from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
+
+    kinds = {"tpe": Tpe, "gp": OptunaGp, "optuna_nsga2": OptunaNsga2, "optuna_nsga3": OptunaNsga3}
+    if search.searcher not in kinds:
+        raise DseError(f"there is no searcher {search.searcher!r}")
+    kind = kinds[search.searcher]
+    return kind(space, objectives=m, constraints=c, seed=seed, batch=search.batch)

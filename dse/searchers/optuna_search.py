@@ -1,4 +1,10 @@
-"""Optuna's TPE behind our protocol; the only importer of optuna."""
+"""Optuna's samplers behind our protocol, in memory; the only importer of optuna."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import optuna
@@ -8,27 +14,42 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial, TrialState
 
 from dse.parameters import Categorical, FloatArray, Parameter
+from dse.pareto import non_dominated
 from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.unseen import Unseen
 from dse.space import SearchSpace
 
-TRIES = 20
-"""How often an excluded design is asked again before a random allowed one takes its place."""
+TRIES = {"tpe": 5, "nsga2": 10, "nsga3": 10, "gp": 2}
+"""How often a useless proposal is asked again before a random unseen design takes its place; a
+Gaussian process thinks for seconds and mostly says the same."""
+
+RECENT = 500
+"""Trials that TPE remembers beside its best ones; it forgets the others at twice as many."""
+
+Sampler: TypeAlias = Literal["tpe", "nsga2", "nsga3", "gp"]
 
 
-class Tpe:
-    """Multivariate tree-structured Parzen estimator, as Optuna implements it, in memory.
+class OptunaSearch:
+    """A sampler of Optuna with its study in memory.
 
-    Constraints reach Optuna as named constraints; a failed row as a failed trial.
+    Constraints reach Optuna as named constraints; a failed row as a failed trial. A design that
+    was proposed before is answered at once with what became of it, as if it had been evaluated
+    again, and Optuna is asked anew; so is, as a failed trial, one that a forbidden combination
+    excludes. TPE (multivariate) forgets all but its best and its recent trials, so that its time
+    per proposal stays bounded.
 
     Args:
         space: What may be chosen; conditions are flattened, so an inactive knob is proposed and
-        ignored.
+            ignored.
         objectives: Number of losses m.
         constraints: Number of violations c.
         seed: Of the sampler and of the fallback.
-        batch: Designs per ask; each is drawn without the answers of the others of its batch.
+        batch: Designs per ask; each is drawn without the answers of the others of its batch. The
+            population of the genetic samplers.
+        sampler: Which one.
     """
 
     def __init__(
@@ -39,58 +60,136 @@ class Tpe:
         constraints: int,
         seed: int,
         batch: int = 10,
+        sampler: Sampler = "tpe",
     ) -> None:
         check_batch("batch", batch)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = space
+        self._unseen = Unseen(space)
         self._rng = np.random.default_rng(seed)
         self._batch = batch
         self._constraints = constraints
+        self._bounded = sampler == "tpe"
+        self._tries = TRIES[sampler]
         self._distributions = {p.name: _distribution(p) for p in space.parameters}
-        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
-        self._study = optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
+        with _quiet():
+            self._study = optuna.create_study(
+                directions=["minimize"] * objectives, sampler=_sampler(sampler, seed, batch)
+            )
+        self._known: dict[bytes, tuple[FloatArray, FloatArray] | None] = {}
         self._trials: list[optuna.Trial] = []
+        self._codes = np.empty((0, len(space.parameters)))
         self._waiting: int | None = None
 
     def ask(self) -> FloatArray:
-        """The next `batch` rows, shape (batch, d)."""
+        """The next rows, shape (n, d); fewer than `batch` only when all designs are proposed."""
         check_ask(self._waiting)
-        rows = [self._one() for _ in range(self._batch)]
+        rows: list[FloatArray] = []
+        with _quiet():
+            while len(rows) < self._batch and (codes := self._one()) is not None:
+                rows.append(codes)
+        self._codes = np.concatenate([self._codes[:0], *rows])
         self._waiting = len(rows)
-        return np.concatenate(rows)
+        return self._codes.copy()
 
-    def _one(self) -> FloatArray:
-        for _ in range(TRIES):
+    def _one(self) -> FloatArray | None:
+        for _ in range(self._tries):
+            if self._space.size is not None and len(self._unseen) >= self._space.size:
+                return None
             trial = self._study.ask(self._distributions)
             raw = np.array([[float(trial.params[name]) for name in self._space.names]])
             codes = self._space.canonical(raw)
-            if self._space.allowed(codes)[0]:
+            if not self._space.allowed(codes)[0]:
+                self._study.tell(trial, state=TrialState.FAIL)
+            elif self._unseen.mask(codes)[0]:
+                self._unseen.add(codes)
                 self._trials.append(trial)
                 return codes
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        codes = self._space.sample(1, self._rng)
-        fixed = dict(zip(self._space.names, np.maximum(codes[0], 0.0).tolist(), strict=True))
-        self._study.enqueue_trial(
-            {
-                p.name: fixed[p.name] if p.count is None else int(fixed[p.name])
-                for p in self._space.parameters
-            }
-        )
+            else:
+                self._again(trial, codes[0].tobytes())
+        codes = self._unseen.draw(1, self._rng)
+        if not len(codes):
+            return None
+        self._study.enqueue_trial(self._params(codes[0]))
         self._trials.append(self._study.ask(self._distributions))
         return codes
+
+    def _params(self, code: FloatArray) -> dict[str, float | int]:
+        numbers = np.maximum(code, 0.0).tolist()
+        pairs = zip(self._space.parameters, numbers, strict=True)
+        return {p.name: v if p.count is None else int(v) for p, v in pairs}
+
+    def _again(self, trial: optuna.Trial, key: bytes) -> None:
+        """Answer a design that was proposed before; one of the batch at hand has no answer yet."""
+        known = self._known.get(key)
+        if known is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._tell(trial, *known)
+
+    def _tell(self, trial: optuna.Trial, losses: FloatArray, violations: FloatArray) -> None:
+        for i in range(self._constraints):
+            trial.set_constraint(f"c{i}", float(violations[i]))
+        self._study.tell(trial, losses.tolist())
 
     def tell(self, answers: Answers) -> None:
         """Hand every row of the batch to Optuna, in order."""
         check_tell(self._waiting, answers)
-        for row, trial in enumerate(self._trials):
-            if not answers.ok[row]:
-                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-                continue
-            for i in range(self._constraints):
-                trial.set_constraint(f"c{i}", float(answers.violations[row, i]))
-            self._study.tell(trial, answers.losses[row].tolist())
+        with _quiet():
+            for row, trial in enumerate(self._trials):
+                key = self._codes[row].tobytes()
+                if not answers.ok[row]:
+                    self._known[key] = None
+                    self._study.tell(trial, state=TrialState.FAIL)
+                    continue
+                known = answers.losses[row].copy(), answers.violations[row].copy()
+                self._known[key] = known
+                self._tell(trial, *known)
+            if self._bounded:
+                self._forget()
         self._trials.clear()
         self._waiting = None
+
+    def _forget(self) -> None:
+        """Keep the best and the recent trials once there are twice as many."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(trials) <= 2 * RECENT:
+            return
+        old, recent = trials[:-RECENT], trials[-RECENT:]
+        study = optuna.create_study(directions=self._study.directions, sampler=self._study.sampler)
+        study.add_trials(_best(old) + recent)
+        self._study = study
+
+
+def _best(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """At most `RECENT` non-dominated feasible trials, the youngest."""
+    feasible = [t for t in trials if all(v <= 0 for v in t.constraints.values())]
+    losses = np.array([t.values for t in feasible], dtype=np.float64)
+    if not len(losses):
+        return []
+    return [feasible[i] for i in np.flatnonzero(non_dominated(losses))][-RECENT:]
+
+
+def _sampler(kind: Sampler, seed: int, population: int) -> optuna.samplers.BaseSampler:
+    if kind == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(population, 2))
+    if kind == "nsga3":
+        return optuna.samplers.NSGAIIISampler(seed=seed, population_size=max(population, 2))
+    if kind == "gp":
+        return optuna.samplers.GPSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No notes and no warnings of being experimental, while ours is the call; then as before."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
@@ -99,3 +198,16 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, Categorical):
         return CategoricalDistribution(tuple(range(parameter.count)))
     return IntDistribution(0, parameter.count - 1)
+
+
+Tpe = partial(OptunaSearch, sampler="tpe")
+"""Multivariate tree-structured Parzen estimator; arguments as `OptunaSearch`."""
+
+OptunaNsga2 = partial(OptunaSearch, sampler="nsga2")
+"""NSGA-II as Optuna implements it; arguments as `OptunaSearch`."""
+
+OptunaNsga3 = partial(OptunaSearch, sampler="nsga3")
+"""NSGA-III as Optuna implements it; arguments as `OptunaSearch`."""
+
+OptunaGp = partial(OptunaSearch, sampler="gp")
+"""Gaussian process with expected hypervolume improvement; needs torch; as `OptunaSearch`."""

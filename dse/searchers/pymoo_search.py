@@ -1,17 +1,29 @@
-"""pymoo's NSGA-II behind our protocol; the only importer of pymoo."""
+"""pymoo's NSGA-II and NSGA-III behind our protocol; the only importer of pymoo."""
+
+import math
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem as PymooProblem
 from pymoo.core.repair import Repair
+from pymoo.operators.crossover.sbx import SBX
+from pymoo.operators.mutation.pm import PM
 from pymoo.problems.static import StaticProblem
+from pymoo.util.ref_dirs import get_reference_directions
 
 from dse.parameters import FloatArray
 from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.unseen import Unseen
 from dse.space import SearchSpace
+
+MATINGS = 10
+"""How often a generation mates again for children that it does not hold already."""
 
 
 class _OntoLevels(Repair):  # type: ignore[misc]  # pymoo ships no types
@@ -36,12 +48,13 @@ def _onto_levels(rows: FloatArray, counts: FloatArray) -> FloatArray:
     return snapped
 
 
-class Nsga2:
-    """NSGA-II (Deb et al., 2002) over level indices, as pymoo implements it.
+class PymooSearch:
+    """NSGA-II (Deb et al., 2002) or NSGA-III (Deb and Jain, 2014) over level indices, by pymoo.
 
     A failed row is left out of the generation that pymoo is told, never replaced by a penalty.
     Where the whole first generation failed, a fresh random one follows; where a later one did, the
-    same parents mate again. Where mating finds nothing new, random designs are proposed.
+    same parents mate again. Where mating finds nothing that was not proposed before, random designs
+    that were not follow, and when these are used up, nothing.
     Children that a forbidden combination excludes are replaced by random allowed designs.
 
     Args:
@@ -49,7 +62,8 @@ class Nsga2:
         objectives: Number of losses m.
         constraints: Number of violations c.
         seed: Of pymoo's generator and of ours.
-        population: Designs per generation.
+        population: Designs per generation; NSGA-III has at most as many reference directions.
+        algorithm: Which of the two.
     """
 
     def __init__(
@@ -60,25 +74,40 @@ class Nsga2:
         constraints: int,
         seed: int,
         population: int = 100,
+        algorithm: Literal["nsga2", "nsga3"] = "nsga2",
     ) -> None:
         check_batch("population", population)
         self._space = space
+        self._unseen = Unseen(space)
         self._rng = np.random.default_rng(seed)
         self._population = population
+        self._kind = algorithm
         self._shape = (objectives, constraints)
         self._counts = np.array([float(p.count or 0) for p in space.parameters])
         self._problem = PymooProblem(
             n_var=len(space.parameters), n_obj=objectives, n_ieq_constr=constraints, xl=0.0, xu=1.0
         )
-        self._algorithm = NSGA2(
-            pop_size=population,
-            sampling=self._genes(space.sample(population, self._rng)),
-            repair=_OntoLevels(self._counts),
-        )
-        self._algorithm.setup(self._problem, seed=seed, termination=("n_gen", 10**9), verbose=False)
+        self._algorithm = self._first_generation(seed)
         self._started = False
-        self._asked: object | None = None
+        self._asked: Any = None
         self._waiting: int | None = None
+
+    def _first_generation(self, seed: int) -> Any:  # noqa: ANN401  # pymoo ships no types
+        options: dict[str, Any] = {
+            "pop_size": self._population,
+            "sampling": self._genes(self._space.sample(self._population, self._rng)),
+            "repair": _OntoLevels(self._counts),
+            # Wide distributions: on a handful of levels a narrow one gives back its parents.
+            "crossover": SBX(prob=1.0, eta=3.0),
+            "mutation": PM(prob=1.0, eta=3.0),
+        }
+        if self._kind == "nsga3":
+            algorithm = NSGA3(_directions(self._shape[0], self._population), **options)
+        else:
+            algorithm = NSGA2(**options)
+        algorithm.mating.n_max_iterations = MATINGS
+        algorithm.setup(self._problem, seed=seed, termination=("n_gen", 10**9), verbose=False)
+        return algorithm
 
     def _genes(self, codes: FloatArray) -> FloatArray:
         finite = self._counts > 0
@@ -94,26 +123,25 @@ class Nsga2:
         return self._space.canonical(codes)
 
     def ask(self) -> FloatArray:
-        """The next generation, shape (n, d) with n <= population."""
+        """The next generation, shape (n, d) with n <= population; n = 0 when all is proposed."""
         check_ask(self._waiting)
         population = self._algorithm.ask()
         if population is None:
-            population = self._random_generation()
+            self._algorithm.termination.force_termination = False
+            population = Population.new("X", np.empty((0, len(self._counts))))
         genes = np.asarray(population.get("X"), dtype=np.float64)
-        codes = self._codes(genes)
+        codes = self._codes(genes.reshape(-1, len(self._counts)))
         excluded = ~self._space.allowed(codes)
         if excluded.any():
             codes[excluded] = self._space.sample(int(excluded.sum()), self._rng)
             population.set("X", self._genes(codes))
+        if not self._unseen.mask(codes).any():
+            codes = self._unseen.draw(self._population, self._rng)
+            population = Population.new("X", self._genes(codes))
+        self._unseen.add(codes)
         self._asked = population
         self._waiting = len(codes)
         return codes
-
-    def _random_generation(self) -> Population:
-        """What follows when mating finds no child that the population does not hold already."""
-        self._algorithm.termination.force_termination = False
-        codes = self._space.sample(self._population, self._rng)
-        return Population.new("X", self._genes(codes))
 
     def tell(self, answers: Answers) -> None:
         """Hand the generation's good rows to pymoo."""
@@ -121,22 +149,29 @@ class Nsga2:
         self._waiting = None
         if not answers.ok.any():
             if not self._started:
-                self._restart()
+                # pymoo cannot begin with a generation in which nothing succeeded.
+                self._algorithm = self._first_generation(int(self._rng.integers(2**31)))
             return
         self._started = True
-        population = self._asked[answers.ok]  # type: ignore[index]  # pymoo ships no types
+        population = self._asked[answers.ok]
         values: dict[str, NDArray[np.float64]] = {"F": answers.losses[answers.ok]}
         if self._shape[1]:
             values["G"] = answers.violations[answers.ok]
         PymooEvaluator().eval(StaticProblem(self._problem, **values), population)
         self._algorithm.tell(infills=population)
 
-    def _restart(self) -> None:
-        """Draw another first generation: pymoo cannot begin with one in which nothing succeeded."""
-        self._algorithm = NSGA2(
-            pop_size=self._population,
-            sampling=self._genes(self._space.sample(self._population, self._rng)),
-            repair=_OntoLevels(self._counts),
-        )
-        seed = int(self._rng.integers(2**31))
-        self._algorithm.setup(self._problem, seed=seed, termination=("n_gen", 10**9), verbose=False)
+
+def _directions(objectives: int, population: int) -> FloatArray:
+    """Even directions on the simplex (Das and Dennis, 1998), as many as the population carries."""
+    partitions = 1
+    while objectives > 1 and math.comb(partitions + objectives, objectives - 1) <= population:
+        partitions += 1
+    found = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    return np.asarray(found, dtype=np.float64)[:population]
+
+
+Nsga2 = partial(PymooSearch, algorithm="nsga2")
+"""NSGA-II; arguments as `PymooSearch`."""
+
+Nsga3 = partial(PymooSearch, algorithm="nsga3")
+"""NSGA-III; arguments as `PymooSearch`."""

@@ -1,6 +1,6 @@
 """The one seam between the loop and everything that proposes designs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from dse.errors import CallOrderError, DseError
 from dse.parameters import FloatArray
+from dse.space import Columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,11 +19,14 @@ class Answers:
         losses: Shape (n, m), smaller is better; NaN where `ok` is False.
         violations: Shape (n, c), feasible at <= 0; NaN where `ok` is False.
         ok: Shape (n,); False marks a failed row, which is unknown, not bad.
+        metrics: All output columns, each shape (n,), for searchers that know what they mean;
+            meaningless in failed rows.
     """
 
     losses: FloatArray
     violations: FloatArray
     ok: NDArray[np.bool_]
+    metrics: Columns = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.losses)
