@@ -4,6 +4,7 @@ import sys
 
 import dse.commands.accuracy
 import dse.commands.lut
+import dse.commands.online
 import dse.commands.trials_import
 import studies.table_view
 from dse.cli import main as run_command_line
@@ -18,6 +19,7 @@ MORE = (
     dse.commands.lut.add_to,
     studies.table_view.add_to,
     dse.commands.trials_import.add_to,
+    dse.commands.online.add_to,
 )
 """Commands beyond those of the engine itself."""
 

@@ -131,9 +131,52 @@ def read_trials(
             holds; file, line and column are named.
         MissingDependency: If a Parquet file is given and pyarrow is not installed.
     """
-    table = _read_table(path)
     wanted = {**layout.where, **(where or {})}
-    missing = [header for header in _needed(layout, wanted) if header not in table.columns]
+    table, keep = _taken(path, {**layout.knobs, **layout.metrics}, wanted)
+    return _Cells(table, keep).raw(layout)
+
+
+def read_columns(
+    path: Path, columns: Mapping[str, ColumnLayout], where: Mapping[str, str] | None = None
+) -> dict[str, Column]:
+    """Columns of a CSV or Parquet file in SI units, shape (k,) each; optional ones may be absent.
+
+    Args:
+        path: Ends in .csv or .parquet.
+        columns: Name -> header, unit or names.
+        where: Header -> text; only rows with exactly that text are taken.
+
+    Raises:
+        DseError: As `read_trials`.
+    """
+    table, keep = _taken(path, columns, where or {})
+    cells = _Cells(table, keep)
+    found = {
+        name: cells.column(name, column)
+        for name, column in columns.items()
+        if (column.header or name) in table.columns
+    }
+    cells.refuse()
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TextTable:
+    """Cells as the file holds them, with what a row is called."""
+
+    file: str
+    columns: Mapping[str, list[Any]]
+    lines: list[int]
+    counted: str
+
+
+def _taken(
+    path: Path, columns: Mapping[str, ColumnLayout], wanted: Mapping[str, str]
+) -> tuple[_TextTable, list[int]]:
+    """The file's cells and the rows to take of it."""
+    table = _read_table(path)
+    needed = [c.header or n for n, c in columns.items() if not c.optional] + list(wanted)
+    missing = [header for header in needed if header not in table.columns]
     if missing:
         raise DseError(
             f"{path.name}: no column {', '.join(missing)}; there are {', '.join(table.columns)}"
@@ -145,18 +188,8 @@ def read_trials(
     ]
     if not keep:
         said = ", ".join(f"{k} = {v}" for k, v in wanted.items())
-        raise DseError(f"{path.name}: no trial" + (f" with {said}" if said else " in it"))
-    return _Cells(table, keep).raw(layout)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _TextTable:
-    """Cells as the file holds them, with what a row is called."""
-
-    file: str
-    columns: Mapping[str, list[Any]]
-    lines: list[int]
-    counted: str
+        raise DseError(f"{path.name}: no row" + (f" with {said}" if said else " in it"))
+    return table, keep
 
 
 def _read_table(path: Path) -> _TextTable:
@@ -214,11 +247,6 @@ def _read_parquet(path: Path) -> _TextTable:
     return _TextTable(path.name, columns, list(range(1, table.num_rows + 1)), "row")
 
 
-def _needed(layout: TrialsLayout, wanted: Mapping[str, str]) -> list[str]:
-    described = {**layout.knobs, **layout.metrics}
-    return [c.header or n for n, c in described.items() if not c.optional] + list(wanted)
-
-
 def si_unit(unit: str) -> tuple[str, float]:
     """The SI unit that a unit measures, and how many of it one is."""
     if unit in _BINARY:
@@ -244,16 +272,13 @@ class _Cells:
         """All columns, or one error about everything malformed."""
         described = {**layout.knobs, **layout.metrics}
         present = {n: c for n, c in described.items() if (c.header or n) in self._table.columns}
-        columns = {name: self._column(name, column) for name, column in present.items()}
+        columns = {name: self.column(name, column) for name, column in present.items()}
         asked = {
-            knob: self._column(header, layout.knobs[knob].model_copy(update={"header": header}))
+            knob: self.column(header, layout.knobs[knob].model_copy(update={"header": header}))
             for knob, header in layout.requested.items()
             if header in self._table.columns
         }
-        if self._problems:
-            more = len(self._problems) - _SHOWN
-            rest = [f"... and {more} more"] if more > 0 else []
-            raise DseError("\n".join([*self._problems[:_SHOWN], *rest]))
+        self.refuse()
         units = {n: si_unit(c.unit)[0] if c.unit else "choice" for n, c in present.items()}
         return RawTrials(
             {n: columns[n] for n in layout.knobs if n in columns},
@@ -264,7 +289,15 @@ class _Cells:
             self._table.file,
         )
 
-    def _column(self, name: str, layout: ColumnLayout) -> Column:
+    def refuse(self) -> None:
+        """Raise if anything was malformed."""
+        if self._problems:
+            more = len(self._problems) - _SHOWN
+            rest = [f"... and {more} more"] if more > 0 else []
+            raise DseError("\n".join([*self._problems[:_SHOWN], *rest]))
+
+    def column(self, name: str, layout: ColumnLayout) -> Column:
+        """One column; what is wrong in it is kept for `refuse`."""
         header = layout.header or name
         cells = [self._table.columns[header][row] for row in self._keep]
         if layout.names is not None:

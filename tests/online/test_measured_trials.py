@@ -181,7 +181,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, text, said):
 def test_only_the_rows_asked_for_are_read(broken):
     path = broken(network="other", latency_edge_ms="nonsense")
     assert len(trials_of(path, where={"network": "minilm-l6"})) == 272
-    with pytest.raises(DseError, match="no trial with network = vgg16"):
+    with pytest.raises(DseError, match="no row with network = vgg16"):
         trials_of(path, where={"network": "vgg16"})
 
 

@@ -1,0 +1,265 @@
+"""From what a person asks of a simulation to requests, a link, outcomes and policies."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dse.errors import DseError
+from dse.online.bandwidth import Transfers
+from dse.online.choices import Choices, Staircase, by_energy
+from dse.online.imported import Measurements, read_measurements
+from dse.online.lineup import Lineup
+from dse.online.outcomes import AsPriced, AtBandwidth, Drawn, Noisy, Outcomes, recorded_quantile
+from dse.online.requests import Requests
+from dse.online.simulation import (
+    Queue,
+    Simulation,
+    Summary,
+    hopeless,
+    simulate,
+    summary,
+    with_bandwidth,
+)
+from dse.online.switching import Switching
+from dse.online.workloads import (
+    BandwidthTrace,
+    Bursts,
+    poisson_arrivals,
+    read_requests,
+    read_trace,
+    stretched_weibull,
+)
+from dse.parameters import FloatArray
+from dse.store import Run
+from dse.units import to_si
+
+_QUANTITY = re.compile(r"^\s*([0-9.eE+-]+)\s*([A-Za-z/%]+)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked for, as a person writes it; quantities are texts with their unit.
+
+    Attributes:
+        requests: How many.
+        seed: Of workload, link and luck.
+        workload: File to replay instead.
+        deadlines: `LOW,HIGH`, or None for the run's fastest and slowest latency.
+        arrivals: When requests come.
+        rate: Mean requests per second [Hz].
+        accuracy: Least accuracy of every request [1].
+        quantile: That the policy `quantile` holds deadlines against [1].
+        noise: Sigma of a log-normal factor on outcomes [1].
+        switch_time, switch_energy: Of any change of rows.
+        hysteresis: Of the policy `switching` [1].
+        bandwidth: A trace file, or levels; None for the link of the run.
+        dwell: Mean time between jumps of the link [s].
+        latency, energy: Metrics.
+        cut: Knob that counts the layers on the edge; ignored if the run has none.
+    """
+
+    requests: int = 10_000
+    seed: int = 0
+    workload: Path | None = None
+    deadlines: str | None = None
+    arrivals: Literal["steady", "poisson", "bursty"] = "steady"
+    rate: float = 1.0
+    accuracy: float = 0.0
+    quantile: float = 0.95
+    noise: float = 0.0
+    switch_time: str = "0s"
+    switch_energy: str = "0J"
+    hysteresis: float = 0.05
+    bandwidth: str | None = None
+    dwell: float = 60.0
+    latency: str = "latency"
+    energy: str = "energy"
+    cut: str = "split_layer"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Requests, what rows do to them, and who may decide.
+
+    Attributes:
+        requests: In the order of arrival, the link's bandwidth among them.
+        outcomes: What a row does.
+        lineup: The policies.
+        facts: One line for people.
+    """
+
+    requests: Requests
+    outcomes: Outcomes
+    lineup: Lineup
+    facts: str
+
+    @classmethod
+    def of(cls, run: Run, wishes: Wishes) -> "Scene":
+        """The scene that a person asks for on a run.
+
+        Raises:
+            DseError: If the run lacks what is asked for, or a quantity does not read.
+        """
+        choices = Choices.of(run.question, run.trials, energy=wishes.energy, latency=wishes.latency)
+        if wishes.accuracy > 0 and not choices.accuracy.any():
+            raise DseError("--accuracy: the run has no metric accuracy to hold it against")
+        # One stream each, so that another link or more noise leaves the requests as they are.
+        streams = np.random.SeedSequence(wishes.seed).spawn(3)
+        requests = _requests(wishes, choices, np.random.default_rng(streams[0]))
+        recorded = read_measurements(run.folder)
+        changing = wishes.bandwidth is not None or bool(np.isfinite(requests.bandwidth).all())
+        transfers = Transfers.of(run, choices) if changing else None
+        if wishes.bandwidth is not None:
+            trace = _trace(wishes, requests, np.random.default_rng(streams[1]))
+            requests = with_bandwidth(requests, trace.at(requests.arrival))
+        luck = int(streams[2].generate_state(1)[0])
+        outcomes, pessimist = _outcomes(choices, transfers, recorded, wishes, luck)
+        lineup = Lineup(
+            choices=choices,
+            switching=Switching(
+                choices.settings, _si(wishes.switch_time, "s"), _si(wishes.switch_energy, "J")
+            ),
+            hysteresis=wishes.hysteresis,
+            cut=wishes.cut if wishes.cut in choices.settings else None,
+            pessimist=pessimist,
+            transfers=transfers,
+            floors=_floors(requests) if transfers is not None else (),
+        )
+        return cls(requests, outcomes, lineup, _facts(requests, choices, recorded, wishes))
+
+
+def compare(
+    scene: Scene, names: Sequence[str], queue: Queue
+) -> tuple[dict[str, Simulation], list[Summary], str]:
+    """Every policy on the same requests; simulations, their summaries, and the reference's name.
+
+    Energy is told against the policy `cloud` where the run has one, else against `fastest`.
+
+    Raises:
+        DseError: If a policy does not exist here.
+    """
+    lineup, requests, outcomes = scene.lineup, scene.requests, scene.outcomes
+    reference = "cloud" if lineup.cut else "fastest"
+    asked = list(dict.fromkeys(names))
+    runs = {
+        name: simulate(lineup.policy(name), requests, outcomes, lineup.switching, queue)
+        for name in dict.fromkeys([*asked, reference])
+    }
+    beyond = hopeless(requests, outcomes, _fast_rows(scene))
+    base = float(runs[reference].energy.mean())
+    lines = [
+        summary(name, runs[name], reference=base, hopeless=beyond, places=lineup.places())
+        for name in asked
+    ]
+    return {name: runs[name] for name in asked}, lines, reference
+
+
+def _fast_rows(scene: Scene) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows of which one is the fastest for every request: a front, or all if there are few."""
+    choices = scene.lineup.choices
+    if len(choices) <= 200 or scene.lineup.floors or scene.lineup.pessimist:
+        return np.flatnonzero(choices.open)
+    return Staircase.of(by_energy(choices), choices.latency).rows
+
+
+def _requests(wishes: Wishes, choices: Choices, rng: np.random.Generator) -> Requests:
+    if wishes.workload is not None:
+        return read_requests(wishes.workload)
+    low, high = float(choices.latency.min()), float(choices.latency.max())
+    if wishes.deadlines is not None:
+        ends = wishes.deadlines.split(",")
+        if len(ends) != 2:
+            raise DseError(f"--deadlines {wishes.deadlines}: write LOW,HIGH, e.g. 90ms,5s")
+        low, high = (_si(end, "s") for end in ends)
+    n = wishes.requests
+    deadline = stretched_weibull(n, low, high, rng)
+    return Requests.of(deadline, arrival=_arrivals(wishes, n, rng), accuracy=wishes.accuracy)
+
+
+def _arrivals(wishes: Wishes, n: int, rng: np.random.Generator) -> FloatArray:
+    if wishes.arrivals == "poisson":
+        return poisson_arrivals(n, wishes.rate, rng)
+    if wishes.arrivals == "bursty":
+        return Bursts.around(wishes.rate).arrivals(n, rng)
+    if not wishes.rate > 0:
+        raise DseError(f"--rate {wishes.rate} must be positive")
+    return np.arange(float(n)) / wishes.rate
+
+
+def _trace(wishes: Wishes, requests: Requests, rng: np.random.Generator) -> BandwidthTrace:
+    text = str(wishes.bandwidth)
+    if text.endswith((".csv", ".parquet")):
+        return read_trace(Path(text))
+    levels = np.array([_si(part, "bit/s") for part in text.split(",")])
+    if len(levels) == 1:
+        return BandwidthTrace(np.zeros(1), levels)
+    return BandwidthTrace.drawn(levels, wishes.dwell, float(requests.arrival[-1]), rng)
+
+
+def _floors(requests: Requests) -> tuple[float, ...]:
+    """Bandwidth classes: the levels of the link, or eight quantiles of one that has many."""
+    levels = np.unique(requests.bandwidth)
+    if len(levels) > 8:
+        levels = np.unique(np.quantile(requests.bandwidth, np.arange(8) / 8, method="lower"))
+    return tuple(levels.tolist())
+
+
+def _outcomes(
+    choices: Choices,
+    transfers: Transfers | None,
+    recorded: Measurements | None,
+    wishes: Wishes,
+    luck: int,
+) -> tuple[Outcomes, Callable[[Choices], Choices] | None]:
+    """What rows do, and how a careful policy sees them."""
+    if recorded is not None:
+        if transfers is not None:
+            raise DseError("measured runs were measured over one link; it cannot change")
+        latency = recorded_quantile(choices, recorded, wishes.latency, wishes.quantile)
+        names = (wishes.latency, wishes.energy)
+        drawn = Drawn.of(choices, recorded, luck, names)
+        outcomes: Outcomes = Noisy(drawn, wishes.noise, luck + 1) if wishes.noise else drawn
+        return outcomes, lambda table: table.promising(latency)
+    plain = AtBandwidth(choices, transfers) if transfers is not None else AsPriced(choices)
+    if not wishes.noise:
+        return plain, None
+    noisy = Noisy(plain, wishes.noise, luck)
+    factor = noisy.quantile(wishes.quantile)
+    return noisy, lambda table: table.promising(table.latency * factor)
+
+
+def _si(text: str, unit: str) -> float:
+    found = _QUANTITY.match(text)
+    try:
+        number = float(found.group(1)) if found else np.nan
+    except ValueError:
+        number = np.nan
+    if found is None or not np.isfinite(number):
+        raise DseError(
+            f"{text!r} is no quantity in {unit}; write a number and its unit, e.g. 2{unit}"
+        )
+    return to_si(number, found.group(2), unit)
+
+
+def _facts(
+    requests: Requests, choices: Choices, recorded: Measurements | None, wishes: Wishes
+) -> str:
+    parts = [
+        f"{len(requests):,} requests over {len(choices):,} rows",
+        f"deadlines {requests.deadline.min():.4g} to {requests.deadline.max():.4g} s",
+        f"{wishes.arrivals} arrivals" if wishes.workload is None else f"of {wishes.workload.name}",
+    ]
+    if recorded is not None:
+        parts.append(f"outcomes drawn from {len(recorded.trial):,} measured runs")
+    if wishes.noise:
+        parts.append(f"log-normal noise, sigma {wishes.noise:g}")
+    if np.isfinite(requests.bandwidth).all():
+        mbit = requests.bandwidth / 1e6
+        parts.append(f"link {mbit.min():.4g} to {mbit.max():.4g} Mbit/s")
+    if wishes.workload is None:
+        parts.append(f"seed {wishes.seed}")
+    return ", ".join(parts)
