@@ -1,6 +1,7 @@
 """The console command: the engine's command line with the systems that this package composes."""
 
 import sys
+from collections.abc import Mapping
 
 import dse.commands.accuracy
 import dse.commands.lut
@@ -8,10 +9,11 @@ import dse.commands.online
 import dse.commands.trials_import
 import studies.table_view
 from dse.cli import main as run_command_line
+from dse.config import System
 from studies.dynasplit import Dynasplit
 from studies.edgebert import Edgebert
 
-SYSTEMS = {"edgebert": Edgebert(), "dynasplit": Dynasplit()}
+SYSTEMS: Mapping[str, System] = {"edgebert": Edgebert(), "dynasplit": Dynasplit()}
 """What the `system` key of a study file chooses from."""
 
 MORE = (
