@@ -1,0 +1,230 @@
+"""EdgeBERT's runtime on a finished run: each sentence of its archive under a deadline.
+
+    dse sentences RUN --deadline 2ms --deadline 5ms
+
+Base runs all layers at the nominal voltage, EE leaves early at it, LAI is sentence-level DVFS
+(arXiv 2011.14203), and LAI* takes the voltage of least energy instead of the lowest one in time.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dse.errors import DseError
+from dse.online.policies import Fixed
+from dse.online.requests import Policy, Requests
+from dse.online.sentences import (
+    ByForetoldExit,
+    ExitLut,
+    SentenceOutcomes,
+    VoltageRows,
+    exit_layers,
+    sentence_policy,
+    signals,
+)
+from dse.online.simulation import simulate
+from dse.online.switching import Switching
+from dse.parameters import Column, FloatArray
+from dse.store import Run, read_run
+from dse.units import to_si
+from hw_models import Accelerator, Supply
+from hw_models.accelerator import total
+
+DESIGN = ("pruning_ratio", "weight_bits", "envm_cell")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `dse sentences`."""
+    app.command("sentences", epilog="Example: dse sentences runs/demo --deadline 5ms")(
+        show_sentences
+    )
+
+
+def voltage_rows(
+    chip: Accelerator, design: Mapping[str, Column], supply: Supply | None = None
+) -> VoltageRows:
+    """What the chip spends per layer on each row of its voltage table.
+
+    Args:
+        chip: The machine.
+        design: Its design knobs, shape (1,) each.
+        supply: Regulator whose settling is waited for.
+    """
+    vdd = chip.points.table.columns["vdd"]
+    k = len(vdd)
+    knobs = {name: np.repeat(column, k) for name, column in design.items()}
+    stages = chip.stages({**knobs, "vdd": np.asarray(vdd)})
+    nominal = np.full(k, chip.points.nominal_vdd)
+    if vdd[-1] != nominal[0]:
+        raise DseError(
+            f"the voltage table ends at {vdd[-1]} V; sentences start at nominal {nominal[0]} V"
+        )
+    return VoltageRows(
+        np.asarray(vdd, dtype=np.float64),
+        total(stages.time_layer),
+        total(stages.energy_layer),
+        (supply or Supply()).switching_time(nominal, vdd),
+        float(total(stages.time_input)[-1]),
+        float(total(stages.energy_input)[-1]),
+    )
+
+
+def schemes(
+    rows: VoltageRows,
+    entropies: FloatArray,
+    right: FloatArray,
+    threshold: float,
+    deadline: float,
+    lut: ExitLut,
+) -> dict[str, dict[str, float]]:
+    """Base, EE, LAI and LAI* on the same sentences.
+
+    Args:
+        rows: What a layer costs at each voltage.
+        entropies: Of every sentence at every layer [nat], shape (sentences, layers).
+        right: Whether that layer's answer is right [1], same shape.
+        threshold: Entropy below which a sentence leaves [nat].
+        deadline: Of every sentence [s].
+        lut: Foretells the exit from the entropy of the early layers.
+    """
+    n, early = len(entropies), lut.early_layers
+    classes = ByForetoldExit.at(lut, threshold)
+    said = Requests.of(np.full(n, deadline), signal=signals(entropies, threshold, early))
+    late = classes.of_all(said)
+    # A sentence of class 0 has left already, whatever it is held to.
+    held = np.where(late == 0, early, early + late)
+    nominal = Fixed(rows.nominal)
+    asked: dict[str, tuple[Policy, np.ndarray[tuple[int], np.dtype[np.intp]]]] = {
+        "Base": (nominal, exit_layers(entropies, 0.0)),
+        "EE": (nominal, exit_layers(entropies, threshold)),
+        "LAI": (sentence_policy(rows, classes), exit_layers(entropies, threshold, held)),
+        "LAI*": (
+            sentence_policy(rows, classes, "least energy"),
+            exit_layers(entropies, threshold, held),
+        ),
+    }
+    no_charge = Switching({"vdd": rows.vdd})  # settling is in the outcomes already
+    found = {}
+    for name, (policy, exits) in asked.items():
+        answers = right[np.arange(n), exits - 1]
+        run = simulate(policy, said, SentenceOutcomes(rows, exits, answers, early), no_charge)
+        found[name] = {
+            "deadline": deadline,
+            "late": float(run.late.mean()),
+            "energy": float(run.energy.mean()),
+            "latency_mean": float(run.latency.mean()),
+            "latency_p95": float(np.quantile(run.latency, 0.95)),
+            "mean_exit_layer": float(exits.mean()),
+            "accuracy": float(run.accuracy.mean()),
+            "mean_vdd": float(rows.vdd[run.rows].mean()),
+        }
+    return found
+
+
+def show_sentences(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an edgebert study.")],
+    deadline: Annotated[list[str], typer.Option(help="E.g. 5ms; may be given often.")],
+    trial: Annotated[
+        int | None, typer.Option(help="Whose network and threshold; default: the knee's.")
+    ] = None,
+    early: Annotated[int, typer.Option(min=1, help="Layers before the depth is foretold.")] = 1,
+    lut: Annotated[
+        Path | None,
+        typer.Option(help="Exit table (CSV as EdgeBERT's); default: means of the same sentences."),
+    ] = None,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Sentence-level DVFS on the sentences of a run: energy, latency and accuracy per deadline."""
+    read = read_run(run)
+    number = _knee(read) if trial is None else trial
+    if not 0 <= number < len(read.trials) or not read.trials.ok[number]:
+        raise DseError(f"trial {number} is not among the evaluated ones of {run}")
+    design = {name: read.trials.designs[name][[number]] for name in DESIGN}
+    threshold = float(read.trials.designs["exit_threshold"][number])
+    entropies, right = _archived(str(read.trials.metrics["archive"][number]))
+    rows = voltage_rows(_chip(run), design)
+    table = (
+        ExitLut.learned(entropies, early)
+        if lut is None
+        else ExitLut.read(lut, early, entropies.shape[1])
+    )
+    lines: list[dict[str, float | str]] = [
+        {"scheme": name, **figures}
+        for text in deadline
+        for name, figures in schemes(
+            rows, entropies, right, threshold, _seconds(text), table
+        ).items()
+    ]
+    if format_ == "json":
+        sys.stdout.write(json.dumps({"trial": number, "lines": lines}, indent=1) + "\n")
+        return
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(_table(lines, f"trial {number}, threshold {threshold:g} nat, p = {early}"))
+
+
+def _knee(run: Run) -> int:
+    from dse.front import Front
+
+    front = Front.of(run.question, run.trials)
+    return int(front.numbers[front.knee()])
+
+
+def _archived(handle: str) -> tuple[FloatArray, FloatArray]:
+    """Entropies and rightness of every sentence at every layer, shape (sentences, layers)."""
+    from dse.accuracy.archive import read_archive
+    from dse.accuracy.cache import cache_root
+    from dse.accuracy.exits import entropy
+
+    archive = read_archive(cache_root(), handle)
+    right = archive.logits.argmax(axis=2) == archive.labels[:, np.newaxis]
+    return entropy(archive.logits), right.astype(np.float64)
+
+
+def _chip(folder: Path) -> Accelerator:
+    """The accelerator that the run's study composed."""
+    from dse.accuracy.network import network_folder
+    from dse.study import load_study
+    from studies.edgebert import Edgebert, Settings, accelerator
+
+    settings = load_study(folder / "study.resolved.yaml", {"edgebert": Edgebert()}).settings
+    if not isinstance(settings, Settings):
+        raise DseError(f"{folder} is no run of the system edgebert")
+    text = (network_folder(settings.network) / "config.json").read_text(encoding="utf-8")
+    return accelerator(settings, json.loads(text))
+
+
+def _seconds(text: str) -> float:
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        return to_si(float(number), text[len(number) :], "s")
+    except ValueError as error:
+        raise DseError(f"--deadline {text}: write a number and its unit, e.g. 5ms") from error
+
+
+def _table(lines: list[dict[str, float | str]], title: str) -> Table:
+    view = Table(title=title)
+    heads = ("scheme", "deadline\nms", "late\n%", "energy\nuJ", "mean\nms", "p95\nms",
+             "exit\nlayer", "accuracy\n%", "mean vdd\nV")  # fmt: skip
+    for head in heads:
+        view.add_column(head, justify="left" if head == "scheme" else "right")
+    for line in lines:
+        number = {key: float(value) for key, value in line.items() if key != "scheme"}
+        view.add_row(
+            str(line["scheme"]),
+            f"{1e3 * number['deadline']:g}",
+            f"{100 * number['late']:.1f}",
+            f"{1e6 * number['energy']:.1f}",
+            f"{1e3 * number['latency_mean']:.3f}",
+            f"{1e3 * number['latency_p95']:.3f}",
+            f"{number['mean_exit_layer']:.2f}",
+            f"{100 * number['accuracy']:.2f}",
+            f"{number['mean_vdd']:.3f}",
+        )
+    return view
