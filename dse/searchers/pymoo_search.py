@@ -20,7 +20,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 from dse.parameters import FloatArray
 from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
 from dse.searchers.unseen import Unseen
-from dse.space import SearchSpace
+from dse.space import INACTIVE, SearchSpace
 
 MATINGS = 10
 """How often a generation mates again for children that it does not hold already."""
@@ -55,7 +55,7 @@ class PymooSearch:
     Where the whole first generation failed, a fresh random one follows; where a later one did, the
     same parents mate again. Where mating finds nothing that was not proposed before, random designs
     that were not follow, and when these are used up, nothing.
-    Children that a forbidden combination excludes are replaced by random allowed designs.
+    Children that a forbidden combination excludes get one of the knobs it names anew.
 
     Args:
         space: What may be chosen.
@@ -110,10 +110,11 @@ class PymooSearch:
         return algorithm
 
     def _genes(self, codes: FloatArray) -> FloatArray:
+        """Genes of codes; an inactive one is random, as it may become active in a child."""
         finite = self._counts > 0
-        genes = np.where(codes < 0, 0.0, codes)
-        genes[:, finite] = (genes[:, finite] + 0.5) / self._counts[finite]
-        return genes
+        genes = codes.copy()
+        genes[:, finite] = (codes[:, finite] + 0.5) / self._counts[finite]
+        return np.where(codes == INACTIVE, self._rng.random(codes.shape), genes)
 
     def _codes(self, genes: FloatArray) -> FloatArray:
         finite = self._counts > 0
@@ -133,8 +134,9 @@ class PymooSearch:
         codes = self._codes(genes.reshape(-1, len(self._counts)))
         excluded = ~self._space.allowed(codes)
         if excluded.any():
-            codes[excluded] = self._space.sample(int(excluded.sum()), self._rng)
-            population.set("X", self._genes(codes))
+            codes[excluded] = self._repaired(codes[excluded])
+            genes[excluded] = self._genes(codes[excluded])
+            population.set("X", genes)
         if not self._unseen.mask(codes).any():
             codes = self._unseen.draw(self._population, self._rng)
             population = Population.new("X", self._genes(codes))
@@ -142,6 +144,26 @@ class PymooSearch:
         self._asked = population
         self._waiting = len(codes)
         return codes
+
+    def _repaired(self, codes: FloatArray) -> FloatArray:
+        """Allowed designs in place of forbidden ones, changed in one knob that a rule names.
+
+        It gets its value from a random allowed design; where no single knob helps, all do.
+        """
+        named = {name for rule in self._space.forbidden for name in rule.combination}
+        columns = sorted((self._space.index(name) for name in named), reverse=True)
+        fixed = self._space.sample(len(codes), self._rng)
+        left = np.ones(len(codes), dtype=bool)
+        for column in columns * 2:
+            other = self._space.sample(len(codes), self._rng)
+            # A knob that another one's new value wakes up needs some code.
+            tried = np.where(codes == INACTIVE, 0.0, codes)
+            able = other[:, column] != INACTIVE
+            tried[able, column] = other[able, column]
+            good = left & able & self._space.allowed(tried)
+            fixed[good] = self._space.canonical(tried)[good]
+            left &= ~good
+        return fixed
 
     def tell(self, answers: Answers) -> None:
         """Hand the generation's good rows to pymoo."""
