@@ -152,8 +152,8 @@ class Policy(Protocol):
 def follow(policy: Policy, requests: Requests, row: int = UNSET) -> NDArray[np.intp]:
     """The rows that a policy sets one after the other, shape (n,): the loop over a state.
 
-    A decision depends on what came before through the row that is set alone, so the decisions of
-    all requests are made at once for each row that ever gets set, and the chain is followed after.
+    A policy that looks at the row that is set is asked request by request: with many rows, almost
+    every request finds another one, and there is nothing to share between them.
 
     Args:
         policy: Who decides.
@@ -162,11 +162,10 @@ def follow(policy: Policy, requests: Requests, row: int = UNSET) -> NDArray[np.i
     """
     if not policy.remembers:
         return policy.select_all(requests, row)
-    decisions: dict[int, list[int]] = {}
+    columns = (requests.deadline, requests.accuracy, requests.signal, requests.bandwidth)
     rows = np.empty(len(requests), dtype=np.intp)
-    for i in range(len(requests)):
-        if row not in decisions:
-            decisions[row] = policy.select_all(requests, row).tolist()
-        row = decisions[row][i]
+    for i, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+        deadline, accuracy, signal, bandwidth = values
+        row = policy.select(Request(deadline, accuracy, signal), State(row, bandwidth))
         rows[i] = row
     return rows

@@ -40,6 +40,14 @@ def one_by_one(policy, requests, row=UNSET):
     return rows
 
 
+def each_from(policy, requests, row):
+    """Every request as the first one after `row` was set, by the single-request path."""
+    bandwidth = requests.bandwidth.tolist()
+    return [
+        policy.select(requests.request(i), State(row, bandwidth[i])) for i in range(len(requests))
+    ]
+
+
 def published_rule(choices, deadline):
     """DynaSplit's scheduler as its text says it: sort, scan, else the smallest latency."""
     order = sorted(range(len(choices)), key=lambda r: (choices.energy[r], -choices.accuracy[r]))
@@ -117,6 +125,8 @@ def test_switching_aware_keeps_every_deadline_that_can_be_kept(
     requests = Requests.of(np.array(deadlines), accuracy=accuracy)
     chosen = follow(policy, requests)
     assert one_by_one(policy, requests) == chosen.tolist()
+    for row in (UNSET, *range(len(rows))):
+        assert policy.select_all(requests, row).tolist() == each_from(policy, requests, row)
     enough = choices.accuracy >= min(accuracy, choices.accuracy.max())
     before, every = UNSET, np.arange(len(rows))
     for row, deadline in zip(chosen, deadlines, strict=True):
@@ -172,8 +182,8 @@ def test_a_table_per_bandwidth_keeps_its_promise(rows, deadlines, seed, hysteres
     requests = Requests.of(np.array(deadlines), bandwidth=bandwidth)
     for make in (LeastEnergy.of, lambda c: SwitchingAware(c, switching, hysteresis)):
         policy = per_bandwidth(choices, transfers, (1e5, 1e6), make)
-        chosen = follow(policy, requests)
-        assert one_by_one(policy, requests) == chosen.tolist()
+        for row in (UNSET, *range(len(rows))):
+            assert policy.select_all(requests, row).tolist() == each_from(policy, requests, row)
     plain = follow(per_bandwidth(choices, transfers, (1e5, 1e6), LeastEnergy.of), requests)
     latency, _ = transfers.price(plain, bandwidth)
     floors = np.array([0.0, 1e5, 1e6])[np.searchsorted([1e5, 1e6], bandwidth, side="right")]
