@@ -46,6 +46,9 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
             metavar="FILE", help="Replay threshold_ms, arrival_s ... of a .csv, .parquet."
         ),
     ] = None,
+    published: Annotated[
+        str | None, typer.Option(metavar="NETWORK", help="DynaSplit's own deadlines, e.g. vgg16.")
+    ] = None,
     deadlines: Annotated[
         str | None,
         typer.Option(metavar="LOW,HIGH", help="E.g. 90ms,5s; default: the run's own latencies."),
@@ -85,7 +88,8 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
     Rows are the run's feasible trials. Every policy meets the same requests and the same luck.
     """
     wishes = Wishes(
-        requests=requests, seed=seed, workload=workload, deadlines=deadlines, arrivals=arrivals,
+        requests=requests, seed=seed, workload=workload, published=published,
+        deadlines=deadlines, arrivals=arrivals,
         rate=rate, accuracy=accuracy, quantile=quantile, noise=noise, switch_time=switch_time,
         switch_energy=switch_energy, hysteresis=hysteresis, bandwidth=bandwidth, dwell=dwell,
         latency=latency, energy=energy, cut=cut,

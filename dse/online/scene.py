@@ -29,6 +29,7 @@ from dse.online.workloads import (
     BandwidthTrace,
     Bursts,
     poisson_arrivals,
+    published_deadlines,
     read_requests,
     read_trace,
     stretched_weibull,
@@ -48,6 +49,7 @@ class Wishes:
         requests: How many.
         seed: Of workload, link and luck.
         workload: File to replay instead.
+        published: Network of DynaSplit whose own workload to take instead.
         deadlines: `LOW,HIGH`, or None for the run's fastest and slowest latency.
         arrivals: When requests come.
         rate: Mean requests per second [Hz].
@@ -65,6 +67,7 @@ class Wishes:
     requests: int = 10_000
     seed: int = 0
     workload: Path | None = None
+    published: str | None = None
     deadlines: str | None = None
     arrivals: Literal["steady", "poisson", "bursty"] = "steady"
     rate: float = 1.0
@@ -176,7 +179,10 @@ def _requests(wishes: Wishes, choices: Choices, rng: np.random.Generator) -> Req
             raise DseError(f"--deadlines {wishes.deadlines}: write LOW,HIGH, e.g. 90ms,5s")
         low, high = (_si(end, "s") for end in ends)
     n = wishes.requests
-    deadline = stretched_weibull(n, low, high, rng)
+    if wishes.published is None:
+        deadline = stretched_weibull(n, low, high, rng)
+    else:
+        deadline = published_deadlines(n, wishes.published)
     return Requests.of(deadline, arrival=_arrivals(wishes, n, rng), accuracy=wishes.accuracy)
 
 
@@ -251,8 +257,10 @@ def _facts(
     parts = [
         f"{len(requests):,} requests over {len(choices):,} rows",
         f"deadlines {requests.deadline.min():.4g} to {requests.deadline.max():.4g} s",
-        f"{wishes.arrivals} arrivals" if wishes.workload is None else f"of {wishes.workload.name}",
+        f"of {wishes.workload.name}" if wishes.workload else f"{wishes.arrivals} arrivals",
     ]
+    if wishes.published:
+        parts.append(f"published workload of {wishes.published}")
     if recorded is not None:
         parts.append(f"outcomes drawn from {len(recorded.trial):,} measured runs")
     if wishes.noise:

@@ -22,6 +22,7 @@ from dse.online.policies import Fixed, LeastEnergy
 from dse.online.requests import Requests
 from dse.online.simulation import hopeless, simulate, waiting
 from dse.online.switching import Switching
+from dse.online.workloads import published_deadlines
 from studies.dynasplit import Dynasplit
 
 LAW = settings(max_examples=40, deadline=None)
@@ -235,6 +236,14 @@ def test_figure_log_and_csv_say_the_same(dse, split_run, tmp_path):
     assert float(line["energy [J]"]) == pytest.approx(energy)
     again = simulated(dse, split_run, "--workload", log, "--policy", "dynasplit")
     assert again["dynasplit"]["energy"] == pytest.approx(energy)
+
+
+def test_the_published_workload_is_asked_for_by_its_network(dse, split_run, tmp_path):
+    log = tmp_path / "log.csv"
+    simulated(dse, split_run, "--requests", 50, "--published", "vit", "--policy", "cloud", "--log",
+              log)  # fmt: skip
+    found = [float(row["threshold_ms"]) for row in csv.DictReader(io.StringIO(log.read_text()))]
+    assert found == pytest.approx(1e3 * published_deadlines(50, "vit"))
 
 
 def test_a_table_is_for_people(dse, split_run):
