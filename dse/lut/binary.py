@@ -75,6 +75,7 @@ class _Header:
             self.labels * 4,
             self.facts * 8,
             self.predictions * self.rows * 2,
+            self.predictions * -(-self.rows // 4) * 8,
             self.strings,
             CRC.size,
         )
@@ -105,7 +106,7 @@ def pack(table: LookupTable) -> bytes:
         _array("I", chain.from_iterable(exits.entropies if exits else ())),
         _array("I", refs[first_label:]),
         _array("I", refs[6:first_column]),
-        _array("H", chain.from_iterable(table.order(j) for j in range(counts[3]))),
+        _orders(table),
         strings,
     ))  # fmt: skip
     header = HEADER.pack(
@@ -126,6 +127,15 @@ def _running(sizes: Sequence[int]) -> list[int]:
 def _array(code: str, values: Iterable[int]) -> bytes:
     numbers = tuple(values)
     return struct.pack(f"<{len(numbers)}{code}", *numbers)
+
+
+def _orders(table: LookupTable) -> bytes:
+    """Per prediction the row of each rank, then the rank of each row, padded to fours."""
+    orders = [table.order(j) for j in range(len(table.predictions))]
+    count = len(table.rows)
+    ranks = [sorted(range(count), key=order.__getitem__) for order in orders]
+    padding = [0xFFFF] * (-count % 4)
+    return _array("H", chain(*orders, *(chain(rank, padding) for rank in ranks)))
 
 
 def _columns(table: LookupTable, refs: Sequence[int]) -> bytes:
@@ -159,7 +169,7 @@ def unpack(data: bytes) -> LookupTable:
     """
     header = _header(data)
     at = header.sections()
-    texts = _texts(data[at[8] : at[9]], header, _refs(data, header, at))
+    texts = _texts(data[at[9] : at[10]], header, _refs(data, header, at))
     facts, names, labels = (
         texts[6 : 6 + 2 * header.facts],
         texts[6 + 2 * header.facts : len(texts) - header.labels],
@@ -186,9 +196,8 @@ def unpack(data: bytes) -> LookupTable:
             OperatingPoint(*pair) for pair in struct.iter_unpack("<qq", data[at[3] : at[4]])
         ),
     )
-    orders = _array("H", chain.from_iterable(table.order(j) for j in range(header.predictions)))
-    if orders != data[at[7] : at[8]]:
-        raise LutError(Fault.INDEX, "the orders are not those of the rows")
+    if _orders(table) != data[at[7] : at[9]]:
+        raise LutError(Fault.INDEX, "the orders or the ranks are not those of the rows")
     if digest(table) != header.sha256:
         raise LutError(Fault.DIGEST, "the SHA-256 is not that of the content")
     return table

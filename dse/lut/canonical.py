@@ -112,13 +112,29 @@ def from_cbor(data: bytes) -> LookupTable:
         raise LutError(Fault.LAYOUT, f"{len(data)} bytes; at most {MOST_BYTES} are read")
     try:
         content = cbor2.loads(data)
-        json.dumps(content, allow_nan=False)
-    except (ValueError, TypeError, EOFError, RecursionError, OverflowError, MemoryError) as error:
+    except (cbor2.CBORError, ValueError, TypeError, EOFError, RecursionError) as error:
         raise LutError(Fault.FORM, f"{type(error).__name__}: {error}"[:300]) from error
+    _require_plain(content, len(data))
     table = _from_content(content)
     if to_cbor(table) != data:
         raise LutError(Fault.FORM, "its bytes are not canonical")
     return table
+
+
+def _require_plain(content: object, size: int) -> None:
+    """Refuse what tags can make: other types, and items shared until they outgrow their bytes."""
+    left, seen = [content], 0
+    while left:
+        item = left.pop()
+        seen += 1
+        if seen > size:
+            raise LutError(Fault.FORM, "more items than bytes: it refers to its own parts")
+        if type(item) is dict:
+            left.extend((*item.keys(), *item.values()))
+        elif type(item) is list:
+            left.extend(item)
+        elif item is not None and type(item) not in (str, int):
+            raise LutError(Fault.FORM, f"{type(item).__name__} has no place in a table")
 
 
 def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

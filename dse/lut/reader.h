@@ -53,7 +53,7 @@ enum { DSE_LUT_FITS = 0, DSE_LUT_KEPT = 1, DSE_LUT_NOTHING_FITS = 2, DSE_LUT_BAD
 typedef struct {
     const uint8_t *data;
     uint32_t settings_at, predictions_at, points_at, exits_at, labels_at, facts_at, orders_at;
-    uint32_t strings_at, exit_step;
+    uint32_t ranks_at, strings_at, exit_step;
     uint16_t rows, labels, facts, points, exit_rows, exit_columns, exit_layer;
     uint16_t count[4], first[4];
     uint16_t sorted_by, default_row, default_best;
@@ -213,6 +213,79 @@ static inline int dse_lut_find(const dse_lut *t, uint32_t kind, const char *name
 
 /* ---- selection ---- */
 
+/* One limit of a request: a row keeps it if its rank is below a number, here four times in a word. */
+typedef struct {
+    const uint8_t *ranks;
+    uint64_t below;
+} dse_lut__limit;
+
+static inline uint32_t dse_lut__ranked(const dse_lut *t, uint32_t column, uint32_t rank)
+{
+    return dse_lut__u16(t->data + t->orders_at + 2u * (t->rows * column + rank));
+}
+
+/* Where the ranks of the rows in a column begin; padded to fours. */
+static inline const uint8_t *dse_lut__ranks(const dse_lut *t, uint32_t column)
+{
+    return t->data + t->ranks_at + 8u * (((uint32_t)t->rows + 3u) / 4u) * column;
+}
+
+static inline int dse_lut__is_min(const dse_lut *t, uint32_t column)
+{
+    return dse_lut__descriptor(t, (uint32_t)t->first[DSE_LUT_PREDICTION] + column)[9]
+           == DSE_LUT_MIN;
+}
+
+/* How many rows keep a limit: a binary search without a branch on a value. */
+static inline uint32_t dse_lut__keeps(const dse_lut *t, uint32_t column, int64_t limit)
+{
+    const uint32_t stride = 8u * t->count[DSE_LUT_PREDICTION];
+    const uint8_t *const values = t->data + t->predictions_at + 8u * column;
+    const uint8_t *const order = t->data + t->orders_at + 2u * t->rows * column;
+    const int64_t flip = dse_lut__is_min(t, column) ? 0 : -1; /* turns the sense round */
+    const int64_t bound = limit ^ flip;
+    uint32_t low = 0, left = t->rows;
+    while (left > 1u) {
+        const uint32_t half = left / 2u;
+        const uint32_t row = dse_lut__u16(order + 2u * (low + half - 1u));
+        const int64_t v = dse_lut__i64(values + row * stride) ^ flip;
+        low += half & (0u - (uint32_t)(v <= bound));
+        left -= half;
+    }
+    return low
+           + (uint32_t)((dse_lut__i64(values + dse_lut__u16(order + 2u * low) * stride) ^ flip)
+                        <= bound);
+}
+
+/* The best row that keeps all limits, or the number of rows. Four ranks are compared at once, in
+ * the four parts of a word: a rank below `keeps` clears the highest bit of its part. */
+static inline uint32_t dse_lut__best(const dse_lut *t, const dse_lut__limit *limits, uint32_t count,
+                                     uint32_t objective)
+{
+    const uint64_t high = UINT64_C(0x8000800080008000);
+    const uint8_t *const wanted = dse_lut__ranks(t, objective);
+    const uint32_t n = t->rows, first_wins = objective == t->sorted_by;
+    uint32_t best = n, least = n, k, j;
+    for (k = 0; k < n; k += 4u) {
+        uint64_t fit = high;
+        for (j = 0; j < count; j++) {
+            const uint64_t four = (uint64_t)dse_lut__i64(limits[j].ranks + 2u * k);
+            fit &= ~((four | high) - limits[j].below);
+        }
+        for (j = k; fit != 0u; fit >>= 16, j++) {
+            const uint32_t rank = dse_lut__u16(wanted + 2u * j);
+            if ((fit & 0x8000u) != 0u && rank < least) {
+                best = j;
+                least = rank;
+                if (first_wins) {
+                    return best;
+                }
+            }
+        }
+    }
+    return best;
+}
+
 /* The row to use now.
  *
  * limits: one number per prediction, what a row may cost at most (MIN) or must reach (MAX);
@@ -227,84 +300,63 @@ static inline int dse_lut_find(const dse_lut *t, uint32_t kind, const char *name
 static inline dse_lut_choice dse_lut_select(const dse_lut *t, const int64_t *limits,
                                             uint32_t objective, int32_t current)
 {
-    int64_t low[DSE_LUT_MOST_COLUMNS], high[DSE_LUT_MOST_COLUMNS];
-    uint32_t at[DSE_LUT_MOST_COLUMNS];
-    const uint32_t n = t->rows, m = t->count[DSE_LUT_PREDICTION], stride = 8u * m;
-    const uint8_t *const table = t->data + t->predictions_at;
-    const uint8_t *order = t->data + t->orders_at;
-    uint32_t limited = 0, j, k, row = 0;
+    dse_lut__limit kept[DSE_LUT_MOST_COLUMNS];
+    uint32_t count = 0, keeps, j, row;
     dse_lut_choice c;
     c.row = t->default_row;
     c.why = DSE_LUT_BAD_REQUEST;
-    if (objective >= m || current < DSE_LUT_NO_ROW || current >= (int32_t)n) {
+    if (objective >= t->count[DSE_LUT_PREDICTION] || current < DSE_LUT_NO_ROW
+        || current >= (int32_t)t->rows) {
         return c;
     }
     c.why = DSE_LUT_NOTHING_FITS;
-    for (j = 0; limits != NULL && j < m; j++) {
-        int64_t best;
-        if (limits[j] == DSE_LUT_NO_LIMIT) {
-            continue;
-        }
-        at[limited] = 8u * j;
-        low[limited] = INT64_MIN;
-        high[limited] = INT64_MAX;
-        if (dse_lut__descriptor(t, (uint32_t)t->first[DSE_LUT_PREDICTION] + j)[9] == DSE_LUT_MIN) {
-            high[limited] = limits[j];
-        } else {
-            low[limited] = limits[j];
-        }
-        /* What the best row of a column cannot keep, no row can. */
-        best = dse_lut__i64(table + dse_lut__u16(order + 2u * n * j) * stride + 8u * j);
-        if (best < low[limited] || best > high[limited]) {
-            return c;
-        }
-        limited++;
-    }
-    order += 2u * n * objective;
-    for (k = 0; k < n; k++) {
-        row = dse_lut__u16(order + 2u * k);
-        for (j = 0; j < limited; j++) {
-            const int64_t v = dse_lut__i64(table + row * stride + at[j]);
-            if (v < low[j] || v > high[j]) {
-                break;
+    for (j = 0; limits != NULL && j < t->count[DSE_LUT_PREDICTION]; j++) {
+        if (limits[j] != DSE_LUT_NO_LIMIT) {
+            keeps = dse_lut__keeps(t, j, limits[j]);
+            if (keeps == 0u) {
+                return c;
             }
-        }
-        if (j == limited) {
-            break;
+            kept[count].ranks = dse_lut__ranks(t, j);
+            kept[count].below = UINT64_C(0x0001000100010001) * keeps;
+            count += keeps < t->rows;
         }
     }
-    if (k == n) {
+    row = count == 0u ? dse_lut__ranked(t, objective, 0) : dse_lut__best(t, kept, count, objective);
+    if (row == t->rows) {
         return c;
     }
     c.row = (uint16_t)row;
-    c.why = current == (int32_t)row ? DSE_LUT_KEPT : DSE_LUT_FITS;
-    if (current >= 0 && c.why == DSE_LUT_FITS) {
-        const uint8_t *const held = table + (uint32_t)current * stride;
-        const int64_t gain = dse_lut__i64(held + 8u * objective)
-                             - dse_lut__i64(table + row * stride + 8u * objective);
+    c.why = DSE_LUT_FITS;
+    if (current >= 0) {
+        const uint32_t held = (uint32_t)current;
+        const int64_t gain = dse_lut_prediction(t, held, objective)
+                             - dse_lut_prediction(t, row, objective);
         const int64_t margin =
             dse_lut__i64(dse_lut__descriptor(t, (uint32_t)t->first[DSE_LUT_PREDICTION] + objective)
                          + 16);
-        for (j = 0; j < limited; j++) {
-            const int64_t v = dse_lut__i64(held + at[j]);
-            if (v < low[j] || v > high[j]) {
+        for (j = 0; j < count; j++) {
+            if (dse_lut__u16(kept[j].ranks + 2u * held) >= (kept[j].below & 0xffffu)) {
                 return c;
             }
         }
         if (gain <= margin && gain >= -margin) {
-            c.row = (uint16_t)current;
+            c.row = (uint16_t)held;
             c.why = DSE_LUT_KEPT;
         }
     }
     return c;
 }
 
-/* Layer at which a sentence is predicted to leave; 0: at none. Needs t->exit_rows > 0.
+/* Layer at which a sentence is predicted to leave; 0: at none, or there is no such table.
  * entropy after t->exit_layer and threshold in 10^-6 nat; the nearest row counts, a tie the lower,
  * beyond the last row the last; the first later layer predicted strictly below the threshold. */
 static inline uint32_t dse_lut_exit_layer(const dse_lut *t, uint32_t entropy, uint32_t threshold)
 {
-    uint32_t row = entropy / t->exit_step, j;
+    uint32_t row, j;
+    if (t->exit_rows == 0) {
+        return 0;
+    }
+    row = entropy / t->exit_step;
     if (entropy % t->exit_step > t->exit_step / 2u) {
         row++;
     }
@@ -422,7 +474,9 @@ static inline int dse_lut__open_layout(dse_lut *t, const uint8_t *p, uint32_t si
     t->labels_at = t->exits_at + 4u * t->exit_rows * t->exit_columns;
     t->facts_at = t->labels_at + 4u * t->labels;
     t->orders_at = t->facts_at + 8u * t->facts;
-    t->strings_at = t->orders_at + 2u * t->rows * t->count[DSE_LUT_PREDICTION];
+    t->ranks_at = t->orders_at + 2u * t->rows * t->count[DSE_LUT_PREDICTION];
+    t->strings_at =
+        t->ranks_at + 8u * (((uint32_t)t->rows + 3u) / 4u) * t->count[DSE_LUT_PREDICTION];
     at = t->strings_at + 4u;
     return at <= size && size - at == dse_lut__u32(p + 48) ? DSE_LUT_OK : DSE_LUT_LAYOUT;
 }
@@ -612,24 +666,38 @@ static inline int dse_lut__open_points(const dse_lut *t)
     return DSE_LUT_OK;
 }
 
-/* Each order rises strictly in (loss, row), hence holds every row once. */
-static inline int dse_lut__open_orders(const dse_lut *t)
+/* Each order rises strictly in (loss, row), hence holds every row once; ranks are its inverse. */
+static inline int dse_lut__open_order(const dse_lut *t, uint32_t column)
 {
-    uint32_t j, k;
-    for (j = 0; j < t->count[DSE_LUT_PREDICTION]; j++) {
-        const uint8_t *const order = t->data + t->orders_at + 2u * t->rows * j;
-        for (k = 0; k < t->rows; k++) {
-            const uint32_t row = dse_lut__u16(order + 2u * k);
-            if (row >= t->rows) {
+    const uint8_t *const ranks = dse_lut__ranks(t, column);
+    uint32_t k;
+    for (k = 0; k < t->rows; k++) {
+        const uint32_t row = dse_lut__ranked(t, column, k);
+        if (row >= t->rows || dse_lut__u16(ranks + 2u * row) != k) {
+            return DSE_LUT_INDEX;
+        }
+        if (k > 0u) {
+            const uint32_t before = dse_lut__ranked(t, column, k - 1u);
+            const int64_t a = dse_lut__loss(t, before, column), b = dse_lut__loss(t, row, column);
+            if (a > b || (a == b && before >= row)) {
                 return DSE_LUT_INDEX;
             }
-            if (k > 0u) {
-                const uint32_t before = dse_lut__u16(order + 2u * k - 2u);
-                const int64_t a = dse_lut__loss(t, before, j), b = dse_lut__loss(t, row, j);
-                if (a > b || (a == b && before >= row)) {
-                    return DSE_LUT_INDEX;
-                }
-            }
+        }
+    }
+    for (k = t->rows; k % 4u != 0u; k++) {
+        if (dse_lut__u16(ranks + 2u * k) != 0xffffu) {
+            return DSE_LUT_INDEX;
+        }
+    }
+    return DSE_LUT_OK;
+}
+
+static inline int dse_lut__open_orders(const dse_lut *t)
+{
+    uint32_t j;
+    for (j = 0; j < t->count[DSE_LUT_PREDICTION]; j++) {
+        if (dse_lut__open_order(t, j) != DSE_LUT_OK) {
+            return DSE_LUT_INDEX;
         }
     }
     return DSE_LUT_OK;

@@ -1,6 +1,6 @@
 """The Python reader: opens a checked binary and selects a row in microseconds."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -116,6 +116,30 @@ class Reader:
         if self._keeps(current, row, limits, objective):
             return current, Why.KEPT
         return row, Why.FITS
+
+    def predicted_exit(self, entropy: int, threshold: int) -> int | None:
+        """Layer at which a sentence is predicted to leave; None: at none, or without such a table.
+
+        The nearest row counts, a tie the lower, beyond the last row the last; the first later layer
+        that is predicted strictly below the threshold.
+
+        Args:
+            entropy: After the table's layer [10^-6 nat], not negative.
+            threshold: [10^-6 nat].
+        """
+        exits = self.table.exit_predictor
+        if exits is None:
+            return None
+        row, rest = divmod(entropy, exits.step)
+        row = min(row + (rest > exits.step // 2), len(exits.entropies) - 1)
+        later = enumerate(exits.entropies[row], exits.layer + 1)
+        return next((layer for layer, predicted in later if predicted < threshold), None)
+
+    def point_for(self, hertz: int) -> int | None:
+        """Lowest operating point with at least this clock [Hz]; None if none is fast enough."""
+        clocks = [point.hertz for point in self.table.operating_points]
+        found = bisect_left(clocks, hertz)
+        return found if found < len(clocks) else None
 
     def _keeps(self, current: int, row: int, limits: Sequence[int | None], objective: int) -> bool:
         held = self._losses[current]

@@ -93,6 +93,7 @@ pub struct Lut<'a> {
     labels_at: usize,
     facts_at: usize,
     orders_at: usize,
+    ranks_at: usize,
     strings_at: usize,
     counts: [usize; 4],
     first: [usize; 4],
@@ -127,13 +128,31 @@ fn i64_at(data: &[u8], at: usize) -> i64 {
     i64::from_le_bytes(bytes)
 }
 
+const NIBBLES: [u32; 16] = [
+    0x0000_0000,
+    0x1db7_1064,
+    0x3b6e_20c8,
+    0x26d9_30ac,
+    0x76dc_4190,
+    0x6b6b_51f4,
+    0x4db2_6158,
+    0x5005_713c,
+    0xedb8_8320,
+    0xf00f_9344,
+    0xd6d6_a3e8,
+    0xcb61_b38c,
+    0x9b64_c2b0,
+    0x86d3_d2d4,
+    0xa00a_e278,
+    0xbdbd_f21c,
+];
+
 fn crc32(data: &[u8]) -> u32 {
     let mut crc = u32::MAX;
     for &byte in data {
         crc ^= u32::from(byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
-        }
+        crc = (crc >> 4) ^ NIBBLES[(crc & 15) as usize];
+        crc = (crc >> 4) ^ NIBBLES[(crc & 15) as usize];
     }
     !crc
 }
@@ -195,6 +214,7 @@ impl<'a> Lut<'a> {
         let labels_at = exits_at + 4 * exit_rows * exit_columns;
         let facts_at = labels_at + 4 * labels;
         let orders_at = facts_at + 8 * facts;
+        let ranks_at = orders_at + 2 * rows * counts[2];
         let lut = Lut {
             data,
             settings_at,
@@ -204,7 +224,8 @@ impl<'a> Lut<'a> {
             labels_at,
             facts_at,
             orders_at,
-            strings_at: orders_at + 2 * rows * counts[2],
+            ranks_at,
+            strings_at: ranks_at + 8 * rows.div_ceil(4) * counts[2],
             counts,
             first: [0, counts[0], counts[0] + counts[1], columns - counts[3]],
             rows,
@@ -513,18 +534,27 @@ impl<'a> Lut<'a> {
         Ok(())
     }
 
-    /// Each order rises strictly in (loss, row), hence holds every row once.
+    fn rank(&self, objective: usize, row: usize) -> usize {
+        u16_at(
+            self.data,
+            self.ranks_at + 8 * self.rows.div_ceil(4) * objective + 2 * row,
+        )
+    }
+
+    /// Each order rises strictly in (loss, row), hence holds every row once; ranks are its inverse.
     fn check_orders(&self) -> Result<(), Fault> {
         for j in 0..self.counts[2] {
-            for rank in 0..self.rows {
-                let row = self.ranked(j, rank);
-                require(row < self.rows, Fault::Index)?;
-                if rank > 0 {
-                    let before = self.ranked(j, rank - 1);
+            for k in 0..self.rows {
+                let row = self.ranked(j, k);
+                require(row < self.rows && self.rank(j, row) == k, Fault::Index)?;
+                if k > 0 {
+                    let before = self.ranked(j, k - 1);
                     let rises = (self.loss(before, j), before) < (self.loss(row, j), row);
                     require(rises, Fault::Index)?;
                 }
             }
+            let mut padding = self.rows..self.rows.next_multiple_of(4);
+            require(padding.all(|k| self.rank(j, k) == 0xffff), Fault::Index)?;
         }
         Ok(())
     }

@@ -1,8 +1,15 @@
 """Random tables of every shape, and a small one that tests may read by heart."""
 
+import shutil
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from dse.lut.binary import pack
 from dse.lut.table import (
     LARGEST,
     Default,
@@ -179,3 +186,116 @@ def small_table():
         ),
     }
     return in_order(parts, predictions, rows, "energy", "latency")
+
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent / "drivers"
+STRICT = ["-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-Wconversion", "-O2"]
+C99 = ["-std=c99", "-D_POSIX_C_SOURCE=199309L"]
+COMPILERS = {
+    "gcc": ["gcc", *C99, *STRICT],
+    "clang": ["clang", *C99, *STRICT],
+    "g++": ["g++", "-x", "c++", "-std=c++11", *STRICT],
+    "clang++": ["clang++", "-x", "c++", "-std=c++11", *STRICT],
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A compiled reader that answers a stream of tables; see drivers/driver.c."""
+
+    path: Path
+
+    def __call__(self, frames, *arguments):
+        stream = b"".join(struct.pack("<I", len(f)) + f for f in frames)
+        ran = subprocess.run(
+            [self.path, *map(str, arguments)],
+            input=stream,
+            capture_output=True,
+            check=True,
+            timeout=280,
+        )
+        assert ran.stderr == b""
+        return ran.stdout
+
+
+def compiled(name, folder):
+    """A reader by the name of its compiler; skips the test where there is no such compiler."""
+    path = folder / name
+    if name == "rustc":
+        command = ["rustc", "--edition", "2021", "-O", "-D", "warnings", "-A", "dead_code"]
+        source = "driver.rs"
+    else:
+        command, source = [*COMPILERS[name], "-I", str(folder)], "driver.c"
+    if shutil.which(command[0]) is None:
+        assert name != "gcc", "gcc is required to test what is shipped"
+        pytest.skip(f"{command[0]} is not installed")
+    if not path.exists():
+        for file in (*(ROOT / "dse" / "lut").glob("reader.*"), *HERE.glob("driver.*")):
+            shutil.copy(file, folder)
+        ran = subprocess.run([*command, str(folder / source), "-o", str(path)],
+                             capture_output=True, text=True, check=False)  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr == ""
+    return Device(path)
+
+
+@pytest.fixture(scope="session")
+def build_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("readers")
+
+
+@pytest.fixture(params=[*COMPILERS, "rustc"])
+def device(request, build_folder):
+    """Each compiled reader in turn."""
+    return compiled(request.param, build_folder)
+
+
+@pytest.fixture(scope="session")
+def gcc(build_folder):
+    return compiled("gcc", build_folder)
+
+
+@pytest.fixture(scope="session")
+def rust(build_folder):
+    return compiled("rustc", build_folder)
+
+
+@pytest.fixture(scope="session")
+def random_tables():
+    """Some tables of every shape, made once."""
+    source = Draw(0)
+    return [source.table() for _ in range(250)]
+
+
+@pytest.fixture(scope="session")
+def table_of_4_kib(draw):
+    """The size of one flash page: 66 rows, and a fact that fills it up."""
+    source = draw(4)
+    predictions = [
+        Prediction("energy", "J", 12, "min", "unverified", 5),
+        Prediction("latency", "s", 9, "min", "closed form"),
+        Prediction("accuracy", "1", 6, "max", "measured"),
+    ]
+    rows = [
+        Row((source.integer(500, 800) * 1000, source.integer(0, 690_000)),
+            tuple(source.integer(1, 10**6) for _ in predictions))
+        for _ in range(66)
+    ]  # fmt: skip
+
+    def filled(fact):
+        parts = {
+            "study": "page",
+            "run_identity": "0" * 64,
+            "valid_for": Validity("board"),
+            "depends_on": {"fill": fact[:100], "full": fact[100:]},
+            "design": (),
+            "settings": (Setting("vdd", "V", 6), Setting("exit_threshold", "nat", 6)),
+            "kept_limits": (),
+        }
+        return in_order(parts, predictions, rows, "energy", "latency")
+
+    missing = 4096 - len(pack(filled("")))
+    table = filled("x" * missing)
+    assert len(pack(table)) == 4096
+    return table
