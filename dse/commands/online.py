@@ -79,20 +79,25 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
     cut: Annotated[str, typer.Option(help="Knob that counts the layers on the edge.")] = (
         "split_layer"
     ),
+    design: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KNOB=VALUE", help="Settle the device, if trials are of several."),
+    ] = None,
     format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
     plot: Annotated[Path | None, typer.Option(help="Write a figure there (.png).")] = None,
     log: Annotated[Path | None, typer.Option(help="Write every decision there (.csv).")] = None,
 ) -> None:
     """Try policies on a stream of requests: deadlines missed, energy, latency, switches.
 
-    Rows are the run's feasible trials. Every policy meets the same requests and the same luck.
+    Rows are the run's feasible trials of one device. Every policy meets the same requests and the
+    same luck.
     """
     wishes = Wishes(
         requests=requests, seed=seed, workload=workload, published=published,
         deadlines=deadlines, arrivals=arrivals,
         rate=rate, accuracy=accuracy, quantile=quantile, noise=noise, switch_time=switch_time,
         switch_energy=switch_energy, hysteresis=hysteresis, bandwidth=bandwidth, dwell=dwell,
-        latency=latency, energy=energy, cut=cut,
+        latency=latency, energy=energy, cut=cut, design=tuple(design or ()),
     )  # fmt: skip
     read = read_run(run)
     scene = Scene.of(read, wishes)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.errors import DseError
-from dse.parameters import Column, FloatArray
+from dse.parameters import Column, FloatArray, Value
 from dse.problem import Trials
 from dse.store import Question
 
@@ -53,8 +53,11 @@ class Choices:
         energy: str = "energy",
         latency: str = "latency",
         accuracy: str = "accuracy",
+        design: Mapping[str, Value] | None = None,
     ) -> "Choices":
-        """Every feasible trial of a run, in its order.
+        """Every feasible trial of one device, in the order of the run.
+
+        A device has one design: what is not a run-time knob cannot change from request to request.
 
         Args:
             question: What the run asks.
@@ -62,11 +65,13 @@ class Choices:
             energy: Metric that is to be kept small [J].
             latency: Metric that a deadline is held against [s].
             accuracy: Metric that must not fall below what a request asks [1]; need not exist.
+            design: Values of knobs that are settled before run time, as far as trials differ there.
 
         Raises:
-            DseError: If a metric does not exist or has another unit, or no trial is feasible.
+            DseError: If a metric does not exist or has another unit, no trial is feasible, or the
+                trials left are of more than one design.
         """
-        rows = np.flatnonzero(trials.feasible)
+        rows = np.flatnonzero(trials.feasible & _of_design(question, trials, design or {}))
         metrics = {q.name: q.unit for q in question.metrics}
         for name, unit in ((energy, "J"), (latency, "s")):
             if metrics.get(name) != unit:
@@ -121,6 +126,28 @@ class Choices:
         best = values[self.open].min() if end == "lowest" else values[self.open].max()
         rows = np.flatnonzero(self.open & (values == best))
         return int(rows[::-1][np.argmin(self.latency[rows][::-1])])
+
+
+def _of_design(
+    question: Question, trials: Trials, design: Mapping[str, Value]
+) -> NDArray[np.bool_]:
+    """Trials of one device, shape (n,)."""
+    settled = [q.name for q in question.knobs if q.stage != "run"]
+    unknown = [name for name in design if name not in settled]
+    if unknown:
+        raise DseError(f"{unknown[0]} is no design knob; there are {', '.join(settled) or 'none'}")
+    hit = np.ones(len(trials), dtype=bool)
+    for name, value in design.items():
+        hit &= trials.designs[name] == value
+    if not hit.any():
+        raise DseError(f"no trial has the design {dict(design)}")
+    several = [name for name in settled if len(np.unique(trials.designs[name][hit])) > 1]
+    if several:
+        raise DseError(
+            f"the trials are of several devices: a device has one value of {', '.join(several)}; "
+            "give --design knob=value for each (dse export names the most useful design)"
+        )
+    return hit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -34,7 +34,7 @@ from dse.online.workloads import (
     read_trace,
     stretched_weibull,
 )
-from dse.parameters import FloatArray
+from dse.parameters import FloatArray, Value
 from dse.store import Run
 from dse.units import to_si
 
@@ -62,6 +62,7 @@ class Wishes:
         dwell: Mean time between jumps of the link [s].
         latency, energy: Metrics.
         cut: Knob that counts the layers on the edge; ignored if the run has none.
+        design: Texts knob=value that settle the device.
     """
 
     requests: int = 10_000
@@ -82,6 +83,7 @@ class Wishes:
     latency: str = "latency"
     energy: str = "energy"
     cut: str = "split_layer"
+    design: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,6 +238,20 @@ def _outcomes(
     noisy = Noisy(plain, wishes.noise, luck)
     factor = noisy.quantile(wishes.quantile)
     return noisy, lambda table: table.promising(table.latency * factor)
+
+
+def _design(run: Run, texts: Sequence[str]) -> dict[str, Value]:
+    design: dict[str, Value] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DseError(f"--design {text}: write --design knob=value")
+        unit = run.question[name].unit
+        try:
+            design[name] = value if unit == "choice" else float(value)
+        except ValueError as error:
+            raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
+    return design
 
 
 def _si(text: str, unit: str) -> float:
