@@ -12,12 +12,13 @@ from hw_models.faults import fault_rate
 from hw_models.fit import SplitFit, fit_split, read_trials
 from hw_models.latency_aware import LatencyAware
 from hw_models.link import Link
-from hw_models.memory import Envm, Sram
+from hw_models.memory import Envm
 from hw_models.operating_points import OperatingPoints
 from hw_models.silicon import Silicon
 from hw_models.sized import SizedAccelerator
 from hw_models.sparse_store import PowerOn, SparseStore
 from hw_models.split import SplitComputing
+from hw_models.sram import Sram
 from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.systolic import Product, SystolicArray

@@ -7,14 +7,16 @@ For one sentence of fixed padded length on one supply voltage, with L executed l
 
 A layer is counted with the off-ramp that follows it, the last one too. Both are affine in L, so the
 mean exit layer gives the exact mean energy; T grows with L, so the p95 exit layer gives the exact
-p95 latency.
+p95 latency. With a supply, what regulator and clock generator draw is added:
+
+    E_regulator = (1/efficiency(V) - 1) (logic, buffers and banks)     E_clock = P_pll(f) T(L)
 
 Sources: equations of EdgeBERT, arXiv 2011.14203; what one operation costs is told by the modules
-`datapath`, `silicon`, `memory`, `storage` and `operating_points`.
+`datapath`, `silicon`, `sram`, `memory`, `storage`, `operating_points` and `supply`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -29,28 +31,17 @@ from hw_models.columns import (
     require_range,
     require_whole,
 )
-from hw_models.datapath import Datapath, Work
-from hw_models.memory import MACRO_WORD_BITS, Macro
+from hw_models.datapath import Datapath
+from hw_models.memory import Held, Macros
 from hw_models.operating_points import OperatingPoints
-from hw_models.storage import BANK_BYTES, PORT_BITS, Storage, word_time
+from hw_models.plan import Plan, make_plan
+from hw_models.storage import Storage
+from hw_models.supply import Supply
 from hw_models.table import Label, label
-from hw_models.workload import EncoderShape, stored_bits
+from hw_models.workload import EncoderShape, mask_bits, stored_bits
 
-CHUNK = 32_768
-"""Rows evaluated at a time [1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Everything about a workload that no design column changes; elements are parameters."""
-
-    input: Work
-    layer: Work
-    prunable: float  # elements of all distinct encoder matrices
-    dense: float  # elements never pruned: biases, layer norms, off-ramps, projection
-    layer_prunable: float  # elements streamed per layer, one pass per buffer-full of rows
-    layer_dense: float  # streamed with it: biases, layer norms, the off-ramp
-    input_dense: float  # streamed once: the projection
+CHUNK = 8_192
+"""Most rows evaluated at a time [1]: a column of them stays in cache and off the page allocator."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +49,11 @@ class _Design:
     """A batch, checked and looked up; every array of shape (n,)."""
 
     bits: FloatArray
+    format: NDArray[np.intp]  # row of the plan's tables by format
+    pruning: FloatArray
     stored: FloatArray
-    active: FloatArray
-    macro: Macro
+    macros: Macros
+    vdd: FloatArray
     period: FloatArray
     energy_scale: FloatArray
     leakage_scale: FloatArray
@@ -69,15 +62,21 @@ class _Design:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Transfers:
-    """What moves, in bits and in time; every array of shape (n,) or (1,)."""
+class _Flow:
+    """What a batch moves and how long it takes; every array of shape (n,)."""
 
-    embedding_words: FloatArray
-    embedding_time: FloatArray
+    embeddings: Held  # bits of one sentence's rows
+    embedding_time: Held
     input_bits: FloatArray
-    input_time: FloatArray
     layer_bits: FloatArray
-    layer_time: FloatArray
+    input_weights: Held | None  # of them, read from macros; None if weights lie elsewhere
+    layer_weights: Held | None
+    input_time: Held
+    layer_time: Held
+    input_stall: FloatArray
+    layer_stall: FloatArray
+    input_duration: FloatArray  # embeddings read, input stage and its stall
+    layer_duration: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +106,7 @@ class Accelerator:
 
     Left out: pipeline fill, result writes (1/reduction of the reads), spills of activations that
     exceed the input buffer (their weights are streamed once per buffer-full of rows instead), DRAM
-    standby, regulator and clock generator.
+    standby; regulator and clock generator unless `supply` is given.
 
     Attributes:
         shape: The network.
@@ -117,6 +116,8 @@ class Accelerator:
         points: Voltage/frequency table; each design runs at the limit of its vdd.
         span: Keys that each head sees, in every layer; everything if None. Weights of a head that
             is off are stored but neither streamed nor multiplied.
+        supply: Regulator and clock generator whose draw is added to the energy; None: the load
+            alone, as the published energies count it.
     """
 
     shape: EncoderShape
@@ -125,7 +126,8 @@ class Accelerator:
     storage: Storage = field(default_factory=Storage)
     points: OperatingPoints = field(default_factory=OperatingPoints)
     span: AttentionSpan | None = None
-    _plan: _Plan = field(init=False, repr=False, compare=False)
+    supply: Supply | None = None
+    _plan: Plan = field(init=False, repr=False, compare=False)
 
     inputs: ClassVar[Mapping[str, str]] = {
         "pruning_ratio": "1",
@@ -150,16 +152,20 @@ class Accelerator:
                 f"nominal_vdd = {self.points.nominal_vdd} V of table '{self.points.table.name}' is "
                 f"not {characterised} V, at which the silicon's energies are characterised"
             )
-        object.__setattr__(self, "_plan", self._make_plan())
+        plan = make_plan(self.shape, self.sequence_length, self.datapath, self.storage, self.span)
+        object.__setattr__(self, "_plan", plan)
 
     @property
     def evidence(self) -> Mapping[str, Label]:
         """Output name -> its weakest link among the tables used."""
         silicon, points, envm = self.datapath.silicon, self.points.table, self.storage.envm.table
-        dram = (self.storage.dram,) if self.storage.weights == "dram" else ()
+        weights = self.storage.weights
+        banks = silicon.sram.tables if weights == "sram" else ()
+        dram = (self.storage.dram,) if weights == "dram" else ()
+        supply = (self.supply.table,) if self.supply else ()
         return {
-            "energy": label(*silicon.tables, points, envm, *dram),
-            "latency_p95": label(silicon.sram.table, points, envm),
+            "energy": label(*silicon.tables, points, envm, *dram, *supply),
+            "latency_p95": label(silicon.anchor, *banks, points, envm),
             "area": label(*silicon.tables, envm),
         }
 
@@ -185,27 +191,24 @@ class Accelerator:
 
         Returns:
             energy [J]: mac, buffer, sfu, embedding_read, weight_read, logic_leakage, envm_leakage,
-            bank_leakage. latency_p95 [s]: embedding_read, matmul, sfu, stall. area [m^2]:
-            accelerator, envm, banks. Summed in this order they are the outputs, bit for bit.
+            bank_leakage, and with a supply regulator, clock_generator. latency_p95 [s]:
+            embedding_read, matmul, sfu, stall. area [m^2]: accelerator, envm, banks. Summed in this
+            order they are the outputs, bit for bit.
 
         Raises:
             ValueError: If a column is missing, or a value is out of the range stated here; the
                 message shows value, limit and who sets it.
         """
         design = self._look_up(columns)
-        transfers = self._transfers(design)
-        macros, banks = self._capacity(design)
-        energy = self._dynamic_energy(design, transfers)
-        energy.update(self._leakage_energy(design, transfers, macros, banks))
-        logic = self.datapath.silicon.area(self.datapath.mac_width)
-        bank = self.datapath.silicon.sram.area(BANK_BYTES)
+        flow = self._flow(design)
+        count, banks = self._capacity(design)
         return {
-            "energy": energy,
-            "latency_p95": self._time(design, transfers, design.p95_layer),
+            "energy": self._energy(design, flow, design.mean_layer, count, banks),
+            "latency_p95": self._time(design, flow, design.p95_layer),
             "area": {
-                "accelerator": np.full_like(design.bits, logic),
-                "envm": macros * design.macro.area,
-                "banks": banks * bank,
+                "accelerator": np.full(len(design.bits), self._plan.logic_area),
+                "envm": design.macros.area(count),
+                "banks": banks * self._plan.bank_area,
             },
         }
 
@@ -220,36 +223,12 @@ class Accelerator:
         """
         ones = np.ones(np.shape(columns.get("vdd", ())))
         design = self._look_up({**columns, "mean_exit_layer": ones, "p95_exit_layer": ones})
-        start = replace(design, mean_layer=np.zeros_like(ones))
-        transfers = self._transfers(design)
-        macros, banks = self._capacity(design)
-        energies, times = [], []
-        for depth in (start, design):
-            energy = self._dynamic_energy(depth, transfers)
-            energy.update(self._leakage_energy(depth, transfers, macros, banks))
-            energies.append(energy)
-            times.append(self._time(depth, transfers, depth.mean_layer))
+        flow = self._flow(design)
+        count, banks = self._capacity(design)
+        depths = (np.zeros_like(ones), ones)
+        energies = [self._energy(design, flow, layers, count, banks) for layers in depths]
+        times = [self._time(design, flow, layers) for layers in depths]
         return Stages(energies[0], _increase(*energies), times[0], _increase(*times))
-
-    def _make_plan(self) -> _Plan:
-        shape, path, sequence = self.shape, self.datapath, self.sequence_length
-        streamed, rows = 0.0, np.array([float(sequence)])
-        spanned = self.span.layer_matmuls(shape, rows) if self.span else None
-        for matmul in spanned or shape.layer_matmuls(rows):
-            operand = float((matmul.rows * matmul.reduction)[0]) * path.activation_bits / 8.0
-            passes = float(np.ceil(operand / path.silicon.buffer_bytes))
-            streamed += float(matmul.weights[0]) * passes
-        off_ramps = shape.layers * shape.off_ramp_parameters
-        vectors = shape.groups * shape.layer_vectors
-        return _Plan(
-            input=path.input_work(shape, sequence),
-            layer=path.layer_work(shape, sequence, self.span) + path.off_ramp_work(shape, sequence),
-            prunable=float(shape.groups * shape.layer_weights),
-            dense=float(vectors + off_ramps + shape.projection_parameters),
-            layer_prunable=streamed,
-            layer_dense=float(shape.layer_vectors + shape.off_ramp_parameters),
-            input_dense=float(shape.projection_parameters),
-        )
 
     def _look_up(self, columns: Columns) -> _Design:
         """Check every column once, then read the tables once."""
@@ -261,13 +240,15 @@ class Accelerator:
         depth = (1.0, float(self.shape.layers))
         require_range("mean_exit_layer", mean, depth, "layer", "the network's depth")
         require_range("p95_exit_layer", p95, depth, "layer", "the network's depth")
-        pruning, bits = _float(pruning), _float(bits)
-        f_max, energy_scale, leakage_scale = self.points.at(_float(vdd))
+        pruning, width, vdd = _float(pruning), _float(bits), _float(vdd)
+        f_max, energy_scale, leakage_scale = self.points.at(vdd)
         return _Design(
-            bits=bits,
-            stored=stored_bits(bits, pruning),
-            active=self.datapath.active(pruning),
-            macro=self.storage.envm.at(cell),
+            bits=width,
+            format=bits.astype(np.intp) - self._plan.narrowest,
+            pruning=pruning,
+            stored=stored_bits(width, pruning),
+            macros=self.storage.envm.at(cell),
+            vdd=vdd,
             period=1.0 / f_max,
             energy_scale=energy_scale,
             leakage_scale=leakage_scale,
@@ -275,97 +256,147 @@ class Accelerator:
             p95_layer=_float(p95),
         )
 
-    def _embedding_bits(self, design: _Design) -> FloatArray:
-        """Stored bits of one embedding element [bit], shape (n,)."""
-        return stored_bits(design.bits, np.full(1, self.storage.embedding_sparsity))
+    def _embeddings(self, design: _Design, bits: tuple[FloatArray, FloatArray]) -> Held:
+        """Stored bits of embeddings, from their bits and mask bits by format."""
+        held = bits[0].take(design.format)
+        if not design.macros.split:
+            return Held(held)
+        return design.macros.held(held, bits[1].take(design.format))
 
-    def _capacity(self, design: _Design) -> tuple[FloatArray, FloatArray]:
+    def _weights(self, design: _Design, bits: FloatArray, prunable: float) -> Held:
+        """Stored bits of weights, of which so many are prunable elements."""
+        if not design.macros.split:
+            return Held(bits)
+        return design.macros.held(bits, prunable * mask_bits(design.bits, design.pruning))
+
+    def _capacity(self, design: _Design) -> tuple[Held, FloatArray]:
         """ENVM macros and SRAM banks [1], each of shape (n,)."""
-        embeddings = self.shape.embedding_parameters * self._embedding_bits(design)
-        weights = self._plan.prunable * design.stored + self._plan.dense * design.bits
-        return self.storage.macros(embeddings, weights), self.storage.banks(weights)
+        plan = self._plan
+        bits = self._embeddings(design, plan.kept_embeddings)
+        weights = plan.prunable * design.stored + plan.dense * design.bits
+        if self.storage.weights == "envm":
+            bits = bits.plus(self._weights(design, weights, plan.prunable))
+        return design.macros.count(bits), self.storage.banks(weights)
 
-    def _transfers(self, design: _Design) -> _Transfers:
-        """A sentence reads a token row and a position row per token, and one segment row."""
-        plan, sram = self._plan, self.datapath.silicon.sram
-        rows = 2 * self.sequence_length + (self.shape.segments > 0)
-        words = (rows * self.shape.embedding / MACRO_WORD_BITS) * self._embedding_bits(design)
-        bit_time = self.storage.weight_bit_time(design.macro, design.period, sram)
+    def _flow(self, design: _Design) -> _Flow:
+        plan, macros, period = self._plan, design.macros, design.period
+        embeddings = self._embeddings(design, plan.read_embeddings)
+        macro_bit = macros.bit_time(period)
+        embedding_time = embeddings.times(macro_bit)
         input_bits = plan.input_dense * design.bits
         layer_bits = plan.layer_prunable * design.stored + plan.layer_dense * design.bits
-        return _Transfers(
-            embedding_words=words,
-            embedding_time=words * word_time(design.macro, design.period),
-            input_bits=input_bits,
-            input_time=input_bits * bit_time,
-            layer_bits=layer_bits,
-            layer_time=layer_bits * bit_time,
+        once = each = None
+        if self.storage.weights == "envm":
+            once = self._weights(design, input_bits, 0.0)
+            each = self._weights(design, layer_bits, plan.layer_prunable)
+            input_time, layer_time = once.times(macro_bit), each.times(macro_bit)
+        else:
+            bit_time = self.storage.bit_time(self.datapath.silicon.sram, period)
+            input_time, layer_time = Held(input_bits * bit_time), Held(layer_bits * bit_time)
+        input_busy, layer_busy = plan.input.cycles * period, plan.layer.cycles * period
+        input_stall = self._stall(input_time.total, input_busy)
+        layer_stall = self._stall(layer_time.total, layer_busy)
+        return _Flow(
+            embeddings,
+            embedding_time,
+            input_bits,
+            layer_bits,
+            once,
+            each,
+            input_time,
+            layer_time,
+            input_stall,
+            layer_stall,
+            embedding_time.total + input_busy + input_stall,
+            layer_busy + layer_stall,
         )
 
-    def _time(
-        self, design: _Design, transfers: _Transfers, layers: FloatArray
-    ) -> dict[str, FloatArray]:
+    def _stall(self, streaming: FloatArray, busy: FloatArray) -> FloatArray:
+        """Time a stage waits for its weights [s], shape (n,)."""
+        return np.maximum(streaming - busy, 0.0) if self.storage.overlap else streaming
+
+    def _time(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the duration of a sentence that executes so many layers [s], shape (n,)."""
         once, each, period = self._plan.input, self._plan.layer, design.period
-        stall_once = self._stall(once, transfers.input_time, period)
-        stall_each = self._stall(each, transfers.layer_time, period)
         return {
-            "embedding_read": transfers.embedding_time,
-            "matmul": (once.matmul_cycles + layers * each.matmul_cycles) * period,
-            "sfu": (once.sfu_cycles + layers * each.sfu_cycles) * period,
-            "stall": stall_once + layers * stall_each,
+            "embedding_read": flow.embedding_time.total,
+            "matmul": (layers * each.matmul_cycles + once.matmul_cycles) * period,
+            "sfu": (layers * each.sfu_cycles + once.sfu_cycles) * period,
+            "stall": layers * flow.layer_stall + flow.input_stall,
         }
 
-    def _stall(self, work: Work, streaming: FloatArray, period: FloatArray) -> FloatArray:
-        """Time a stage waits for its weights [s], shape (n,)."""
-        if not self.storage.overlap:
-            return streaming
-        busy = work.matmul_cycles + work.sfu_cycles
-        return np.maximum(streaming - busy * period, 0.0)
+    def _energy(
+        self, design: _Design, flow: _Flow, layers: FloatArray, count: Held, banks: FloatArray
+    ) -> dict[str, FloatArray]:
+        """Parts of the energy of a sentence that executes so many layers [J], shape (n,)."""
+        duration = layers * flow.layer_duration + flow.input_duration
+        energy = self._dynamic_energy(design, flow, layers)
+        energy |= self._leakage_energy(design, flow, layers, count, banks, duration)
+        if self.supply is not None:
+            load = {name: part for name, part in energy.items() if name not in self._own_supply}
+            loss = 1.0 / self.supply.efficiency(design.vdd) - 1.0
+            energy["regulator"] = total(load) * loss
+            energy["clock_generator"] = self.supply.pll_power(1.0 / design.period) * duration
+        return energy
 
-    def _dynamic_energy(self, design: _Design, transfers: _Transfers) -> dict[str, FloatArray]:
+    @property
+    def _own_supply(self) -> tuple[str, ...]:
+        """Parts that macros and DRAM draw, past the regulator."""
+        macros = ("embedding_read", "envm_leakage")
+        return macros if self.storage.weights == "sram" else (*macros, "weight_read")
+
+    def _dynamic_energy(
+        self, design: _Design, flow: _Flow, layers: FloatArray
+    ) -> dict[str, FloatArray]:
         """Switching energy; the accelerator's scales with its supply squared, eNVM's does not."""
-        path, silicon, n = self.datapath, self.datapath.silicon, self.datapath.mac_width
-        once, each, layers = self._plan.input, self._plan.layer, design.mean_layer
-        act = np.full(1, float(path.activation_bits))
-        mixed = silicon.mac_energy(design.bits, act, path.exponent_bits, n)
-        same = silicon.mac_energy(act, act, path.exponent_bits, n)
-        gated = each.weight_macs * design.active + each.dense_macs
-        mac = mixed * (once.dense_macs + layers * gated) + (same * each.attention_macs) * layers
-        vector = silicon.vector_energy(n * act)
-        pruned = silicon.vector_energy(n * design.stored) + vector
-        dense = silicon.vector_energy(n * design.bits) + vector
-        read = each.weight_cycles * pruned + (2.0 * each.attention_cycles) * vector
-        buffer = layers * (read + each.dense_cycles * dense) + once.dense_cycles * dense
-        # One special-function state: n lanes, and one n-wide access to the auxiliary buffer.
-        state = n * silicon.lane_energy() + silicon.auxiliary_energy(np.full(1, n * 16.0))
-        streamed = transfers.input_bits + layers * transfers.layer_bits
-        written = silicon.vector_energy(np.full(1, float(PORT_BITS))) / PORT_BITS
-        store = self.storage.weight_bit_energy(design.macro, design.energy_scale, silicon.sram)
+        plan, scale, n = self._plan, design.energy_scale, self.datapath.mac_width
+        once, each = plan.input, plan.layer
+        gated = each.weight_macs * self.datapath.active(design.pruning) + each.dense_macs
+        mac = plan.mixed_mac.take(design.format) * (layers * gated + once.dense_macs)
+        mac += layers * (plan.same_mac * each.attention_macs)
+        dense = plan.dense_vector.take(design.format)
+        both = (each.weight_cycles + 2.0 * each.attention_cycles) * plan.vector
+        read = each.weight_cycles * plan.buffer.at(n * design.stored) + both
+        buffer = layers * read + (layers * each.dense_cycles + once.dense_cycles) * dense
+        streamed = layers * flow.layer_bits + flow.input_bits
+        states = layers * (plan.state * each.sfu_states) + plan.state * once.sfu_states
         return {
-            "mac": mac * design.energy_scale,
-            "buffer": (buffer + streamed * written) * design.energy_scale,
-            "sfu": (once.sfu_states + layers * each.sfu_states) * state * design.energy_scale,
-            "embedding_read": transfers.embedding_words * design.macro.read_energy,
-            "weight_read": streamed * store,
+            "mac": mac * scale,
+            "buffer": (buffer + streamed * plan.buffered_bit) * scale,
+            "sfu": states * scale,
+            "embedding_read": design.macros.read_energy(flow.embeddings),
+            "weight_read": self._weight_read(design, flow, layers, streamed),
         }
+
+    def _weight_read(
+        self, design: _Design, flow: _Flow, layers: FloatArray, streamed: FloatArray
+    ) -> FloatArray:
+        """Energy of reading the streamed weights from their store [J], shape (n,)."""
+        if flow.input_weights is not None and flow.layer_weights is not None:
+            return design.macros.read_energy(
+                flow.layer_weights.times(layers).plus(flow.input_weights)
+            )
+        energy = streamed * self._plan.weight_bit
+        return energy * design.energy_scale if self.storage.weights == "sram" else energy
 
     def _leakage_energy(
-        self, design: _Design, transfers: _Transfers, macros: FloatArray, banks: FloatArray
+        self,
+        design: _Design,
+        flow: _Flow,
+        layers: FloatArray,
+        count: Held,
+        banks: FloatArray,
+        duration: FloatArray,
     ) -> dict[str, FloatArray]:
-        """Leakage of everything powered, over the mean duration of a sentence."""
-        silicon, layers = self.datapath.silicon, design.mean_layer
-        duration = total(self._time(design, transfers, layers))
-        reading = transfers.embedding_time
-        if self.storage.weights == "envm":
-            reading = reading + (transfers.input_time + layers * transfers.layer_time)
+        """Leakage of everything powered, over the duration of a sentence."""
+        plan, idle, reading = self._plan, self.storage.envm.idle, flow.embedding_time
+        if idle == "gated" and self.storage.weights == "envm":
+            reading = reading.plus(flow.input_time).plus(flow.layer_time.times(layers))
         leaking = duration * design.leakage_scale
         return {
-            "logic_leakage": silicon.leakage(self.datapath.mac_width) * leaking,
-            "envm_leakage": self.storage.envm.leakage_energy(
-                design.macro, macros, duration, reading
-            ),
-            "bank_leakage": banks * (silicon.sram.bank_leakage * leaking),
+            "logic_leakage": leaking * plan.logic_leakage,
+            "envm_leakage": design.macros.leakage_energy(idle, count, duration, reading),
+            "bank_leakage": leaking * banks * plan.bank_leakage,
         }
 
 

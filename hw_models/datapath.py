@@ -105,6 +105,11 @@ class Work:
         """All matmul cycles [cycle]."""
         return self.weight_cycles + self.dense_cycles + self.attention_cycles
 
+    @property
+    def cycles(self) -> float:
+        """Matmul and special functions, one after the other [cycle]."""
+        return self.matmul_cycles + self.sfu_cycles
+
 
 @dataclass(frozen=True, slots=True)
 class Datapath:

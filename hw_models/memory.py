@@ -1,5 +1,6 @@
-"""Arrays on the chip: whole embedded macros (SRAM or non-volatile), and SRAM buffers and banks."""
+"""Non-volatile memory on the chip: whole 2 MiB macros, the bit mask apart from the data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,31 +13,35 @@ from hw_models.table import Table, shipped
 IdleMacros: TypeAlias = Literal["powered", "gated"]
 """powered: all macros leak all the time. gated: a non-volatile one leaks only while it is read."""
 
+MaskCell: TypeAlias = Literal["single_level", "same"]
+"""Cell of the bit mask of multi-level data: single-level, of the same technology; or the same."""
+
 MACRO_BYTES = 2 * 2**20
 """Capacity of the one macro that the eNVM table characterises [byte]."""
 
 MACRO_WORD_BITS = 64
 """Word of that macro [bit]."""
 
+SINGLE_LEVEL: Mapping[str, str] = {
+    "rram_mlc2": "rram", "rram_mlc3": "rram", "fefet_mlc2": "fefet"
+}  # fmt: skip
+"""Multi-level cell -> the single-level one of the same technology."""
+
 
 def _shipped_envm() -> Table:
     return shipped("envm_nvsim_22nm")
 
 
-def _shipped_sram() -> Table:
-    return shipped("sram_cacti_22nm")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Macro:
-    """One 2 MiB macro per design row, looked up by cell.
+    """One 2 MiB macro per design row, looked up by cell; every array of shape (n,).
 
     Attributes:
-        area: [m^2], shape (n,).
-        read_energy: Per 64-bit word [J], shape (n,).
-        read_latency: Per 64-bit word [s], shape (n,).
-        leakage: While powered [W], shape (n,).
-        volatile: 1 where the cell forgets without power, else 0; shape (n,).
+        area: [m^2].
+        read_energy: Per 64-bit word [J].
+        read_latency: Per 64-bit word [s].
+        leakage: While powered [W].
+        volatile: 1 where the cell forgets without power, else 0.
     """
 
     area: FloatArray
@@ -44,6 +49,122 @@ class Macro:
     read_latency: FloatArray
     leakage: FloatArray
     volatile: FloatArray
+
+    def bit_time(self, period: FloatArray) -> FloatArray:
+        """Time of one bit of a word, at the slower of macro and clock [s], shape (n,)."""
+        return np.maximum(period, self.read_latency) * (1.0 / MACRO_WORD_BITS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """What a batch keeps in macros, or reads from them; every array of shape (n,).
+
+    Attributes:
+        data: Data, and the mask where it shares their macros.
+        mask: The mask in macros of its own; None if it never has any.
+    """
+
+    data: FloatArray
+    mask: FloatArray | None = None
+
+    def plus(self, other: "Held") -> "Held":
+        """Both together."""
+        if self.mask is None or other.mask is None:
+            return Held(self.data + other.data)
+        return Held(self.data + other.data, self.mask + other.mask)
+
+    def times(self, factor: "Held | FloatArray") -> "Held":
+        """Data and mask each times its factor, or both times one."""
+        data, mask = (factor.data, factor.mask) if isinstance(factor, Held) else (factor, factor)
+        own = None if self.mask is None or mask is None else self.mask * mask
+        return Held(self.data * data, own)
+
+    @property
+    def total(self) -> FloatArray:
+        """Data and mask, shape (n,)."""
+        return self.data if self.mask is None else self.data + self.mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Macros:
+    """The macros of a batch: of the data, and of the bit mask where that lies in other cells.
+
+    Attributes:
+        data: Macro of the data.
+        mask: Macro of the mask; None if mask and data share macros in every design.
+        apart: Whether a design's mask has macros of its own, shape (n,); None with `mask`.
+    """
+
+    data: Macro
+    mask: Macro | None = None
+    apart: NDArray[np.bool_] | None = None
+
+    @property
+    def split(self) -> bool:
+        """Whether any design may keep its mask in macros of its own."""
+        return self.mask is not None
+
+    def held(self, bits: FloatArray, mask: FloatArray) -> Held:
+        """Bits by kind of macro.
+
+        Args:
+            bits: Data and mask together [bit], shape (n,).
+            mask: Part of it that is mask [bit], shape (n,).
+        """
+        if self.apart is None:
+            return Held(bits)
+        own = mask * self.apart
+        return Held(bits - own, own)
+
+    def count(self, bits: Held) -> Held:
+        """Whole macros that hold so many bits [1]."""
+        mask = None if bits.mask is None else macros_needed(bits.mask)
+        return Held(macros_needed(bits.data), mask)
+
+    def area(self, count: Held) -> FloatArray:
+        """Area of so many macros [m^2], shape (n,)."""
+        return self._sum("area", count)
+
+    def leakage(self, count: Held) -> FloatArray:
+        """Leakage power of so many macros, all powered [W], shape (n,)."""
+        return self._sum("leakage", count)
+
+    def read_energy(self, bits: Held) -> FloatArray:
+        """Energy of reading so many bits [J], shape (n,)."""
+        return self._sum("read_energy", bits) * (1.0 / MACRO_WORD_BITS)
+
+    def bit_time(self, period: FloatArray) -> Held:
+        """Time of reading one bit of either kind [s]; they share one port, so times add up.
+
+        Args:
+            period: Clock period [s], shape (n,).
+        """
+        mask = None if self.mask is None else self.mask.bit_time(period)
+        return Held(self.data.bit_time(period), mask)
+
+    def leakage_energy(
+        self, idle: IdleMacros, count: Held, duration: FloatArray, reading: Held
+    ) -> FloatArray:
+        """Leakage of all macros over one sentence [J], shape (n,).
+
+        Args:
+            idle: Whether macros that are not being read stay powered.
+            count: Macros.
+            duration: Of the sentence [s], shape (n,).
+            reading: Part of it in which one macro is being read [s].
+        """
+        if idle == "powered":
+            return self.leakage(count) * duration
+        energy = _gated(self.data, count.data, duration, reading.data)
+        if self.mask is None or count.mask is None or reading.mask is None:
+            return energy
+        return energy + _gated(self.mask, count.mask, duration, reading.mask)
+
+    def _sum(self, quantity: str, amount: Held) -> FloatArray:
+        data: FloatArray = getattr(self.data, quantity) * amount.data
+        if self.mask is None or amount.mask is None:
+            return data
+        return np.asarray(data + getattr(self.mask, quantity) * amount.mask, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +175,27 @@ class Envm:
     the last one has left stays unused and is paid for in area and leakage. Macros share one 64-bit
     port and are not interleaved.
 
+    A fault in the bit mask of a sparse tensor shifts every value after it, so EdgeBERT (arXiv
+    2011.14203) keeps the mask in single-level cells and only the values in multi-level ones. So it
+    is here, in macros of their own, unless `mask` puts it with the data at that risk.
+
     Attributes:
         table: Columns cell (key), area, read_latency, read_energy, leakage, volatile (SI).
         idle: Whether macros that are not being read stay powered.
+        mask: Where the mask of multi-level data lies.
     """
 
     table: Table = field(default_factory=_shipped_envm)
     idle: IdleMacros = "powered"
+    mask: MaskCell = "single_level"
 
     def __post_init__(self) -> None:
-        if self.idle not in get_args(IdleMacros):
-            raise ValueError(f"idle = {self.idle!r} is not one of {list(get_args(IdleMacros))}")
+        for name, allowed in (("idle", get_args(IdleMacros)), ("mask", get_args(MaskCell))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} = {getattr(self, name)!r} is not one of {list(allowed)}")
 
-    def at(self, cell: NDArray[Any]) -> Macro:
-        """The macro of each design.
+    def at(self, cell: NDArray[Any]) -> Macros:
+        """The macros of each design.
 
         Args:
             cell: Cell names, shape (n,).
@@ -75,89 +203,36 @@ class Envm:
         Raises:
             ValueError: If a name is not in the table; the message lists the names.
         """
-        return Macro(
-            *self.table.at(cell, "area", "read_energy", "read_latency", "leakage", "volatile")
-        )
+        names = ("area", "read_energy", "read_latency", "leakage", "volatile")
+        data = Macro(*self.table.at(cell, *names))
+        known = self.table.columns[self.table.key].tolist()
+        if self.mask == "same" or not SINGLE_LEVEL.keys() & known:
+            return Macros(data)
+        other = mask_cell(cell)
+        return Macros(data, Macro(*self.table.at(other, *names)), other != cell)
 
-    def leakage_energy(
-        self, macro: Macro, macros: FloatArray, time: FloatArray, read_time: FloatArray
-    ) -> FloatArray:
-        """Leakage of all macros over one sentence [J], shape (n,).
 
-        Args:
-            macro: One macro per design.
-            macros: Number of macros [1], shape (n,).
-            time: Duration of the sentence [s], shape (n,).
-            read_time: Part of it in which one macro is being read [s], shape (n,), at most `time`.
-        """
-        always = macros * time
-        if self.idle == "powered":
-            return macro.leakage * always
-        return macro.leakage * np.where(macro.volatile > 0, always, read_time)
+def mask_cell(cell: NDArray[Any]) -> NDArray[Any]:
+    """Cell in which the bit mask belongs [choice], shape (n,): the single-level one."""
+    return renamed(cell, SINGLE_LEVEL)
+
+
+def renamed(cell: NDArray[Any], names: Mapping[str, str]) -> NDArray[Any]:
+    """The cells named by a mapping, themselves where it names none; shape (n,)."""
+    longest = max([cell.dtype.itemsize // 4, *map(len, names.values())])
+    other = cell.astype(f"U{longest}")
+    for name, substitute in names.items():
+        other[cell == name] = substitute
+    return other
 
 
 def macros_needed(bits: FloatArray) -> FloatArray:
     """Whole 2 MiB macros that hold so many bits [1], shape (n,)."""
-    return np.ceil(bits / (8.0 * MACRO_BYTES))
+    return np.ceil(bits * (1.0 / (8.0 * MACRO_BYTES)))
 
 
-@dataclass(frozen=True, slots=True)
-class Sram:
-    """On-chip SRAM of the accelerator's process: closed forms fitted to CACTI, scaled to 12 nm.
-
-    Energies hold at the nominal supply; the caller scales them with the square of the voltage.
-
-    Attributes:
-        table: One row of fit coefficients, with the range in which they were fitted.
-    """
-
-    table: Table = field(default_factory=_shipped_sram)
-
-    def access_energy(self, capacity: float, word_bits: FloatArray) -> FloatArray:
-        """Energy of reading, or of writing, one word [J], shape (n,).
-
-        A word narrower than the narrowest fitted one costs as much as that; one wider than the
-        widest takes several accesses.
-
-        Args:
-            capacity: Array size [byte], within the fitted range.
-            word_bits: Bits of the word [bit], shape (n,).
-
-        Raises:
-            ValueError: If the capacity is outside the fitted range.
-        """
-        c = self.table.constant
-        kib = self._kib(capacity)
-        scale = c("read_scale") * kib ** c("read_exponent") * c("energy_scaling")
-        widest = c("widest")
-        bits = np.maximum(word_bits, c("narrowest"))
-        if bits.size and bits.max() > widest:
-            accesses = np.ceil(bits / widest)
-            return np.asarray(scale * (accesses * c("word_offset") + bits), dtype=np.float64)
-        return np.asarray(scale * (c("word_offset") + bits), dtype=np.float64)
-
-    def area(self, capacity: float) -> float:
-        """Area of one array [m^2]; capacity [byte] within the fitted range."""
-        c = self.table.constant
-        growth = self._kib(capacity) ** c("area_exponent")
-        return float(c("area_scale") * growth * c("area_scaling"))
-
-    def access_time(self, capacity: float) -> float:
-        """Time of one access [s]; capacity [byte] within the fitted range."""
-        c = self.table.constant
-        growth = self._kib(capacity) ** c("access_exponent")
-        return float(c("access_scale") * growth * c("delay_scaling"))
-
-    @property
-    def bank_leakage(self) -> float:
-        """Leakage of one 1 MiB bank at the nominal supply [W]."""
-        return self.table.constant("bank_leakage")
-
-    def _kib(self, capacity: float) -> float:
-        low, high = self.table.constant("smallest"), self.table.constant("largest")
-        if not low <= capacity <= high:
-            raise ValueError(
-                f"capacity = {capacity:g} byte is outside {low:g} to {high:g} byte, "
-                f"the range of table '{self.table.name}'"
-            )
-        return capacity / 2**10
+def _gated(
+    macro: Macro, count: FloatArray, duration: FloatArray, reading: FloatArray
+) -> FloatArray:
+    powered = np.where(macro.volatile > 0, count * duration, reading)
+    return np.asarray(macro.leakage * powered, dtype=np.float64)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hw_models.columns import FloatArray
-from hw_models.memory import Sram
+from hw_models.sram import Sram, WordEnergy
 from hw_models.table import Table, shipped
 
 LANE_BITS = 16
@@ -64,7 +64,7 @@ class Silicon:
     @property
     def tables(self) -> tuple[Table, ...]:
         """Every table an energy or an area rests on."""
-        return self.anchor, self.operators, self.sram.table
+        return self.anchor, self.operators, *self.sram.tables
 
     @property
     def nominal_vdd(self) -> float:
@@ -81,7 +81,7 @@ class Silicon:
         n, bits, exponent = c("mac_width"), c("bits"), int(c("exponent_bits"))
         slot = c("power") / (n**2 * c("frequency"))
         leakage = c("leakage_density") * c("area") / (n**2 * c("frequency"))
-        buffers = 2.0 * float(self.vector_energy(np.array([n * bits]))[0]) / n**2
+        buffers = 2.0 * self.buffer_read().of(n * bits) / n**2
         mantissa = np.array([bits - 1.0 - exponent])
         bare = self._operators(mantissa, mantissa, exponent, int(n))
         return (slot - leakage - buffers) / float(bare[0])
@@ -109,13 +109,17 @@ class Silicon:
         q, line = self._coefficients()
         return self.calibration * (q * LANE_BITS**2 + line * LANE_BITS)
 
-    def vector_energy(self, bits: FloatArray) -> FloatArray:
-        """One access to a weight or input buffer for a vector of so many bits [J], shape (n,)."""
-        return self.sram.access_energy(self.buffer_bytes, bits)
+    def buffer_read(self) -> WordEnergy:
+        """Reading a vector from the weight or the input buffer [J] over its bits."""
+        return self.sram.read(self.buffer_bytes)
 
-    def auxiliary_energy(self, bits: FloatArray) -> FloatArray:
-        """One access to the auxiliary buffer of the special-function units [J], shape (n,)."""
-        return self.sram.access_energy(self.anchor.constant("auxiliary"), bits)
+    def buffer_write(self) -> WordEnergy:
+        """Writing a word into the weight or the input buffer [J] over its bits."""
+        return self.sram.write(self.buffer_bytes)
+
+    def auxiliary_read(self) -> WordEnergy:
+        """One access to the auxiliary buffer of the special-function units [J] over its bits."""
+        return self.sram.read(self.anchor.constant("auxiliary"))
 
     def area(self, width: int) -> float:
         """Area of an accelerator with width^2 multiply-accumulates [m^2].

@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 
 from hw_models.columns import FloatArray, require_range
 from hw_models.faults import value_faults
-from hw_models.memory import MACRO_WORD_BITS, Sram, macros_needed
+from hw_models.memory import MACRO_WORD_BITS, Envm, mask_cell, renamed
+from hw_models.sram import Sram
 from hw_models.table import Label, Table, label, shipped
-
-_MASK_CELL: Mapping[str, str] = {
-    "rram_mlc2": "rram", "rram_mlc3": "rram", "fefet_mlc2": "fefet"
-}  # fmt: skip
-"""Multi-level cell -> the single-level one of the same technology."""
 
 _REST_CELL: Mapping[str, str] = {
     "rram_mlc2": "rram",
@@ -28,11 +24,9 @@ _REST_CELL: Mapping[str, str] = {
 }
 """Multi-level cell -> the one that takes the bits left over; 8 bits at 3 leave 2, 7 leave 1."""
 
-_ARRAY = ("area", "read_energy", "read_latency", "write_energy", "write_latency", "leakage")
 
-
-def _shipped_arrays() -> Table:
-    return shipped("envm_array_22nm")
+def _array_model() -> Envm:
+    return Envm(shipped("envm_array_22nm"))
 
 
 def _shipped_cells() -> Table:
@@ -77,21 +71,21 @@ class SparseStore:
     """Non-volatile memory for bit-mask sparse tensors.
 
     Attributes:
-        arrays: Per 2 MiB macro and 64-bit word: envm_array_22nm (array model) or envm_macro
-            (published macros); which one is a statement about trust, so results should be shown
-            with both.
+        envm: Macros, with write_energy and write_latency in their table: envm_array_22nm (array
+            model) or envm_macro (published macros); which one is a statement about trust, so
+            results should be shown with both.
         cells: Bits, endurance and retention of a cell.
         faults: Fault rate of a cell.
     """
 
-    arrays: Table = field(default_factory=_shipped_arrays)
+    envm: Envm = field(default_factory=_array_model)
     cells: Table = field(default_factory=_shipped_cells)
     faults: Table = field(default_factory=_shipped_faults)
 
     @property
     def evidence(self) -> Label:
         """Weakest link of everything that `keep` returns."""
-        return label(self.arrays, self.cells, self.faults)
+        return label(self.envm.table, self.cells, self.faults)
 
     def keep(
         self, cell: NDArray[Any], elements: FloatArray, sparsity: FloatArray, bits: FloatArray
@@ -108,21 +102,20 @@ class SparseStore:
             ValueError: If a cell is unknown to a table, or a value is out of range.
         """
         data, mask = _image(elements, sparsity, bits)
-        value, guard = self._arrays(cell), self._arrays(_other(cell, _MASK_CELL))
-        shared = cell == _other(cell, _MASK_CELL)
-        together = macros_needed(data + mask)
-        in_cell = np.where(shared, together, macros_needed(data))
-        in_mask = np.where(shared, 0.0, macros_needed(mask))
+        macros = self.envm.at(cell)
+        count = macros.count(macros.held(data + mask, mask))
+        energy, latency = self._write(cell)
+        guard_energy, guard_latency = self._write(mask_cell(cell) if self._apart else cell)
         words, mask_words = data / MACRO_WORD_BITS, mask / MACRO_WORD_BITS
         writes, retention = self.cells.at(cell, "endurance", "retention")
         return StoredTensor(
             data,
             mask,
-            in_cell + in_mask,
-            in_cell * value["area"] + in_mask * guard["area"],
-            in_cell * value["leakage"] + in_mask * guard["leakage"],
-            words * value["write_energy"] + mask_words * guard["write_energy"],
-            words * value["write_latency"] + mask_words * guard["write_latency"],
+            count.total,
+            macros.area(count),
+            macros.leakage(count),
+            words * energy + mask_words * guard_energy,
+            words * latency + mask_words * guard_latency,
             writes,
             retention,
             data / bits * self._value_faults(cell, bits),
@@ -137,19 +130,21 @@ class SparseStore:
             ValueError: As `keep`.
         """
         data, mask = _image(elements, sparsity, bits)
-        value, guard = self._arrays(cell), self._arrays(_other(cell, _MASK_CELL))
-        words, mask_words = data / MACRO_WORD_BITS, mask / MACRO_WORD_BITS
-        energy = words * value["read_energy"] + mask_words * guard["read_energy"]
-        time = words * value["read_latency"] + mask_words * guard["read_latency"]
-        return energy, time
+        macros = self.envm.at(cell)
+        held = macros.held(data + mask, mask)
+        return macros.read_energy(held), held.times(macros.bit_time(np.zeros(1))).total
 
-    def _arrays(self, cell: NDArray[Any]) -> dict[str, FloatArray]:
-        return dict(zip(_ARRAY, self.arrays.at(cell, *_ARRAY), strict=True))
+    @property
+    def _apart(self) -> bool:
+        return self.envm.mask == "single_level"
+
+    def _write(self, cell: NDArray[Any]) -> tuple[FloatArray, ...]:
+        return self.envm.table.at(cell, "write_energy", "write_latency")
 
     def _value_faults(self, cell: NDArray[Any], bits: FloatArray) -> FloatArray:
         (cell_bits,) = self.cells.at(cell, "cell_bits")
         (rate,) = self.faults.at(cell, "fault_rate")
-        rest = np.where(bits % cell_bits == 1, _other(cell, _MASK_CELL), _other(cell, _REST_CELL))
+        rest = np.where(bits % cell_bits == 1, mask_cell(cell), renamed(cell, _REST_CELL))
         (rest_rate,) = self.faults.at(rest, "fault_rate")
         return value_faults(bits, cell_bits, rate, rest_rate)
 
@@ -164,7 +159,7 @@ class PowerOn:
         dram: Transfer energy by technology.
         technology: Row of that table.
         sram: Banks that the parameters are written into.
-        bank_bytes: Capacity of one bank [byte], within the fitted range.
+        bank_bytes: Capacity of one bank [byte], within the characterised ones.
     """
 
     dram: Table = field(default_factory=lambda: shipped("dram"))
@@ -185,7 +180,7 @@ class PowerOn:
         limits = (np.finfo(np.float64).tiny, np.inf)
         require_range("bandwidth", bandwidth, limits, "bit/s", "a port that moves something")
         (transfer,) = self.dram.at(np.array([self.technology]), "transfer_energy")
-        word = self.sram.access_energy(self.bank_bytes, np.full(1, float(MACRO_WORD_BITS)))
+        word = self.sram.write(self.bank_bytes).of(MACRO_WORD_BITS)
         return bits * (transfer + word / MACRO_WORD_BITS), bits / bandwidth
 
 
@@ -199,9 +194,3 @@ def _image(
     packed = (1.0 - sparsity) * bits
     sparse = packed + 1.0 < bits
     return elements * np.where(sparse, packed, bits), elements * sparse
-
-
-def _other(cell: NDArray[Any], names: Mapping[str, str]) -> NDArray[Any]:
-    """The cells named by a mapping, themselves where it names none; shape (n,)."""
-    known, rows = np.unique(cell, return_inverse=True)
-    return np.array([names.get(str(name), str(name)) for name in known])[rows]

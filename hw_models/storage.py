@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from hw_models.columns import FloatArray
-from hw_models.memory import MACRO_WORD_BITS, Envm, Macro, Sram, macros_needed
+from hw_models.memory import Envm
+from hw_models.sram import Sram
 from hw_models.table import Table, shipped
 
 WeightStore: TypeAlias = Literal["envm", "sram", "dram"]
@@ -59,54 +60,31 @@ class Storage:
             )
         self.dram.at(np.array([self.dram_technology]), "transfer_energy")
 
-    def macros(self, embedding_bits: FloatArray, weight_bits: FloatArray) -> FloatArray:
-        """Whole 2 MiB macros of a design [1], shape (n,).
-
-        Args:
-            embedding_bits: Bits of the stored embeddings [bit], shape (n,).
-            weight_bits: Bits of the stored weights [bit], shape (n,); they share the macros if they
-                live there.
-        """
-        shared = self.weights == "envm"
-        return macros_needed(embedding_bits + weight_bits if shared else embedding_bits)
-
     def banks(self, weight_bits: FloatArray) -> FloatArray:
         """Whole 1 MiB SRAM banks of a design [1], shape (n,); zero unless weights live there."""
         if self.weights != "sram":
             return np.zeros_like(weight_bits)
-        return np.ceil(weight_bits / (8.0 * BANK_BYTES))
+        return np.ceil(weight_bits * (1.0 / (8.0 * BANK_BYTES)))
 
-    def weight_bit_time(self, macro: Macro, period: FloatArray, sram: Sram) -> FloatArray:
-        """Time to bring one weight bit into the buffer [s], shape (n,).
+    def bit_time(self, sram: Sram, period: FloatArray) -> FloatArray:
+        """Time of bringing one bit from a bank or from DRAM into the buffer [s], shape (n,).
 
         Args:
-            macro: eNVM macro of each design.
+            sram: Banks, if weights are resident.
             period: Clock period [s], shape (n,).
-            sram: Banks, if weights are resident.
         """
-        if self.weights == "envm":
-            return word_time(macro, period) / MACRO_WORD_BITS
         if self.weights == "dram":
-            return period / PORT_BITS
-        return np.maximum(period, sram.access_time(BANK_BYTES)) / BANK_WORD_BITS
+            return period * (1.0 / PORT_BITS)
+        slower = np.maximum(period, sram.access_time(BANK_BYTES))
+        return np.asarray(slower * (1.0 / BANK_WORD_BITS), dtype=np.float64)
 
-    def weight_bit_energy(self, macro: Macro, scale: FloatArray, sram: Sram) -> FloatArray:
-        """Energy to read one weight bit from its store [J], shape (n,), without the buffer write.
+    def bit_energy(self, sram: Sram) -> float:
+        """Energy of reading one bit from a bank (at nominal supply) or from DRAM [J].
 
         Args:
-            macro: eNVM macro of each design.
-            scale: Dynamic energy relative to the nominal supply [1], shape (n,); banks only.
             sram: Banks, if weights are resident.
         """
-        if self.weights == "envm":
-            return macro.read_energy / MACRO_WORD_BITS
         if self.weights == "dram":
             names = np.array([self.dram_technology])
-            return self.dram.at(names, "transfer_energy")[0]
-        word = sram.access_energy(BANK_BYTES, np.full(1, float(BANK_WORD_BITS)))
-        return word / BANK_WORD_BITS * scale
-
-
-def word_time(macro: Macro, period: FloatArray) -> FloatArray:
-    """Time of one 64-bit eNVM word over the port [s], shape (n,): the slower of macro and clock."""
-    return np.maximum(period, macro.read_latency)
+            return float(self.dram.at(names, "transfer_energy")[0][0])
+        return sram.read(BANK_BYTES).of(BANK_WORD_BITS) / BANK_WORD_BITS

@@ -3,7 +3,8 @@
 import csv
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Literal, TypeAlias, get_args
@@ -11,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, within
 
 Bound: TypeAlias = Literal["low", "nominal", "high"]
 """Which end of the disagreement between sources a table carries."""
@@ -69,9 +70,9 @@ class Origin:
         if self.evidence not in get_args(Evidence):
             allowed = ", ".join(get_args(Evidence))
             raise ValueError(f"evidence = {self.evidence!r} is not one of {allowed}")
-        for field in ("source", "process", "conditions"):
-            if not getattr(self, field):
-                raise ValueError(f"{field} = '' is not allowed: a table says where it comes from")
+        for name in ("source", "process", "conditions"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} = '' is not allowed: a table says where it comes from")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +94,7 @@ class Table:
     units: Mapping[str, str]
     origin: Origin
     bound: Bound = "nominal"
+    _slopes: Mapping[str, FloatArray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         keys = self.columns[self.key]
@@ -109,6 +111,15 @@ class Table:
             if column.dtype.kind != "U" and not np.isfinite(column).all():
                 raise ValueError(f"table '{self.name}': column '{name}' holds {column.tolist()}")
             column.flags.writeable = False
+        object.__setattr__(self, "_slopes", self._make_slopes())
+
+    def _make_slopes(self) -> dict[str, FloatArray]:
+        """Slope of the line from each row to the next, by numeric column; zero at the last row."""
+        keys = self.columns[self.key]
+        if keys.dtype.kind == "U":
+            return {}
+        numbers = {n: c for n, c in self.columns.items() if c.dtype.kind != "U"}
+        return {n: np.append(np.diff(c) / np.diff(keys), 0.0) for n, c in numbers.items()}
 
     def at(self, keys: NDArray[Any], *columns: str) -> tuple[FloatArray, ...]:
         """Values of several columns at the keys: exact on rows, linear between, never outside.
@@ -125,7 +136,7 @@ class Table:
         """
         if self.units[self.key] == "choice":
             rows = self._rows(keys)
-            return tuple(self.columns[column][rows] for column in columns)
+            return tuple(self.columns[column].take(rows) for column in columns)
         index, offset = self._locate(keys)
         return tuple(self._line(column, index, offset) for column in columns)
 
@@ -144,7 +155,7 @@ class Table:
 
     def _rows(self, names: NDArray[Any]) -> NDArray[np.intp]:
         known = self.columns[self.key]
-        rows = np.minimum(np.searchsorted(known, names), len(known) - 1)
+        rows = np.minimum(known.searchsorted(names), len(known) - 1)
         wrong = known[rows] != names
         if wrong.any():
             raise ValueError(
@@ -156,37 +167,40 @@ class Table:
     def _locate(self, keys: NDArray[Any]) -> tuple[NDArray[np.intp], FloatArray]:
         """Row at or below each key, and the distance from it; the last row has no line after it."""
         grid = self.columns[self.key]
-        if keys.size and not (keys.min() >= grid[0] and keys.max() <= grid[-1]):
+        if not within(keys, grid[0], grid[-1]):
             bad = float(keys[~((keys >= grid[0]) & (keys <= grid[-1]))][0])
             unit = self.units[self.key]
             raise ValueError(
                 f"{self.key} = {bad!r} {unit} is outside {grid[0]:g} to {grid[-1]:g} {unit}, "
                 f"the range of table '{self.name}'"
             )
-        index = np.searchsorted(grid, keys, side="right") - 1
-        return index, keys - grid[index]
+        index = grid.searchsorted(keys, side="right") - 1
+        return index, keys - grid.take(index)
 
     def _line(self, column: str, index: NDArray[np.intp], offset: FloatArray) -> FloatArray:
-        values = self.columns[column]
-        slope = np.append(np.diff(values) / np.diff(self.columns[self.key]), 0.0)
-        return np.asarray(values[index] + offset * slope[index], dtype=np.float64)
+        return self.columns[column].take(index) + offset * self._slopes[column].take(index)
 
 
 def label(*tables: Table) -> Label:
     """The weakest link of the tables that went into a number; without any it is a closed form."""
-    order = get_args(Label)
-    links: list[Label] = ["closed form", *(_LABEL[table.origin.evidence] for table in tables)]
-    return max(links, key=order.index)
+    return weakest("closed form", *(_LABEL[table.origin.evidence] for table in tables))
 
 
+def weakest(*labels: Label) -> Label:
+    """The worst of some labels, at least one."""
+    return max(labels, key=get_args(Label).index)
+
+
+@cache
 def shipped_names() -> tuple[str, ...]:
     """Names of all tables that come with the package, sorted."""
     folder = files("hw_models") / "tables"
     return tuple(sorted(f.name[: -len(".csv")] for f in folder.iterdir() if f.name[-4:] == ".csv"))
 
 
+@cache
 def shipped(name: str, bound: Bound = "nominal") -> Table:
-    """A table that comes with the package.
+    """A table that comes with the package; read once, since a table never changes.
 
     Args:
         name: File stem in `hw_models/tables`.

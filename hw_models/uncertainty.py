@@ -148,7 +148,7 @@ def _mix(a: FloatArray, b: FloatArray, share: FloatArray) -> FloatArray:
 def _tables(accelerator: Accelerator) -> tuple[Table, Table, Table, Table]:
     silicon = accelerator.datapath.silicon
     envm, points = accelerator.storage.envm.table, accelerator.points.table
-    return silicon.anchor, silicon.sram.table, envm, points
+    return silicon.anchor, silicon.sram.scaling, envm, points
 
 
 def _draw(table: Table, count: int, rng: np.random.Generator) -> tuple[Table, ...]:
@@ -171,7 +171,7 @@ def _rebuilt(
     accelerator: Accelerator, anchor: Table, sram: Table, envm: Table, points: Table
 ) -> Accelerator:
     datapath, storage = accelerator.datapath, accelerator.storage
-    buffers = replace(datapath.silicon.sram, table=sram)
+    buffers = replace(datapath.silicon.sram, scaling=sram)
     silicon = replace(datapath.silicon, anchor=anchor, sram=buffers)
     return replace(
         accelerator,

@@ -291,6 +291,11 @@ def stored_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
     return np.minimum(bits, (1.0 - sparsity) * bits + 1.0)
 
 
+def mask_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
+    """Part of `stored_bits` that is bit mask [bit], shape (n,): 1, or 0 where dense is smaller."""
+    return np.asarray((1.0 - sparsity) * bits + 1.0 < bits, dtype=np.float64)
+
+
 def bitmask_bytes(elements: FloatArray, sparsity: FloatArray, bits: FloatArray) -> FloatArray:
     """Bit-mask sparse tensor: N (1 - s) b / 8 + N / 8 [byte], shape (n,).
 

@@ -7,8 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw_models import Accelerator, Datapath, Envm, OperatingPoints, Silicon, Storage, shipped
+from hw_models import (
+    Accelerator,
+    Datapath,
+    Envm,
+    OperatingPoints,
+    Silicon,
+    SparseStore,
+    Storage,
+    Supply,
+    shipped,
+)
 from hw_models.accelerator import CHUNK
+from hw_models.memory import MACRO_BYTES
 from hw_models.table import Table
 
 CELLS = ("pcm", "rram", "sram", "stt")
@@ -158,14 +169,6 @@ def test_bounds_of_the_tables_bound_the_results(minilm):
         assert low[name][0] <= nominal[name][0] <= high[name][0]
 
 
-def test_results_that_rest_on_unverified_tables_say_so(minilm, accelerator):
-    assert accelerator.evidence == dict.fromkeys(Accelerator.outputs, "unverified")
-    t = shipped("dvfs_12nm")
-    seen = Table(t.name, t.key, t.columns, t.units, shipped("dram").origin)
-    measured = Accelerator(minilm, 64, points=OperatingPoints(seen))
-    assert measured.evidence["latency_p95"] == "published"
-
-
 def test_survives_the_trip_to_a_worker(accelerator):
     there = pickle.loads(pickle.dumps(accelerator))
     assert there(typical()) == accelerator(typical())
@@ -249,3 +252,60 @@ def test_published_macros_make_a_larger_and_hungrier_memory(minilm, cell):
     )
     assert silicon["area"]["envm"][0] > 2.9 * model["area"]["envm"][0]
     assert silicon["energy"]["weight_read"][0] > 2.9 * model["energy"]["weight_read"][0]
+
+
+def test_multi_level_cells_pay_for_their_mask_in_single_level_macros(minilm):
+    # The same design with the mask at risk in the data's cells: fewer macros, cheaper reads.
+    table = shipped("envm_array_22nm")
+    design = typical(envm_cell="rram_mlc2")
+    apart, together = (
+        Accelerator(minilm, 64, storage=Storage(Envm(table, mask=mask))).parts(design)
+        for mask in ("single_level", "same")
+    )
+    assert apart["energy"]["weight_read"][0] > together["energy"]["weight_read"][0]
+    assert apart["area"]["envm"][0] > together["area"]["envm"][0]
+    slc = Accelerator(minilm, 64, storage=Storage(Envm(table))).parts(typical(envm_cell="rram"))
+    assert apart["area"]["envm"][0] < slc["area"]["envm"][0]
+    assert apart["energy"]["mac"][0] == slc["energy"]["mac"][0]
+
+
+@given(st.floats(0, 1), st.integers(4, 16), st.sampled_from(["rram_mlc2", "rram_mlc3"]))
+def test_the_macros_of_a_machine_are_those_of_a_sparse_store(minilm, pruning, bits, cell):
+    # One tensor of the network's prunable weights in both, everything else taken off.
+    table = shipped("envm_array_22nm")
+    machine = Accelerator(minilm, 64, storage=Storage(Envm(table), "envm"))
+    area = machine.parts(columns((pruning, bits, cell, 0.7, 3.0, 5.0)))["area"]["envm"][0]
+    sparse = float(minilm.groups * minilm.layer_weights)
+    whole = float(minilm.encoder_parameters + minilm.embedding_parameters)
+    whole += minilm.layers * minilm.off_ramp_parameters
+    batch = (np.array([cell]), np.array([whole]), np.array([pruning * sparse / whole]),
+             np.array([float(bits)]))  # fmt: skip
+    kept = SparseStore(Envm(table)).keep(*batch)
+    macro = table.at(np.array(["rram"]), "area")[0][0]
+    # The store masks all of it, the machine the prunable part alone: a few macros of mask apart.
+    mask = (whole - sparse) / (8 * MACRO_BYTES) + 2
+    assert kept.area[0] == pytest.approx(area, abs=mask * macro)
+
+
+@given(DESIGN)
+def test_regulator_and_clock_generator_are_parts_of_their_own(minilm, design):
+    bare, supplied = (Accelerator(minilm, 64, supply=s) for s in (None, Supply()))
+    batch = columns(design)
+    before, after = bare.parts(batch)["energy"], supplied.parts(batch)["energy"]
+    assert list(after) == [*before, "regulator", "clock_generator"]
+    assert all(after[name][0] == before[name][0] for name in before)
+    load = sum(before[n][0] for n in before if n not in ("embedding_read", "weight_read",
+                                                         "envm_leakage"))  # fmt: skip
+    efficiency = Supply().efficiency(batch["vdd"])[0]
+    assert after["regulator"][0] == pytest.approx(load * (1 / efficiency - 1))
+    assert after["clock_generator"][0] > 0
+    assert supplied(batch)["energy"][0] == sum(part[0] for part in after.values())
+    assert supplied(batch)["latency_p95"][0] == bare(batch)["latency_p95"][0]
+
+
+def test_behind_a_linear_regulator_a_lower_voltage_saves_less(minilm):
+    gated = Storage(Envm(idle="gated"))
+    bare, supplied = (Accelerator(minilm, 64, storage=gated, supply=s) for s in (None, Supply()))
+    saved = [m(typical(vdd=0.8))["energy"][0] / m(typical(vdd=0.5))["energy"][0]
+             for m in (bare, supplied)]  # fmt: skip
+    assert 1 < saved[1] < saved[0]

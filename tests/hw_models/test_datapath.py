@@ -71,7 +71,7 @@ def test_mac_buffers_and_leakage_meet_the_anchor(bound):
     silicon = Silicon(anchor)
     c, b = anchor.constant, np.array([8.0])
     mac = silicon.mac_energy(b, b, 3, 16)[0]
-    buffers = 2 * silicon.vector_energy(16 * b)[0]
+    buffers = 2 * silicon.buffer_read().of(16 * 8)
     power = (256 * mac + buffers) * c("frequency") + silicon.leakage(16)
     assert power == pytest.approx(c("power"), rel=1e-12)
     assert silicon.area(16) == pytest.approx(c("area"), rel=1e-12)

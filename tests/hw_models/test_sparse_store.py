@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hw_models.memory import Envm
 from hw_models.sparse_store import PowerOn, SparseStore
 from hw_models.table import shipped
 
@@ -41,7 +42,7 @@ def test_a_sentence_reads_its_rows_only():
     store = SparseStore()
     energy, time = store.read(*tensor("rram", 16_384.0))
     words = 16_384 * (0.4 * 8 + 1) / 64
-    macro = store.arrays.at(np.array(["rram"]), "read_energy", "read_latency")
+    macro = store.envm.table.at(np.array(["rram"]), "read_energy", "read_latency")
     assert energy[0] == pytest.approx(words * macro[0][0], rel=1e-12)
     assert time[0] == pytest.approx(words * macro[1][0], rel=1e-12)
 
@@ -73,7 +74,7 @@ def test_more_levels_take_less_area_and_fail_more():
 
 
 def test_published_macros_are_larger_than_array_models():
-    macro = SparseStore(shipped("envm_macro"))
+    macro = SparseStore(Envm(shipped("envm_macro")))
     for cell in ("rram", "stt"):
         assert macro.keep(*tensor(cell)).area[0] > 2.9 * SparseStore().keep(*tensor(cell)).area[0]
     with pytest.raises(ValueError, match=r"cell = 'fefet' is not one of .*'envm_macro'"):

@@ -20,6 +20,9 @@ CAPACITIES = (32, 48, *(step * 2**octave for octave in range(3, 8) for step in r
 WORDS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
 WORD = 128
 BETWEEN = tuple(step * 2**octave for octave in range(2, 7) for step in range(17, 32, 2))
+USED = (32, 128, 1024)
+"""KiB of the auxiliary buffer, the two operand buffers and a bank of the accelerator."""
+
 ODD_WORDS = (40, 56, 80, 112, 160, 224, 320, 448, 64, 256, 512, 32)
 
 
@@ -50,9 +53,10 @@ def table():
 
 
 def held_out():
-    """The fixture: every capacity with a 128-bit word, and with two others in turn."""
+    """The fixture: every capacity with a 128-bit word and two others; the arrays of the machine."""
     words = itertools.cycle(ODD_WORDS)
     points = [(kib, word) for kib in BETWEEN for word in (WORD, next(words), next(words))]
+    points += itertools.product(USED, ODD_WORDS[:8])
     origin = {
         "tool": "CACTI 7 through hwcomponents-cacti 1.0.40 built from source, itrs-lstp, 300 K, "
         "one read-write port, one bank, 22 nm",
