@@ -245,7 +245,22 @@ def build_folder(tmp_path_factory):
     return tmp_path_factory.mktemp("readers")
 
 
-@pytest.fixture(params=[*COMPILERS, "rustc"])
+@pytest.fixture(scope="session")
+def strict_c():
+    """The command of a C or C++ compiler with every warning an error; skips where there is none."""
+
+    def command(name):
+        if shutil.which(name) is None:
+            assert name != "gcc", "gcc is required to test what is shipped"
+            pytest.skip(f"{name} is not installed")
+        return COMPILERS[name]
+
+    return command
+
+
+@pytest.fixture(
+    params=["gcc", "clang", "g++", pytest.param("clang++", marks=pytest.mark.slow), "rustc"]
+)
 def device(request, build_folder):
     """Each compiled reader in turn."""
     return compiled(request.param, build_folder)
