@@ -6,6 +6,7 @@
  *                                 bits; prints how many were tried and how many were accepted
  * select                          of one table and one frame of requests: row and reason of each
  * time ROUNDS                     as select; prints nanoseconds per decision
+ * scan ROUNDS                     as time, with the plain loop over all rows instead
  * predict                         of one table and pairs (entropy, threshold): predicted exit layers
  */
 #include <inttypes.h>
@@ -261,7 +262,48 @@ typedef struct {
     int32_t current;
 } request;
 
-static void choose(const dse_lut *t, const uint8_t *bytes, uint32_t size, long rounds)
+/* The rule without its tricks: every row, every limit, through the public calls. */
+static dse_lut_choice scan(const dse_lut *t, const request *asked)
+{
+    const uint32_t m = t->count[DSE_LUT_PREDICTION];
+    uint32_t i, j, current_fits = 0;
+    int64_t least = INT64_MAX, held = 0;
+    dse_lut_choice c;
+    c.row = t->default_row;
+    c.why = DSE_LUT_NOTHING_FITS;
+    for (i = 0; i < t->rows; i++) {
+        int64_t loss;
+        for (j = 0; j < m; j++) {
+            const int64_t v = dse_lut_prediction(t, i, j);
+            const int less = dse_lut__is_min(t, j);
+            if (asked->limits[j] != DSE_LUT_NO_LIMIT
+                && (less ? v > asked->limits[j] : v < asked->limits[j])) {
+                break;
+            }
+        }
+        if (j < m) {
+            continue;
+        }
+        loss = dse_lut__loss(t, i, asked->objective);
+        if (loss < least) {
+            least = loss;
+            c.row = (uint16_t)i;
+            c.why = DSE_LUT_FITS;
+        }
+        if ((int32_t)i == asked->current) {
+            current_fits = 1;
+            held = loss;
+        }
+    }
+    if (current_fits
+        && held - least <= dse_lut_column_at(t, DSE_LUT_PREDICTION, asked->objective).value) {
+        c.row = (uint16_t)asked->current;
+        c.why = DSE_LUT_KEPT;
+    }
+    return c;
+}
+
+static void choose(const dse_lut *t, const uint8_t *bytes, uint32_t size, long rounds, int plainly)
 {
     const uint32_t m = t->count[DSE_LUT_PREDICTION], stride = 8u * m + 8u, count = size / stride;
     request *const asked = (request *)malloc((count + 1u) * sizeof(request));
@@ -279,7 +321,10 @@ static void choose(const dse_lut *t, const uint8_t *bytes, uint32_t size, long r
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
     for (k = 0; k < rounds; k++) {
         for (i = 0; i < count; i++) {
-            sum += dse_lut_select(t, asked[i].limits, asked[i].objective, asked[i].current).row;
+            sum += plainly ? scan(t, &asked[i]).row
+                           : dse_lut_select(t, asked[i].limits, asked[i].objective,
+                                            asked[i].current)
+                                 .row;
         }
     }
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &end);
@@ -332,7 +377,7 @@ int main(int argc, char **argv)
                                                     dse_lut__u32(asked + i + 4u)));
                 }
             } else {
-                choose(&t, asked, more, argc == 3 ? atol(argv[2]) : 0);
+                choose(&t, asked, more, argc == 3 ? atol(argv[2]) : 0, strcmp(mode, "scan") == 0);
             }
             free(asked);
         }
