@@ -136,8 +136,10 @@ def _table(lines: Sequence[Summary]) -> Table:
     places = list(lines[0].placement)
     view = Table(title=f"{lines[0].requests:,} requests")
     view.add_column("policy")
+    knows = any(line.accuracy is not None for line in lines)
     heads = ("late\n%", "late by\nms", "energy\nJ", "saved\n%", "p50\nms", "p95\nms", "p99\nms",
-             "switches", *(f"{place}\n%" for place in places))  # fmt: skip
+             "switches", *(f"{place}\n%" for place in places),
+             *(["accuracy\n%"] if knows else []))  # fmt: skip
     for head in heads:
         view.add_column(head, justify="right")
     for line in lines:
@@ -150,6 +152,7 @@ def _table(lines: Sequence[Summary]) -> Table:
             *(f"{1e3 * t:.1f}" for t in (line.latency_p50, line.latency_p95, line.latency_p99)),
             f"{line.switches:,}",
             *(f"{100 * line.placement[place]:.1f}" for place in places),
+            *([f"{100 * (line.accuracy or 0.0):.2f}"] if knows else []),
         )
     unmet = lines[0].unavoidable
     view.caption = f"{100 * unmet:.2f} % of the deadlines are met by no row"

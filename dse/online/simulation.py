@@ -146,7 +146,7 @@ class Summary:
         energy: Mean per request [J].
         saving: Energy saved against the reference policy [1]; negative if it costs more.
         latency_p50, latency_p95, latency_p99: Quantiles of the latency [s].
-        accuracy: Mean [1].
+        accuracy: Mean [1]; None where the run knows none.
         switches: Requests for which a knob had to be set anew.
         placement: Share of requests per place [1], such as edge, split and cloud.
     """
@@ -161,7 +161,7 @@ class Summary:
     latency_p50: float
     latency_p95: float
     latency_p99: float
-    accuracy: float
+    accuracy: float | None
     switches: int
     placement: Mapping[str, float]
 
@@ -196,7 +196,7 @@ def summary(
         latency_p50=float(p50),
         latency_p95=float(p95),
         latency_p99=float(p99),
-        accuracy=float(run.accuracy.mean()),
+        accuracy=float(run.accuracy.mean()) if run.accuracy.any() else None,
         switches=int(run.switched.sum()),
         placement={place: float(there[run.rows].mean()) for place, there in places.items()},
     )
