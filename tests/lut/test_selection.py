@@ -7,6 +7,10 @@ import pytest
 
 from dse.lut.binary import pack
 from dse.lut.reader import Reader, Why
+from dse.lut.table import Prediction, Row, Setting, Validity
+from dse.online.choices import Choices
+from dse.online.policies import LeastEnergy
+from dse.online.requests import Requests
 
 NO_LIMIT = -(2**63)
 
@@ -123,10 +127,10 @@ def test_a_request_for_what_is_not_there_is_told_apart(small_table):
 
 def test_compiled_readers_predict_the_exit_as_python_does(device, random_tables):
     rng = np.random.default_rng(3)
-    for table in [t for t in random_tables if t.exit_predictor][:10]:
+    known = [t for t in random_tables if t.exit_predictor and t.exit_predictor.layer < 200]
+    assert len(known) > 10
+    for table in known[:10]:
         exits = table.exit_predictor
-        if exits.layer > 200:
-            continue
         asked = [
             (min(int(exits.step * rng.random() * 7), 2**32 - 1), int(rng.integers(2**32)))
             for _ in range(200)
@@ -134,3 +138,53 @@ def test_compiled_readers_predict_the_exit_as_python_does(device, random_tables)
         found = device([pack(table), b"".join(struct.pack("<II", *a) for a in asked)], "predict")
         reader = Reader(table)
         assert list(found) == [reader.predicted_exit(*a) or 0 for a in asked]
+
+
+def test_the_device_obeys_the_published_policy_on_100000_deadlines(gcc, rust, build):
+    # dse.online's LeastEnergy is DynaSplit's rule; the table's default is the fastest row.
+    rng = np.random.default_rng(5)
+    predictions = (
+        Prediction("energy", "J", 9, "min", "unverified"),
+        Prediction("accuracy", "1", 6, "max", "measured"),
+        Prediction("latency", "s", 9, "min", "unverified"),
+    )
+    energies = rng.integers(40, size=200)  # many ties
+    latencies = 2000 - 45 * energies + rng.integers(200, size=200)
+    rows = [
+        Row((i,), (int(energy), int(rng.integers(5)), int(latency)))
+        for i, (energy, latency) in enumerate(zip(energies, latencies, strict=True))
+    ]
+    parts = {
+        "study": "s", "run_identity": "", "valid_for": Validity(), "depends_on": {}, "design": (),
+        "settings": (Setting("row", "1", 0),), "kept_limits": (),
+    }  # fmt: skip
+    table = build(parts, predictions, rows, "energy", "latency")
+    columns = np.array([row.predictions for row in table.rows], dtype=np.float64)
+    choices = Choices(
+        energy=columns[:, 0],
+        latency=columns[:, 2],
+        accuracy=columns[:, 1],
+        settings={},
+        numbers=np.arange(len(columns)),
+        open=np.ones(len(columns), dtype=bool),
+    )
+    deadlines = rng.integers(1, 2300, 100_000)
+    wanted = LeastEnergy.of(choices).select_all(
+        Requests(
+            arrival=np.arange(len(deadlines), dtype=np.float64),
+            deadline=deadlines.astype(np.float64),
+            accuracy=np.zeros(len(deadlines)),
+            signal=np.full(len(deadlines), np.nan),
+            bandwidth=np.ones(len(deadlines)),
+        ),
+        -1,
+    )
+    asked = np.zeros(
+        len(deadlines), dtype=[("limits", "<i8", 3), ("objective", "<u4"), ("current", "<i4")]
+    )
+    asked["limits"][:, :2], asked["limits"][:, 2], asked["current"] = NO_LIMIT, deadlines, -1
+    for device in (gcc, rust):
+        answers = device([pack(table), asked.tobytes()], "select")
+        rows_chosen = np.frombuffer(answers, dtype=[("row", "<u2"), ("why", "u1")])["row"]
+        np.testing.assert_array_equal(rows_chosen, wanted)
+    assert len(np.unique(wanted)) > 20
