@@ -23,7 +23,7 @@ from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.systolic import Product, SystolicArray
 from hw_models.table import Table, read, shipped, shipped_names
-from hw_models.uncertainty import Interval, evaluate_each, sample_accelerators, survival
+from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
 from hw_models.workload import EncoderShape
 
 __all__ = [
@@ -65,8 +65,9 @@ __all__ = [
     "fit_split",
     "read",
     "read_trials",
-    "sample_accelerators",
+    "sample_models",
     "shipped",
     "shipped_names",
     "survival",
+    "surviving",
 ]

@@ -6,12 +6,14 @@ a search space has few of them (five arrays, a handful of lengths).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from hw_models.accelerator import Accelerator
-from hw_models.columns import Columns, FloatArray, pick, require_whole
+from hw_models.columns import Columns, FloatArray, pick, require_range, require_whole
+from hw_models.datapath import MAC_WIDTHS
 from hw_models.table import Label
 
 
@@ -52,15 +54,21 @@ class SizedAccelerator:
         width, length = taken.pop("mac_width"), taken.pop("sequence_length")
         require_whole("mac_width", width, "1", "a count")
         require_whole("sequence_length", length, "token", "a count")
+        require_range("mac_width", width, (1, max(MAC_WIDTHS)), "1", "the datapath's sizes")
+        limits = (1, self.accelerator.shape.positions)
+        require_range("sequence_length", length, limits, "token", "the position embedding")
         results = {name: np.empty(len(width)) for name in self.outputs}
-        sizes, group = np.unique(np.stack([width, length]), axis=1, return_inverse=True)
-        for i, (n, tokens) in enumerate(sizes.T):
-            rows = np.flatnonzero(group.ravel() == i)
-            machine = self._machine(int(n), int(tokens))
+        # Counted, not sorted: both columns are small whole numbers.
+        size = width.astype(np.intp) * (limits[1] + 1) + length.astype(np.intp)
+        for present in np.flatnonzero(np.bincount(size)):
+            rows = np.flatnonzero(size == present)
+            machine = _machine(self.accelerator, *divmod(int(present), limits[1] + 1))
             for name, values in machine({k: c[rows] for k, c in taken.items()}).items():
                 results[name][rows] = values
         return results
 
-    def _machine(self, mac_width: int, sequence_length: int) -> Accelerator:
-        datapath = replace(self.accelerator.datapath, mac_width=mac_width)
-        return replace(self.accelerator, datapath=datapath, sequence_length=sequence_length)
+
+@lru_cache(maxsize=256)
+def _machine(accelerator: Accelerator, mac_width: int, sequence_length: int) -> Accelerator:
+    datapath = replace(accelerator.datapath, mac_width=mac_width)
+    return replace(accelerator, datapath=datapath, sequence_length=sequence_length)

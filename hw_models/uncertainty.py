@@ -6,14 +6,25 @@ rows of a table over a numeric key (a voltage curve) move together, so that a cu
 No source states a distribution: this one is ours, the widest that keeps the median.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.accelerator import Accelerator
 from hw_models.columns import Columns, FloatArray
 from hw_models.table import Table, shipped, shipped_names
+
+Model = TypeVar("Model")
+
+
+class Evaluator(Protocol):
+    """Columns of designs to columns of outputs."""
+
+    def __call__(self, columns: Columns) -> dict[str, FloatArray]:
+        """Outputs, each of shape (n,)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,49 +76,72 @@ class Interval:
         )
 
 
-def sample_accelerators(
-    accelerator: Accelerator, count: int, rng: np.random.Generator
-) -> tuple[Accelerator, ...]:
-    """The same machine with every shipped constant drawn from its interval, in one call.
+def sample_models(model: Model, count: int, rng: np.random.Generator) -> tuple[Model, ...]:
+    """The same evaluator, every shipped constant inside it drawn from its interval, in one call.
 
-    A table of the user's own has no interval and stays as it is. A draw that contradicts itself
-    (buffers and leakage above the power of the whole) is refused by `Silicon` and drawn again, at
-    most ten times over in all.
+    A table of the user's own has no interval and stays as it is; a table that stands in several
+    places is drawn once for all of them. A draw that contradicts itself (buffers and leakage above
+    the power of the whole) is refused by the model and drawn again, at most ten times over in all.
 
     Args:
-        accelerator: The machine at its nominal constants.
-        count: How many machines, at least 1.
+        model: An evaluator at its nominal constants: `Accelerator`, `LatencyAware`, ...
+        count: How many, at least 1.
         rng: Source of randomness.
 
     Raises:
         ValueError: If count is below 1, or nearly every draw contradicts itself.
     """
-    machines: list[Accelerator] = []
+    tables = [table for table in tables_in(model) if _is_shipped(table)]
+    models: list[Model] = []
     refused = ""
     for _ in range(10):
-        anchors, srams, envms, points = (_draw(table, count, rng) for table in _tables(accelerator))
-        for drawn in zip(anchors, srams, envms, points, strict=True):
+        draws = [Interval.shipped(table.name).draw(count, rng) for table in tables]
+        for i in range(count):
+            drawn = {id(t): draw[i] for t, draw in zip(tables, draws, strict=True)}
             try:
-                machines.append(_rebuilt(accelerator, *drawn))
+                models.append(with_tables(model, drawn))
             except ValueError as error:
                 refused = str(error)
-        if len(machines) >= count:
-            return tuple(machines[:count])
-    raise ValueError(f"of {10 * count} draws only {len(machines)} are consistent; last: {refused}")
+        if len(models) >= count:
+            return tuple(models[:count])
+    raise ValueError(f"of {10 * count} draws only {len(models)} are consistent; last: {refused}")
 
 
-def evaluate_each(accelerators: tuple[Accelerator, ...], columns: Columns) -> dict[str, FloatArray]:
-    """Outputs of every machine for every design: name -> array, shape (machines, n).
+def evaluate_each(models: Sequence[Evaluator], columns: Columns) -> dict[str, FloatArray]:
+    """Outputs of every model for every design: name -> array, shape (models, n).
 
     Args:
-        accelerators: Machines, as from `sample_accelerators`.
+        models: As from `sample_models`.
         columns: Designs, shape (n,).
 
     Raises:
         ValueError: If a column is missing or out of range.
     """
-    results = [machine(columns) for machine in accelerators]
+    results = [model(columns) for model in models]
     return {name: np.stack([result[name] for result in results]) for name in results[0]}
+
+
+def surviving(
+    model: Evaluator, columns: Columns, losses: Sequence[str], count: int, rng: np.random.Generator
+) -> FloatArray:
+    """Share of the draws of the constants in which a design is dominated by no other [1], (n,).
+
+    Args:
+        model: The evaluator at its nominal constants.
+        columns: A front, shape (n,); every pair of its designs is compared.
+        losses: Outputs to be minimised, or columns of `columns` that no constant changes.
+        count: How many draws, at least 1.
+        rng: Source of randomness.
+
+    Raises:
+        ValueError: As `sample_models`, or if a loss is neither an output nor a column.
+    """
+    results = evaluate_each(sample_models(model, count, rng), columns)
+    known = {n: np.broadcast_to(c, (count, len(c))) for n, c in columns.items()} | results
+    missing = [name for name in losses if name not in known]
+    if missing:
+        raise ValueError(f"losses {missing} are neither outputs {sorted(results)} nor columns")
+    return survival(np.stack([np.asarray(known[name], np.float64) for name in losses], axis=2))
 
 
 def survival(losses: FloatArray) -> FloatArray:
@@ -145,18 +179,6 @@ def _mix(a: FloatArray, b: FloatArray, share: FloatArray) -> FloatArray:
     return np.asarray(np.clip(mixed, a, b), dtype=np.float64)
 
 
-def _tables(accelerator: Accelerator) -> tuple[Table, Table, Table, Table]:
-    silicon = accelerator.datapath.silicon
-    envm, points = accelerator.storage.envm.table, accelerator.points.table
-    return silicon.anchor, silicon.sram.scaling, envm, points
-
-
-def _draw(table: Table, count: int, rng: np.random.Generator) -> tuple[Table, ...]:
-    if not _is_shipped(table):
-        return (table,) * count
-    return Interval.shipped(table.name).draw(count, rng)
-
-
 def _is_shipped(table: Table) -> bool:
     """Whether name and numbers are ours: an edited copy must not be drawn from our interval."""
     if table.name not in shipped_names():
@@ -167,15 +189,29 @@ def _is_shipped(table: Table) -> bool:
     )
 
 
-def _rebuilt(
-    accelerator: Accelerator, anchor: Table, sram: Table, envm: Table, points: Table
-) -> Accelerator:
-    datapath, storage = accelerator.datapath, accelerator.storage
-    buffers = replace(datapath.silicon.sram, scaling=sram)
-    silicon = replace(datapath.silicon, anchor=anchor, sram=buffers)
-    return replace(
-        accelerator,
-        datapath=replace(datapath, silicon=silicon),
-        storage=replace(storage, envm=replace(storage.envm, table=envm)),
-        points=replace(accelerator.points, table=points),
-    )
+def tables_in(model: object) -> list[Table]:
+    """Every distinct table inside a tree of dataclasses, in the order of the fields."""
+    found: dict[int, Table] = {}
+    for name in _given(model):
+        value = getattr(model, name)
+        inside = [value] if isinstance(value, Table) else tables_in(value)
+        found |= {id(table): table for table in inside}
+    return list(found.values())
+
+
+def with_tables(model: Model, drawn: Mapping[int, Table]) -> Model:
+    """The same tree with some of its tables exchanged."""
+    changes: dict[str, Any] = {}
+    for name in _given(model):
+        value = getattr(model, name)
+        new = drawn.get(id(value), value) if isinstance(value, Table) else with_tables(value, drawn)
+        if new is not value:
+            changes[name] = new
+    return replace(model, **changes) if changes else model  # type: ignore[type-var]
+
+
+def _given(model: object) -> tuple[str, ...]:
+    """Fields that a dataclass takes; nothing for any other value."""
+    if not is_dataclass(model) or isinstance(model, type):
+        return ()
+    return tuple(field.name for field in fields(model) if field.init)

@@ -50,7 +50,7 @@ def test_longer_sentences_never_cost_less(minilm, design, other):
     ("name", "value", "message"),
     [("mac_width", 12, "mac_width = 12 is not one of"),
      ("mac_width", 2.5, "mac_width = 2.5 1 is not a whole number"),
-     ("sequence_length", 513, "sequence_length = 513 is outside 1 to 512")],
+     ("sequence_length", 513, "sequence_length = 513.0 token is outside 1 to 512 token")],
 )  # fmt: skip
 def test_sizes_that_cannot_be_are_refused(minilm, name, value, message):
     machine = SizedAccelerator(Accelerator(minilm, 64))

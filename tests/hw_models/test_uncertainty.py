@@ -1,13 +1,16 @@
 """Draws stay inside their intervals, keep the median, and leave certain things alone."""
 
+import operator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import Accelerator
+from hw_models import Accelerator, Envm, LatencyAware, Storage, Supply
+from hw_models.latency_aware import share_column
 from hw_models.table import shipped, shipped_names
-from hw_models.uncertainty import Interval, evaluate_each, sample_accelerators, survival
+from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -35,7 +38,7 @@ def test_a_drawn_voltage_curve_still_rises(seed):
 def test_machines_are_drawn_in_one_call_and_evaluated_side_by_side(minilm):
     machine = Accelerator(minilm, 64)
     rng = np.random.default_rng(0)
-    machines = sample_accelerators(machine, 50, rng)
+    machines = sample_models(machine, 50, rng)
     assert len(machines) == 50
     batch = {"pruning_ratio": np.full(3, 0.5), "weight_bits": np.full(3, 8),
              "envm_cell": np.array(["rram", "stt", "pcm"]), "vdd": np.full(3, 0.65),
@@ -49,7 +52,7 @@ def test_machines_are_drawn_in_one_call_and_evaluated_side_by_side(minilm):
     alive = survival(losses)
     assert ((alive >= 0) & (alive <= 1)).all()
     assert alive.max() > 0
-    again = sample_accelerators(machine, 50, np.random.default_rng(0))
+    again = sample_models(machine, 50, np.random.default_rng(0))
     assert (evaluate_each(again, batch)["energy"] == results["energy"]).all()
 
 
@@ -66,10 +69,47 @@ def test_a_table_of_the_users_own_stays_even_under_our_name(minilm, name):
     machine = Accelerator(minilm, 64)
     storage = type(machine.storage)(type(machine.storage.envm)(own))
     machine = Accelerator(minilm, 64, storage=storage)
-    (drawn,) = sample_accelerators(machine, 1, np.random.default_rng(0))
+    (drawn,) = sample_models(machine, 1, np.random.default_rng(0))
     assert drawn.storage.envm.table is own
+
+
+def front(cells):
+    n = len(cells)
+    return {"pruning_ratio": np.full(n, 0.5), "weight_bits": np.full(n, 8),
+            "envm_cell": np.array(cells), "vdd": np.full(n, 0.65),
+            "mean_exit_layer": np.full(n, 3.0), "p95_exit_layer": np.full(n, 5.0)}  # fmt: skip
+
+
+def test_a_front_is_asked_which_of_its_designs_survive(minilm):
+    machine = Accelerator(minilm, 64, storage=Storage(Envm(idle="gated")))
+    designs = front(["rram", "stt", "stt"]) | {"weight_bits": np.array([8, 8, 9])}
+    designs["loss"] = np.array([0.10, 0.11, 0.12])
+    rng = np.random.default_rng
+    share = surviving(machine, designs, ("energy", "area"), 40, rng(0))
+    assert share[2] == 0  # a bit more of the same cell is worse whatever the constants
+    assert 0 < share[0] < 1
+    assert share[0] + share[1] >= 1
+    # A column that no constant changes can save a design for good.
+    assert surviving(machine, designs, ("energy", "loss"), 40, rng(0))[0] == 1
+    with pytest.raises(ValueError, match=r"losses \['price'\] are neither outputs"):
+        surviving(machine, designs, ("price",), 2, rng(0))
+
+
+def test_every_table_inside_an_evaluator_is_drawn_and_each_once(minilm):
+    supply = Supply()
+    aware = LatencyAware(Accelerator(minilm, 64, supply=supply), supply=supply)
+    (drawn,) = sample_models(aware, 1, np.random.default_rng(0))
+    assert drawn.supply.table is drawn.accelerator.supply.table
+    for place in ("accelerator.datapath.silicon.anchor", "accelerator.storage.envm.table",
+                  "accelerator.datapath.silicon.sram.scaling"):  # fmt: skip
+        before, after = operator.attrgetter(place)(aware), operator.attrgetter(place)(drawn)
+        assert any((after.columns[c] != before.columns[c]).any() for c in before.columns)
+    deadline = {k: v for k, v in front(["stt"]).items() if k in aware.inputs}
+    deadline |= {share_column(i + 1): np.full(1, 1 / 6) for i in range(6)}
+    deadline["deadline"] = np.array([5e-3])
+    assert evaluate_each((aware, drawn), deadline)["energy"].shape == (2, 1)
 
 
 def test_no_draws_are_refused(minilm):
     with pytest.raises(ValueError, match="count = 0 must be at least 1"):
-        sample_accelerators(Accelerator(minilm, 64), 0, np.random.default_rng(0))
+        sample_models(Accelerator(minilm, 64), 0, np.random.default_rng(0))

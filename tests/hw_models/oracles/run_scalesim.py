@@ -17,8 +17,8 @@ from scalesim.scale_sim import scalesim
 
 GEMMS = [(128, 128, 64), (128, 64, 128), (17, 33, 65), (64, 48, 100), (1, 96, 96), (100, 7, 31)]
 ARRAYS = [(16, 16), (32, 32), (8, 32), (32, 8)]
-LARGE = ((128, 768, 768), (32, 32), "ws")
-"""One of four such products in an encoder layer."""
+LAYER = [(128, 768, 768), (128, 128, 64), (128, 64, 128), (128, 3072, 768), (128, 768, 3072)]
+"""The five distinct products of an encoder layer of BERT-base at 128 tokens."""
 
 CONFIG = """[general]
 run_name = oracle
@@ -76,7 +76,8 @@ def cycles(folder: Path, gemm, array, dataflow):
 def main():
     """Print the fixture."""
     records = []
-    runs = [*itertools.product(GEMMS, ARRAYS, ("ws", "os")), LARGE]
+    runs = [*itertools.product(GEMMS, ARRAYS, ("ws", "os"))]
+    runs += [(gemm, (32, 32), "ws") for gemm in LAYER]
     for gemm, array, dataflow in runs:
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
