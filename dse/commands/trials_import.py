@@ -1,4 +1,4 @@
-"""`dse trials-import`: measurements of a device become a run."""
+"""`dse trials import`: measurements of a device become a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,16 +9,23 @@ from dse.errors import DseError
 from dse.online.imported import import_trials
 from dse.online.measured import MeasuredTrials, suspicions
 from dse.online.trials_file import read_layout, read_trials
+from dse.store import read_run
 from dse.terminal import notes
+from dse.views import write_views
 
 _SHOWN = 20
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(
-        "trials-import", epilog="Example: dse trials-import trials.csv --out runs/measured"
-    )(trials_import)
+    """Add the command to `dse trials`, which is made if nobody has yet."""
+    known = [g.typer_instance for g in app.registered_groups if g.name == "trials"]
+    trials = next((group for group in known if group is not None), None)
+    if trials is None:
+        trials = typer.Typer(help="Trials.", no_args_is_help=True)
+        app.add_typer(trials, name="trials")
+    trials.command("import", epilog="Example: dse trials import trials.csv --out runs/measured")(
+        trials_import
+    )
 
 
 def trials_import(
@@ -51,7 +58,8 @@ def trials_import(
         notes.print(f"suspicious: {file.name}: {lines}: {suspicion.what}", markup=False)
     if len(found) > _SHOWN:
         notes.print(f"... and {len(found) - _SHOWN} more suspicions")
-    front = import_trials(trials, read, out, quantile=quantile)
+    import_trials(trials, read, out, quantile=quantile)
+    front = write_views(read_run(out))
     notes.print(
         f"{len(trials):,} runs of {int(trials.group.max()) + 1:,} designs, {len(front):,} on the "
         f"front; {len(found):,} suspicions",

@@ -79,6 +79,7 @@ def import_trials(
         "identity": hashlib.sha256(f"{digest} {resolved}".encode()).hexdigest(),
         "facts": {"measurements_sha256": digest},
         "searcher": "import",
+        "trials_asked": len(judged),
         "export": _export(trials),
     }
     with RunWriter(
@@ -87,9 +88,7 @@ def import_trials(
         writer.add(judged)
         _write_measurements(trials, folder)
         writer.finish("imported", {"trials": len(judged)})
-    front = Front.of(question, judged)
-    write_atomically(folder / "front.json", front.to_json() + "\n")
-    return front
+    return Front.of(question, judged)
 
 
 def reestimated(run_trials: Trials, question: Question, more: Measurements, q: float) -> Trials:

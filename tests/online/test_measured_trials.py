@@ -115,7 +115,6 @@ def test_an_imported_run_has_the_front_of_its_estimates(trials_csv, tmp_path):
     trials = trials_of(trials_csv)
     front = import_trials(trials, LAYOUT, tmp_path / "run")
     run = read_run(tmp_path / "run")
-    assert (tmp_path / "run" / "front.json").read_text() == front.to_json() + "\n"
     assert len(run.trials) == 91
     assert run.question["latency"].evidence == "measured"
     again = Front.of(run.question, run.trials)

@@ -215,9 +215,11 @@ def test_a_changing_link_and_noise_bring_the_careful_policies(dse, split_run):
 
 
 def test_measured_repeats_are_drawn_from(dse, trials_csv, tmp_path):
-    result = dse("trials-import", trials_csv, "--out", tmp_path / "run")
+    result = dse("trials", "import", trials_csv, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "273 runs of 91 designs" in result.stderr
+    assert dse("check", tmp_path / "run").exit_code == 0
+    assert dse("resume", tmp_path / "run").exit_code != 0  # measurements cannot be gone on with
     lines = simulated(dse, tmp_path / "run", "--requests", 2000, "--quantile", 1.0)
     assert lines["quantile"]["late"] <= lines["quantile"]["unavoidable"]
     assert lines["dynasplit"]["late"] > lines["quantile"]["late"]
