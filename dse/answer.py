@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from dse.config import Composed, Execution, Watcher
 from dse.errors import DseError, RunDiffers
 from dse.evaluation import Evaluator
 from dse.explore import explore
+from dse.failures import failure_counts
 from dse.files import canonical_json
 from dse.front import Front
 from dse.indicators import Reference, hypervolume
@@ -25,7 +27,7 @@ from dse.problem import Problem, Trials
 from dse.run_lock import now
 from dse.searchers.of_study import searcher_of
 from dse.stopping import Stop
-from dse.store import Question, RunWriter, read_run, require_free
+from dse.store import Question, RunWriter, read_resolved, read_run, require_free
 from dse.study import Study
 from dse.views import write_views
 from dse.workers.process_pool import ProcessPool
@@ -143,6 +145,7 @@ def resume(
     with RunWriter.reopen(folder) as writer:
         if writer.repaired:
             onlooker.noting(writer.repaired)
+        read_resolved(folder)  # verified before it is read again by `load`
         asked = int(writer.manifest["trials_asked"])
         wanted = grown(asked, trials)
         study = load(wanted)
@@ -264,8 +267,8 @@ def compose(study: Study, workers: Workers, watch: Watcher) -> Composed:
     execution = study.file.execution
     plain = Needs(execution.cpus, execution.gpus, execution.timeout_s)
 
-    def spread(evaluator: Evaluator, needs: Needs = plain) -> Evaluator:
-        return Spread(evaluator, workers, needs=needs)
+    def spread(evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
+        return Spread(evaluator, workers, needs=needs or plain)
 
     return study.system.compose(study.settings, spread, watch)
 
@@ -283,6 +286,7 @@ def workers_of(
     return RayWorkers(execution.workers, address=execution.address, stopping=stopping)
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of Python and of the installed libraries that numbers may depend on."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
@@ -329,7 +333,8 @@ class _Watch:
         done = trials.rows(np.arange(stopped[0])) if stopped else trials
         if len(done):
             seconds, self._before = time.monotonic() - self._before, time.monotonic()
-            self._writer.add(done, {"seconds": round(seconds, 4)})
+            classes = failure_counts(done.failures)
+            self._writer.add(done, {"seconds": round(seconds, 4), "failures": classes})
             self._count(done)
             self._job.onlooker.searching(self.standing())
         if self._job.stop.wanted():

@@ -14,7 +14,7 @@ from dse.config import System
 from dse.front import Front
 from dse.front_table import front_csv, front_table
 from dse.stopping import Stop
-from dse.store import RESOLVED, Run, read_manifest, read_resolved, read_run
+from dse.store import RESOLVED, Run, read_manifest, read_run
 from dse.study import Study, load_study
 from dse.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, guarded, notes
 
@@ -126,7 +126,6 @@ def _add_resume(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> 
             "execution.address": address,
         }
         asked = int(read_manifest(run)["trials_asked"])
-        read_resolved(run)  # verified before it is trusted
 
         def load(count: int) -> Study:
             return load_study(run / RESOLVED, systems, [*_given(flags), f"search.trials={count}"])

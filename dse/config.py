@@ -13,6 +13,7 @@ from dse.evaluation import Evaluator
 from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real
 from dse.space import SearchSpace
 from dse.units import notations, to_si
+from dse.workers.workers import Needs
 
 
 class Section(BaseModel):
@@ -137,6 +138,18 @@ class Watcher(Protocol):
         """Take note; share runs from 0 to 1 for each `what`."""
 
 
+class Spreader(Protocol):
+    """Puts an evaluator on the workers of a study."""
+
+    def __call__(self, evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
+        """An evaluator whose rows run there.
+
+        Args:
+            evaluator: A measured one; microseconds of arithmetic are not worth the journey.
+            needs: What one row of it takes; None takes what the study's `execution` says.
+        """
+
+
 class System(Protocol):
     """What a study file can name: widest knobs, metrics, settings, and how they compose."""
 
@@ -152,9 +165,7 @@ class System(Protocol):
     def settings(self) -> type[Section]:
         """Schema of the file's `settings`."""
 
-    def compose(
-        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
-    ) -> Composed:
+    def compose(self, settings: Section, spread: Spreader, watch: Watcher) -> Composed:
         """Build the evaluator: measured parts through `spread`, long preparation told to `watch`.
 
         `settings` is an instance of the class that `settings` names.

@@ -44,12 +44,15 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     """All events in order; a torn last line is left out, no file is no events.
 
     Raises:
-        RunDamaged: If another line does not read.
+        RunDamaged: If the file or another line does not read.
     """
     path = folder / EVENTS
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise RunDamaged(f"{path} cannot be read: {error.strerror}") from error
     events = []
     for number, line in enumerate(lines, 1):
         try:

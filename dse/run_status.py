@@ -1,5 +1,6 @@
 """How far a run is, from its manifest and events alone: at once, however many trials it has."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class RunStatus:
             `nothing new`.
         trials: Stored.
         asked: Wanted.
-        failed: Of the stored.
+        failed: Of the stored, by class of failure.
         sessions: How often somebody began to work on it.
         speed: Trials per second over the last batches; 0 if nothing is known.
         last: When the last event came, ISO 8601 in UTC; empty if there is none.
@@ -36,7 +37,7 @@ class RunStatus:
     state: str
     trials: int
     asked: int
-    failed: int
+    failed: dict[str, int]
     sessions: int
     speed: float
     last: str
@@ -49,9 +50,11 @@ class RunStatus:
     def lines(self) -> dict[str, str]:
         """What a person wants to know, label by label."""
         share = self.trials / self.asked if self.asked else 1.0
+        failed = ", ".join(f"{n:,} {name}" for name, n in self.failed.items())
         lines = {
             "state": self.state,
-            "trials": f"{self.trials:,} of {self.asked:,} ({share:.0%}), {self.failed:,} failed",
+            "trials": f"{self.trials:,} of {self.asked:,} ({share:.0%})",
+            "failed": failed or "none",
             "speed": f"{self.speed:.3g} trials/s" if self.speed else "not known",
             "sessions": str(self.sessions),
             "last event": self.last or "none",
@@ -86,7 +89,7 @@ def run_status(folder: Path) -> RunStatus:
         state,
         trials,
         int(manifest.get("trials_asked", trials)),
-        sum(e["failed"] for e in batches),
+        dict(sum((Counter(e.get("failures", {})) for e in batches), Counter())),
         sum(e["event"] == "began" for e in events),
         _speed(batches[-RECENT:]),
         events[-1]["at"] if events else "",

@@ -170,8 +170,9 @@ class RunWriter:
 
     def begin(self, facts: Mapping[str, Any]) -> None:
         """Note that trials will come from now on; views of what was there are removed."""
-        for name in VIEWS:
-            (self._folder / name).unlink(missing_ok=True)
+        with _writing(self._folder):
+            for name in VIEWS:
+                (self._folder / name).unlink(missing_ok=True)
         self.note("began", {"trials": self._table.count, **facts})
         self._manifest.pop("trials", None)  # until it ends, nobody knows how many there will be
         self.record({"state": "running"})

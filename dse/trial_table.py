@@ -92,6 +92,8 @@ class TrialTable:
     def close(self) -> None:
         """Close; back to a single file, so that a run reads from a folder nobody may write to."""
         with contextlib.suppress(sqlite3.Error):  # a full disk: the log beside it stays, and counts
+            # Who has not read yet after somebody else did cannot change the mode.
+            self._database.execute("SELECT max(number) FROM trials").fetchone()
             self._database.execute("PRAGMA journal_mode=DELETE")
         self._database.close()
 

@@ -21,6 +21,7 @@ def serve(pipe: Connection) -> None:
     """
     # Ctrl-C reaches the whole process group; only the driver decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)  # what an evaluator prints is not what the command gives
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     evaluator: Evaluator | str = "no evaluator came"
     while True:

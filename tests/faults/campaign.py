@@ -1,0 +1,51 @@
+"""Campaigns of faults; each prints what it did and what it found as one JSON object.
+
+python tests/faults/campaign.py kills --count 2000 --seed 1
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cuts import cuts
+from disks import disk_faults
+from kills import kills
+from stops import stops
+from worker_faults import worker_faults
+
+KILLED = ("nsga2", "random", "exhaustive", "tpe")
+
+
+def main() -> None:
+    """Run one campaign."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("campaign", choices=["kills", "cuts", "stops", "workers", "disks"])
+    parser.add_argument("--count", type=int, default=200, help="kills, or stops per searcher")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--searchers", default="", help="of kills and stops")
+    parser.add_argument("--step", type=int, default=1, help="bytes between two cuts")
+    parser.add_argument("--resume-every", type=int, default=1, help="of the cuts")
+    parser.add_argument("--executor", default="pool", help="of the workers")
+    parser.add_argument("--root", help="where the runs lie; default: the temporary folder")
+    given = parser.parse_args()
+    chosen = [name for name in given.searchers.split(",") if name]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="faults", dir=given.root) as name:
+        root = Path(name)
+        found = {
+            "kills": lambda: kills(given.count, given.seed, root, chosen or KILLED),
+            "cuts": lambda: cuts(given.step, given.resume_every, root),
+            "workers": lambda: worker_faults(given.count, given.executor, root),
+            "disks": lambda: disk_faults(root),
+            "stops": lambda: stops(given.count, given.seed, root, chosen),
+        }[given.campaign]()
+    command = f"python tests/faults/campaign.py {' '.join(sys.argv[1:])}"
+    found |= {"command": command, "seconds": round(time.monotonic() - began, 1)}
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

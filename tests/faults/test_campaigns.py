@@ -1,0 +1,103 @@
+"""What a run survives: kills at any moment, stops at any trial, files cut anywhere.
+
+The campaigns run in a process of their own, which forks the drivers that it kills. A kill leaves
+the page cache alone, so a folder in memory shows what a disk would, sooner.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()
+
+
+def campaign(*arguments, root=IN_MEMORY, timeout=280):
+    result = subprocess.run(
+        [sys.executable, HERE / "campaign.py", *map(str, arguments), "--root", root],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def assert_nothing_lost(found, kills):
+    assert found["kills"] == kills
+    assert found["acknowledged"] > 0
+    assert found["killed_before_the_run_began"] < kills / 2
+    wrong = ("lost", "changed", "unreadable", "differing")
+    assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
+
+
+def test_200_kills_lose_change_and_double_no_acknowledged_trial():
+    found = campaign("kills", "--count", 200, "--searchers", "nsga2,random,exhaustive")
+    assert_nothing_lost(found, 200)
+
+
+def test_stopped_at_20_points_a_search_ends_as_if_it_had_never_stopped():
+    found = campaign("stops", "--count", 20, "--searchers", "nsga2,nsga3,random,sobol,exhaustive")
+    assert found["stops"] == 100
+    assert found["differing"] == []
+
+
+def assert_nothing_silent(found):
+    assert found["cuts"] > 500
+    assert found["read_whole"] > 0
+    assert found["refused"] > 0
+    assert found["healed"] > 0
+    wrong = ("silently_wrong", "other_errors", "resume_wrong")
+    assert {name: found[name] for name in wrong} == dict.fromkeys(wrong, 0)
+
+
+def test_a_cut_file_is_read_whole_or_refused_or_healed_and_never_silently_wrong():
+    assert_nothing_silent(campaign("cuts", "--step", 16, "--resume-every", 64))
+
+
+def test_8_disk_faults_in_5_phases_cost_no_trial():
+    found = campaign("disks")
+    assert found["faults"] == found["survived"] == 40, found["wrong"]
+    assert found["ended_by_an_error_of_ours"] > 20
+
+
+def assert_right_classes(found, rounds):
+    assert found["wrong"] == []
+    assert found["right_class"] == found["faults"] == 9 * rounds
+    assert found["runs_ended"] == rounds
+
+
+def test_an_evaluator_that_fails_in_any_way_fails_in_its_class_and_alone():
+    assert_right_classes(campaign("workers", "--count", 1), 1)
+
+
+@pytest.mark.slow
+def test_140_worker_faults_and_more():
+    assert_right_classes(campaign("workers", "--count", 16, timeout=3000), 16)
+    ray = campaign("workers", "--count", 4, "--executor", "ray", timeout=3000)
+    assert_right_classes(ray, 4)
+
+
+@pytest.mark.slow
+def test_every_searcher_at_20_points():
+    found = campaign("stops", "--count", 20, root=tempfile.gettempdir(), timeout=3000)
+    assert found["stops"] == 20 * len(found["searchers"])
+    assert found["differing"] == []
+
+
+@pytest.mark.slow
+def test_2000_kills():
+    found = campaign("kills", "--count", 2000, root=tempfile.gettempdir(), timeout=3000)
+    assert_nothing_lost(found, 2000)
+
+
+@pytest.mark.slow
+def test_every_byte_of_the_last_4_kib_of_every_file():
+    assert_nothing_silent(campaign("cuts", "--step", 1, "--resume-every", 50, timeout=3000))

@@ -1,0 +1,185 @@
+"""A system of 2,250 designs that costs microseconds and goes wrong where it is told to.
+
+    python tests/faults/toy.py run STUDY --out RUN
+
+It stands behind the real `dse`. `settings.faults` says what happens where; `settings.marks` is a
+folder in which an evaluator that dies leaves a file, so that it knows that it has.
+"""
+
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from dse.cli import main as run_command_line
+from dse.config import Composed, Section, Watcher
+from dse.evaluation import Cached, Chain, Cost, Evaluator
+from dse.parameters import Categorical, Integer, Ordinal, Parameter
+from dse.space import Columns
+
+XS = tuple(k / 50 for k in range(50))
+
+
+class Settings(Section):
+    """Which fault an evaluator has at which k of x = k / 50 s."""
+
+    faults: dict[str, list[int]] = Field({})
+    marks: str = ""
+    pause: float = 0.0
+
+
+def die(marks: str) -> None:
+    """The death of the process, by the kernel's hand."""
+    (Path(marks) / f"{os.getpid()}-{time.monotonic_ns()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(marks: str) -> None:
+    """The death of the first process that comes here."""
+    if not any(Path(marks).iterdir()):
+        die(marks)
+
+
+def fail(_: str) -> None:
+    """An exception."""
+    raise ValueError("x is where this fails")
+
+
+def devour(_: str) -> None:
+    """More memory than there is."""
+    resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))
+    np.ones(2**40)
+
+
+def hang(_: str) -> None:
+    """No answer."""
+    time.sleep(3600)
+
+
+def chatter(_: str) -> None:
+    """Too many words."""
+    sys.stdout.write("x" * 1_000_000)
+    sys.stderr.write("y" * 1_000_000)
+
+
+def wrong(rate: np.ndarray) -> Callable[[str], dict[str, np.ndarray]]:
+    """An answer that is none."""
+    return lambda _: {"rate": rate}
+
+
+FAULTS: dict[str, Callable[[str], dict[str, np.ndarray] | None]] = {
+    "kill": die,
+    "kill once": die_once,
+    "raise": fail,
+    "memory": devour,
+    "hang": hang,
+    "chatter": chatter,
+    "nan": wrong(np.array([math.nan])),
+    "shape": wrong(np.zeros((1, 2))),
+    "huge": wrong(np.zeros(20_000_000)),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A rate that is measured one row at a time."""
+
+    faults: tuple[tuple[str, tuple[int, ...]], ...]
+    marks: str
+    pause: float
+    inputs: ClassVar[Mapping[str, str]] = {"x": "s", "kind": "choice"}
+    outputs: ClassVar[Mapping[str, str]] = {"rate": "Hz"}
+    evidence: ClassVar[Mapping[str, str]] = {"rate": "measured"}
+    cost: ClassVar[Cost] = "measured"
+
+    def __call__(self, columns: Columns) -> Columns:
+        if self.pause:
+            time.sleep(self.pause * len(columns["x"]))
+        for fault, places in self.faults:
+            if np.isin(np.rint(columns["x"] * 50), places).any():
+                answer = FAULTS[fault](self.marks)
+                if answer:
+                    return answer
+        shift = np.where(columns["kind"] == "b", 0.25, 0.0)
+        return {"rate": np.sqrt(1.0 + columns["x"] + shift)}
+
+
+@dataclass(frozen=True)
+class Priced:
+    """What is arithmetic once the rate is known; refuses one of its 15 counts."""
+
+    inputs: ClassVar[Mapping[str, str]] = {"x": "s", "count": "1", "rate": "Hz"}
+    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "delay": "s"}
+    evidence: ClassVar[Mapping[str, str]] = {"energy": "unverified", "delay": "closed form"}
+    cost: ClassVar[Cost] = "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        count, rate = columns["count"], columns["rate"]
+        if (count == 13).any():
+            raise ValueError("count = 13 is not characterised")
+        energy = rate * count + np.sin(40 * columns["x"]) ** 2
+        return {"energy": energy, "delay": 1 / (rate * count) + columns["x"]}
+
+
+class Toy:
+    """The system, as a study file can name it."""
+
+    @property
+    def domain(self) -> tuple[Parameter, ...]:
+        return (
+            Ordinal("x", XS, "s"),
+            Integer("count", 1, 15, "1", stage="run"),
+            Categorical("kind", ("a", "b", "c")),
+        )
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        return {"rate": "Hz", "energy": "J", "delay": "s"}
+
+    @property
+    def settings(self) -> type[Section]:
+        return Settings
+
+    def compose(
+        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
+    ) -> Composed:
+        assert isinstance(settings, Settings)
+        watch("composing", 1.0)
+        faults = tuple((fault, tuple(places)) for fault, places in settings.faults.items())
+        measured = Measured(faults, settings.marks, settings.pause)
+        stages = (Cached(spread(measured)), Priced())
+        return Composed(Chain(stages), {"data": "none"}, lambda: (0, 0))
+
+
+STUDY = """\
+study: toy
+question: Which of 2,250 designs is best?
+system: toy
+knobs:
+  x: {start: 0.0, stop: 0.98, unit: s}
+  count: {start: 1, stop: 15, unit: 1}
+  kind: {values: [a, b, c]}
+objectives:
+  energy: min
+  delay: min
+constraints:
+  delay: {max: 1.5, unit: s}
+search: {searcher: nsga2, trials: 200, batch: 10, seed: 1, max_failed_share: 1.0}
+execution: {executor: serial, workers: 2}
+export: {sort_by: energy, fallback: delay}
+"""
+
+SYSTEMS = {"toy": Toy()}
+
+
+if __name__ == "__main__":
+    sys.exit(run_command_line(SYSTEMS, ()))

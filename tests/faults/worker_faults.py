@@ -1,0 +1,77 @@
+"""Evaluators that die, hang, raise and answer nonsense, on a pool and on Ray."""
+
+import tempfile
+from pathlib import Path
+
+from injector import study_file
+
+from dse.answer import answer
+from dse.failures import failure_class
+from dse.stopping import Stop
+from dse.store import read_run
+
+CLASSES = {
+    "kill": "crashed",
+    "memory": "raised",
+    "hang": "timed out",
+    "raise": "raised",
+    "nan": "not finite",
+    "shape": "wrong shape",
+    "huge": "wrong shape",
+    "kill once": "",
+    "chatter": "",
+}
+"""Fault -> class of the failure; empty where the trial succeeds after all."""
+
+
+class _Quiet:
+    def preparing(self, what: str, share: float) -> None:
+        """Say nothing."""
+
+    def searching(self, standing) -> None:
+        """Say nothing."""
+
+    def noting(self, what: str) -> None:
+        """Say nothing."""
+
+
+def worker_faults(rounds: int, executor: str, root: Path) -> dict[str, object]:
+    """Runs of 60 designs of which each fault has a few; counts the faults that ended as told."""
+    found = {"faults": 0, "right_class": 0, "wrong": [], "runs": 0, "runs_ended": 0}
+    for number in range(rounds):
+        marks = tempfile.mkdtemp(dir=root)
+        places = {fault: [3 + 5 * k] for k, fault in enumerate(CLASSES)}
+        listed = ", ".join(f"{fault}: {where}" for fault, where in places.items())
+        load = study_file(
+            root,
+            f"w{number}",
+            *(
+                f"settings.faults={{{listed}}}",
+                f"settings.marks={marks}",
+                "knobs.x={start: 0, stop: 0.98, step: 0.02, unit: s}",
+                "knobs.kind.values=[a]",
+                "knobs.count={values: [1], unit: 1}",
+                "search.searcher=exhaustive",
+                "search.batch=60",
+                f"execution.executor={executor}",
+                "execution.timeout_s=1.5",
+            ),
+        )
+        folder = root / f"run{number}"
+        ended = answer(load(), folder, _Quiet(), Stop()).ending
+        found["runs"] += 1
+        found["runs_ended"] += ended == "exhausted"
+        trials = read_run(folder).trials
+        at = {
+            round(50 * x): why for x, why in zip(trials.designs["x"], trials.failures, strict=True)
+        }
+        for fault, (place,) in places.items():
+            why = at.pop(place)
+            found["faults"] += 1
+            got = failure_class(why) if why else ""
+            if got == CLASSES[fault]:
+                found["right_class"] += 1
+            else:
+                found["wrong"].append(f"{fault}: {why}")
+        found["wrong"] += [f"x = {k} / 50: {why}" for k, why in at.items() if why]
+    return found
