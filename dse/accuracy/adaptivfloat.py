@@ -41,7 +41,19 @@ class Format:
         return self.bits - 1 - self.exponent_bits
 
 
-def quantised(tensor: torch.Tensor, form: Format) -> torch.Tensor:
+def top_exponent(values: torch.Tensor) -> int | None:
+    """Exponent of a tensor's largest magnitude, E = floor(log2 max|w|); None if all are zero.
+
+    Raises:
+        DseError: If an element is not finite.
+    """
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if not largest < float("inf"):
+        raise DseError("AdaptivFloat needs finite values; the tensor holds NaN or infinity")
+    return math.frexp(largest)[1] - 1 if largest else None
+
+
+def quantised(tensor: torch.Tensor, form: Format, top: int | None = None) -> torch.Tensor:
     """The representable value nearest to each element; the tensor's shape, float32.
 
     The paper's form: exponents run from E - (2^e - 1) to E with E = floor(log2 max|w|); magnitudes
@@ -49,17 +61,21 @@ def quantised(tensor: torch.Tensor, form: Format) -> torch.Tensor:
     they become v0; magnitudes above the largest value 2^E (2 - 2^-m) become that; mantissas are
     rounded to nearest, ties to even.
 
+    Args:
+        tensor: Any shape.
+        form: Widths.
+        top: Largest exponent E where it was fixed beforehand, as activations need; None takes the
+            tensor's own.
+
     Raises:
         DseError: If an element is not finite.
     """
     values = tensor.detach().to(torch.float32)
-    largest = float(values.abs().max()) if values.numel() else 0.0
-    if not largest < float("inf"):
-        raise DseError("AdaptivFloat needs finite values; the tensor holds NaN or infinity")
-    if largest == 0.0:
+    own = top_exponent(values)
+    if own is None:
         return torch.zeros_like(values)
+    top = own if top is None else top
     m = form.mantissa_bits
-    top = math.frexp(largest)[1] - 1
     smallest = 2.0 ** (top - (2**form.exponent_bits - 1)) * (1 + 2.0**-m)
     magnitude = _rounded_mantissas(values.abs(), m)
     raised = values.abs() < smallest
@@ -67,6 +83,37 @@ def quantised(tensor: torch.Tensor, form: Format) -> torch.Tensor:
     magnitude.masked_fill_(values.abs() < smallest / 2, 0.0)
     signed = torch.copysign(magnitude.clamp(max=2.0**top * (2 - 2.0**-m)), values)
     return torch.add(signed, 0.0)  # a negative zero is a zero
+
+
+def encoded(values: torch.Tensor, form: Format, top: int) -> torch.Tensor:
+    """Code words of representable values: sign, exponent offset, mantissa; int32, zero is 0.
+
+    Args:
+        values: As `quantised` gives them for this format and largest exponent, any shape.
+        form: Widths.
+        top: Largest exponent E.
+    """
+    m = form.mantissa_bits
+    words = values.abs().to(torch.float32).contiguous().view(torch.int32)
+    offset = (words >> 23) - 127 - (top - (2**form.exponent_bits - 1))
+    mantissa = (words >> (23 - m)) & (2**m - 1)
+    codes = (offset << m) | mantissa | ((values < 0).to(torch.int32) << (form.bits - 1))
+    return torch.where(values == 0, torch.zeros((), dtype=torch.int32), codes)
+
+
+def decoded(codes: torch.Tensor, form: Format, top: int) -> torch.Tensor:
+    """Values of code words, float32; the inverse of `encoded`, defined for every word.
+
+    Exponent and mantissa of zero mean zero, whatever the sign.
+    """
+    m = form.mantissa_bits
+    offset = (codes >> m) & (2**form.exponent_bits - 1)
+    mantissa = (codes & (2**m - 1)).to(torch.float32)
+    exponent = (offset + (top - (2**form.exponent_bits - 1))).to(torch.float32)
+    magnitude = torch.exp2(exponent) * (1.0 + mantissa * 2.0**-m)
+    sign = 1.0 - 2.0 * ((codes >> (form.bits - 1)) & 1).to(torch.float32)
+    empty = (codes & (2 ** (form.bits - 1) - 1)) == 0
+    return torch.where(empty, torch.zeros(()), sign * magnitude)
 
 
 def _rounded_mantissas(magnitude: torch.Tensor, bits: int) -> torch.Tensor:

@@ -20,17 +20,22 @@ from dse.errors import DseError
 class Archive:
     """Answers of one network to one split, in the order of the split.
 
+    Where memory cells can be misread, the split is answered once per fault pattern; the draws
+    follow one another, n = draws x sentences.
+
     Attributes:
-        logits: Shape (sentences, layers, classes), float32.
-        labels: Class of each sentence, shape (sentences,), int64.
-        tokens: Length of each sentence, special tokens included, shape (sentences,), int64.
+        logits: Shape (n, layers, classes), float32.
+        labels: Class of each sentence, shape (n,), int64.
+        tokens: Length of each sentence, special tokens included, shape (n,), int64.
         provenance: What the network, the data and the run were.
+        draws: Fault patterns, at least 1.
     """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
     tokens: NDArray[np.int64]
     provenance: Mapping[str, Any]
+    draws: int = 1
 
     def __post_init__(self) -> None:
         n = len(self.logits)
@@ -39,6 +44,8 @@ class Archive:
                 "an archive holds logits (sentences, layers, classes), labels and tokens "
                 f"(sentences,); got {self.logits.shape}, {self.labels.shape}, {self.tokens.shape}"
             )
+        if self.draws < 1 or n % self.draws:
+            raise DseError(f"{n} answers are not {self.draws} draws of one split")
         if not np.isfinite(self.logits).all():
             raise DseError("an archive holds finite logits only")
 
@@ -66,6 +73,7 @@ def write_archive(cache: Path, handle: str, archive: Archive) -> None:
         "handle": handle,
         "digest": tensors_digest(tensors),
         "provenance": dict(archive.provenance),
+        "draws": archive.draws,
     }
     # One entry only: safetensors writes several in an order that differs from process to process,
     # and equal archives must be equal bytes.
@@ -80,22 +88,41 @@ def read_archive(cache: Path, handle: str) -> Archive:
         DseError: If it is missing, damaged, or not the one that the handle names.
     """
     path = archive_path(cache, handle)
+    if not path.is_file():
+        raise DseError(f"archive {handle} is not in {cache}")
+    found, archive = _read(path)
+    if found != handle:
+        raise DseError(f"archive {handle} in {cache} is damaged: it says that it is {found}")
+    return archive
+
+
+def read_archive_file(path: Path) -> Archive:
+    """Read an archive wherever it lies.
+
+    Raises:
+        DseError: If it is missing or damaged.
+    """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[str, Archive]:
     try:
         content = path.read_bytes()
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
         record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["archive"])
-        if record["handle"] != handle:
-            raise ValueError(f"it says that it is {record['handle']}")
         if record["digest"] != tensors_digest(tensors):
             raise ValueError("its values are not those that were written")
-        return Archive(
-            tensors["logits"], tensors["labels"], tensors["tokens"], record["provenance"]
+        archive = Archive(
+            tensors["logits"],
+            tensors["labels"],
+            tensors["tokens"],
+            record["provenance"],
+            record.get("draws", 1),
         )
-    except FileNotFoundError as error:
-        raise DseError(f"archive {handle} is not in {cache}") from error
+        return str(record["handle"]), archive
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise DseError(f"archive {handle} in {cache} is damaged: {error}") from error
+        raise DseError(f"the archive {path} is damaged or missing: {error}") from error
 
 
 def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:

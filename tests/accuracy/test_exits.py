@@ -42,18 +42,19 @@ def test_the_curve_says_what_walking_through_every_sentence_says(seed):
     logits, labels = some_answers(seed)
     entropies = entropy(logits).ravel()
     thresholds = np.concatenate([[0.0, 0.3, 2.0], entropies, np.nextafter(entropies, 9.0)])[:60]
-    accuracy, mean, p95 = ExitCurve.of(logits, labels).at(thresholds)
+    accuracy, mean, p95, worst = ExitCurve.of(logits, labels).at(thresholds)
     for i, threshold in enumerate(thresholds):
         slow = one_by_one(logits, labels, threshold)
         assert accuracy[i] == slow[0]
         assert mean[i] == pytest.approx(slow[1], rel=1e-14)
         assert p95[i] == slow[2]
+        assert worst[i] == accuracy[i]  # one draw
 
 
 @given(SEEDS)
 def test_a_higher_threshold_never_deepens(seed):
     logits, labels = some_answers(seed)
-    _, mean, p95 = ExitCurve.of(logits, labels).at(np.linspace(0.0, 2.0, 200))
+    _, mean, p95, _ = ExitCurve.of(logits, labels).at(np.linspace(0.0, 2.0, 200))
     assert (np.diff(mean) <= 0).all()
     assert (np.diff(p95) <= 0).all()
 
@@ -61,7 +62,7 @@ def test_a_higher_threshold_never_deepens(seed):
 @given(SEEDS)
 def test_threshold_zero_never_leaves_early(seed):
     logits, labels = some_answers(seed)
-    accuracy, mean, p95 = ExitCurve.of(logits, labels).at(np.zeros(1))
+    accuracy, mean, p95, _ = ExitCurve.of(logits, labels).at(np.zeros(1))
     assert mean[0] == p95[0] == logits.shape[1]
     assert accuracy[0] == (logits[:, -1].argmax(axis=-1) == labels).mean()
 

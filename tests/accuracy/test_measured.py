@@ -10,6 +10,7 @@ import torch
 
 from dse.accuracy import measured
 from dse.accuracy.archive import archive_path, read_archive
+from dse.accuracy.compression import Compression
 from dse.accuracy.measured import AccuracyRun
 from dse.accuracy.network import all_means, load_trained, tokenised
 from dse.accuracy.tasks import read_split
@@ -62,7 +63,9 @@ def test_pruning_everything_away_leaves_nothing_learned(here):
 def test_a_pass_is_made_once(here, monkeypatch):
     passes = []
     original = measured.all_means
-    monkeypatch.setattr(measured, "all_means", lambda *a: passes.append(1) or original(*a))
+    monkeypatch.setattr(
+        measured, "all_means", lambda *a, **k: passes.append(1) or original(*a, **k)
+    )
     columns = {"pruning_ratio": np.zeros(3), "weight_bits": np.array([8, 8, 8])}
     first = here(columns)["archive"]
     assert len(set(first)) == 1
@@ -104,7 +107,9 @@ def test_everything_that_changes_the_logits_changes_the_handle(here):
         here,
         replace(here, split="test"),
         replace(here, sentences=63),
-        replace(here, exponent_bits=4),
+        replace(here, fixed=Compression(exponent_bits=4)),
+        replace(here, fixed=Compression(embedding_sparsity=0.1)),
+        replace(here, precision="bfloat16"),
         replace(here, trained=replace(here.trained, sha256="0" * 64)),
     ]
     handles = [str(run.handles(design(0.1, 8))[0]) for run in variants]

@@ -8,7 +8,7 @@ import pytest
 from dse.accuracy.archive import Archive, write_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitReplay, entropy
-from dse.accuracy.network import network_folder
+from dse.accuracy.pretrained import pretrained
 from dse.evaluation import Chain, InBatches
 from studies.edgebert import Settings, accelerator
 
@@ -43,7 +43,7 @@ def columns_of(handle):
 
 def test_60000_designs_behind_one_archive(benchmark, archived):
     cache, handle, *_ = archived
-    config = json.loads((network_folder("minilm-l6") / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((pretrained("minilm-l6").folder / "config.json").read_text(encoding="utf-8"))
     chain = Chain((InBatches(ExitReplay(cache)), InBatches(accelerator(Settings(), config))))
     columns = columns_of(handle)
     results = benchmark.pedantic(chain, args=(columns,), rounds=10, warmup_rounds=1)

@@ -1,0 +1,242 @@
+"""What is done to a trained network before it is passed through, and the network that comes out.
+
+Order: prune the encoder matrices, prune the embeddings, quantise every matrix, store the embeddings
+in cells that may be misread, attend within the spans, quantise what enters each matrix product.
+Vectors (biases, layer norms; 0.3 % of the parameters) stay float32.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from dse.accuracy.adaptivfloat import Format, quantised, top_exponent
+from dse.accuracy.faults import Cells, faulty
+from dse.accuracy.network import LONGEST_PAIR, Network, Tokens, layer_means, load_trained, padded
+from dse.accuracy.pruning import in_layers, pruned
+from dse.accuracy.spans import reaching
+from dse.accuracy.training import Trained
+from dse.errors import DseError
+
+FLOAT32 = 32
+"""Width at which nothing is quantised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """Every knob that changes a network's answers.
+
+    Attributes:
+        pruning_ratio: Share of zeros in each encoder matrix [1], 0 to below 1.
+        embedding_sparsity: Share of zeros in each embedding table [1], 0 to below 1.
+        pruning_method: `magnitude` or `movement`; movement needs training, `finetune_steps` > 0.
+        finetune_steps: Training steps that know of the pruning and the spans; 0: after training.
+        span_penalty: Weight of the mean reach in the loss [1/token]; above 0 the reach of every
+            head is learned, which needs training.
+        attention_span: Reach of every head where it is not learned [token], 0 or more.
+        weight_bits: Of an AdaptivFloat weight [bit]; 32: float32.
+        activation_bits: Of an AdaptivFloat activation [bit]; 32: float32.
+        exponent_bits: Of both [bit].
+        cell_bits: Of the memory cells that hold the embeddings [bit].
+
+    Raises:
+        DseError: If a value is outside its range, or needs training and gets none.
+    """
+
+    pruning_ratio: float = 0.0
+    embedding_sparsity: float = 0.0
+    pruning_method: str = "magnitude"
+    finetune_steps: int = 0
+    span_penalty: float = 0.0
+    attention_span: float = float(LONGEST_PAIR)
+    weight_bits: int = 8
+    activation_bits: int = FLOAT32
+    exponent_bits: int = 3
+    cell_bits: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("pruning_ratio", "embedding_sparsity"):
+            _require(name, getattr(self, name), 0.0, below=1.0)
+        for name in ("finetune_steps", "span_penalty", "attention_span"):
+            _require(name, getattr(self, name), 0.0, below=float("inf"))
+        if self.pruning_method not in ("magnitude", "movement"):
+            raise DseError(f"pruning_method = {self.pruning_method!r}: magnitude or movement")
+        needy = self.span_penalty > 0 or (
+            self.pruning_method == "movement" and self.pruning_ratio > 0
+        )
+        if needy and not self.finetune_steps:
+            raise DseError("movement pruning and learned spans need finetune_steps > 0")
+        for bits in (self.weight_bits, self.activation_bits):
+            if bits != FLOAT32:
+                Format(bits, self.exponent_bits)
+
+    def canonical(self) -> "Compression":
+        """The same network said in one way: knobs that have no effect get their default."""
+        span = min(self.attention_span, float(LONGEST_PAIR))
+        quantises = self.weight_bits != FLOAT32 or self.activation_bits != FLOAT32
+        return replace(
+            self,
+            pruning_method=self.pruning_method if self.pruning_ratio else "magnitude",
+            attention_span=float(LONGEST_PAIR) if self.span_penalty else span,
+            exponent_bits=self.exponent_bits if quantises else 3,
+        )
+
+
+def _require(name: str, value: float, least: float, below: float) -> None:
+    if not least <= value < below:
+        raise DseError(f"{name} = {value} is outside {least:g} <= {name} < {below:g}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compressed:
+    """A compressed network, ready to be passed through.
+
+    Attributes:
+        network: With pruned, quantised and possibly misread weights.
+        reach: Of each head [token], shape (layers, heads); None: every token.
+        ramp: Soft edge of the reach [token].
+        activations: Largest exponents of what enters each linear layer, by its name; None:
+            float32.
+        form: Of an activation.
+        misread: Cells that were misread.
+    """
+
+    network: Network
+    reach: torch.Tensor | None
+    ramp: float
+    activations: dict[str, int] | None
+    form: Format | None
+    misread: int
+
+    @contextmanager
+    def running(self) -> Iterator[torch.nn.Module]:
+        """The encoder with its spans and its activation format in force."""
+        hooks = []
+        if self.activations is not None and self.form is not None:
+            for name, module in self.network.encoder.named_modules():
+                if name in self.activations:
+                    hook = _rounding(self.form, self.activations[name])
+                    hooks.append(module.register_forward_pre_hook(hook))
+        try:
+            with reaching(self.network.encoder, self.reach, self.ramp):
+                yield self.network.encoder
+        finally:
+            for handle in hooks:
+                handle.remove()
+
+
+def _rounding(form: Format, top: int) -> Any:  # noqa: ANN401  (torch types hooks as Any)
+    return lambda _module, inputs: (quantised(inputs[0], form, top), *inputs[1:])
+
+
+def compressed(
+    trained: Trained,
+    how: Compression,
+    calibration: list[Tokens],
+    cells: Cells | None = None,
+    draw: int = 0,
+) -> Compressed:
+    """Compress a trained network.
+
+    Args:
+        trained: Dense, or tuned with these very pruning and span knobs.
+        how: The knobs.
+        calibration: Training sentences that fix the exponents of activations.
+        cells: That store the embeddings; None: never misread.
+        draw: Seed of the faults.
+    """
+    network = deepcopy(_stored(trained, how.pruning_ratio, _form(how.weight_bits, how)))
+    stored = _tables_stored(trained, how.embedding_sparsity, _form(how.weight_bits, how))
+    for (_, table), values in zip(_tables(network.encoder), stored, strict=True):
+        table.data = values
+    misread = 0
+    if cells is not None and how.weight_bits != FLOAT32:
+        misread = _misread(network.encoder, Format(how.weight_bits, how.exponent_bits), cells, draw)
+    reach, ramp = network.reach, network.ramp
+    if reach is None and how.attention_span < LONGEST_PAIR:
+        config: Any = network.encoder.config
+        shape = (config.num_hidden_layers, config.num_attention_heads)
+        reach, ramp = torch.full(shape, float(how.attention_span)), 1.0
+    plain = Compressed(network, reach, ramp, None, None, misread)
+    if how.activation_bits == FLOAT32:
+        return plain
+    tops = _activation_exponents(plain, calibration)
+    return replace(plain, activations=tops, form=Format(how.activation_bits, how.exponent_bits))
+
+
+def _form(bits: int, how: Compression) -> Format | None:
+    return None if bits == FLOAT32 else Format(bits, how.exponent_bits)
+
+
+@lru_cache(maxsize=3)
+def _stored(trained: Trained, ratio: float, form: Format | None) -> Network:
+    """Encoder layers and off-ramps pruned and quantised: once per setting, whatever else varies."""
+    network = _dense(trained)
+    encoder = deepcopy(network.encoder)
+    for name, parameter in encoder.named_parameters():
+        if parameter.dim() > 1 and in_layers(name):
+            matrix = pruned(parameter.data, ratio)
+            parameter.data = matrix if form is None else quantised(matrix, form)
+    off_ramps = network.weight
+    if form is not None:
+        off_ramps = torch.stack([quantised(layer, form) for layer in network.weight])
+    return replace(network, encoder=encoder, weight=off_ramps)
+
+
+@lru_cache(maxsize=2)
+def _dense(trained: Trained) -> Network:
+    """Read once per process: 90 MB. Keyed by content hash, so it cannot be stale."""
+    return load_trained(trained.path, trained.folder)
+
+
+def _tables(encoder: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    named = encoder.named_parameters()
+    return [(n, p) for n, p in named if p.dim() > 1 and "embeddings" in n.split(".")]
+
+
+@lru_cache(maxsize=3)
+def _tables_stored(
+    trained: Trained, sparsity: float, form: Format | None
+) -> tuple[torch.Tensor, ...]:
+    """The embedding tables pruned and quantised: once per setting."""
+    tables = [pruned(table.data, sparsity) for _, table in _tables(_dense(trained).encoder)]
+    return tuple(table if form is None else quantised(table, form) for table in tables)
+
+
+def _misread(encoder: torch.nn.Module, form: Format, cells: Cells, draw: int) -> int:
+    generator = torch.Generator().manual_seed(draw)
+    total = 0
+    for _, table in _tables(encoder):
+        table.data, count = faulty(table.data, form, cells, generator)
+        total += count
+    return total
+
+
+def _activation_exponents(run: Compressed, calibration: list[Tokens]) -> dict[str, int]:
+    """Largest exponent of what enters each linear layer while the calibration sentences pass."""
+    tops: dict[str, int] = {}
+
+    def observe(name: str) -> Any:  # noqa: ANN401  (torch types hooks as Any)
+        def hook(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            found = top_exponent(inputs[0])
+            if found is not None:
+                tops[name] = max(tops.get(name, found), found)
+
+        return hook
+
+    hooks = [
+        module.register_forward_pre_hook(observe(name))
+        for name, module in run.network.encoder.named_modules()
+        if isinstance(module, torch.nn.Linear) and in_layers(name)
+    ]
+    try:
+        with torch.inference_mode(), run.running() as encoder:
+            layer_means(encoder, padded(calibration))
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return tops

@@ -1,0 +1,252 @@
+"""Training that knows of the compression: gradual pruning, learned spans, a dense teacher.
+
+EdgeBERT's phase 1 on a network that is already trained on its task (arXiv 2011.14203): the share of
+zeros rises along a cubic schedule, the reach of every head is pulled towards zero, and the loss is
+0.1 cross-entropy + 0.9 distillation from the dense network at temperature 2. Phase 2 trains the
+off-ramps of all layers anew on the frozen result.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
+
+from dse.accuracy.cache import Watch, key_of, sha256_of, unwatched, write_whole
+from dse.accuracy.compression import Compression
+from dse.accuracy.loop import Rows, fit, order_of
+from dse.accuracy.network import (
+    Network,
+    Tokens,
+    all_means,
+    layer_means,
+    load_trained,
+    padded,
+    tokenised,
+)
+from dse.accuracy.pruning import Mask, bake, masked_matrices, refresh, share_pruned
+from dse.accuracy.spans import reaching
+from dse.accuracy.tasks import read_split
+from dse.accuracy.training import (
+    Trained,
+    encoder_tensors,
+    repeatable,
+    share_of,
+    train_off_ramps,
+    unfrozen,
+)
+
+VERSION = 1
+"""Counts changes of this file that change a tuned network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a trained network is brought to live with its compression.
+
+    Attributes:
+        pruning_ratio: Final share of zeros in each encoder matrix [1].
+        pruning_method: `magnitude` or `movement`.
+        steps: Training steps.
+        span_penalty: Weight of the mean reach in the loss [1/token]; 0: spans are not learned.
+        batch: Sentences per step.
+        encoder_rate: Peak learning rate of the encoder.
+        head_rate: Of the last off-ramp.
+        score_rate: Of movement scores.
+        span_rate: Of the reaches [token].
+        ramp: Where the share of zeros begins and ends to rise, shares of the steps.
+        refreshed: Steps between two choices of what stays.
+        first_reach: Of every head before learning [token].
+        soft_edge: Ramp of the spans [token].
+        temperature: Of the distillation.
+        distilled: Weight of the distillation; the rest is cross-entropy.
+        head_steps: Full-batch steps of the off-ramps.
+        seed: Of dropout and of the order of batches.
+    """
+
+    pruning_ratio: float
+    pruning_method: str
+    steps: int
+    span_penalty: float
+    batch: int = 32
+    encoder_rate: float = 5e-5
+    head_rate: float = 1e-3
+    score_rate: float = 1e-2
+    span_rate: float = 0.1
+    ramp: tuple[float, float] = (0.05, 0.6)
+    refreshed: int = 10
+    first_reach: float = 20.0
+    soft_edge: float = 4.0
+    temperature: float = 2.0
+    distilled: float = 0.9
+    head_steps: int = 100
+    seed: int = 1
+
+    @classmethod
+    def of(cls, how: Compression) -> "Tuning":
+        """What a compression asks of training."""
+        return cls(how.pruning_ratio, how.pruning_method, how.finetune_steps, how.span_penalty)
+
+
+def tuned_network(
+    trained: Trained, task: str, tuning: Tuning, cache: Path, watch: Watch = unwatched
+) -> Trained:
+    """Tune a network, or find it tuned. One thread, so that every worker computes the same bits.
+
+    Args:
+        trained: Dense.
+        task: That it was trained on.
+        tuning: How.
+        cache: Cache folder.
+        watch: Is told how far it is.
+    """
+    examples = read_split(task, cache, "train")
+    facts = {
+        "kind": "tuned network",
+        "version": VERSION,
+        "trained_sha256": trained.sha256,
+        "task_sha256": examples.digest,
+        "tuning": asdict(tuning),
+        "torch": torch.__version__,
+    }
+    path = cache / "networks" / f"{key_of(facts)}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            tokens = tokenised(trained.folder, examples.sentences, examples.seconds)
+            labels = torch.tensor(examples.labels)
+            checkpoint = path.with_suffix(".checkpoint")
+            with repeatable(1, tuning.seed):
+                answers = _teacher(trained, examples.digest, tokens, cache, watch)
+                tensors = _tune(
+                    load_trained(trained.path, trained.folder),
+                    _Lesson(tokens, labels, answers, tuning, checkpoint, watch),
+                )
+            write_whole(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
+            checkpoint.unlink(missing_ok=True)
+    return Trained(path, sha256_of(path), trained.folder)
+
+
+def _teacher(
+    trained: Trained, digest: str, tokens: list[Tokens], cache: Path, watch: Watch
+) -> torch.Tensor:
+    """Answers of the dense network's last exit to the training sentences, (n, classes); once."""
+    key = key_of({"kind": "teacher", "trained": trained.sha256, "task": digest})
+    path = cache / "networks" / f"{key}.safetensors"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            network = load_trained(trained.path, trained.folder)
+            means = all_means(network.encoder, tokens, share_of(watch, "asking the teacher"))
+            write_whole(path, save({"answers": network.logits(means)[:, -1].contiguous()}))
+    return load_file(path)["answers"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lesson:
+    tokens: list[Tokens]
+    labels: torch.Tensor
+    answers: torch.Tensor
+    tuning: Tuning
+    checkpoint: Path
+    watch: Watch
+
+    def loss(self, logits: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Cross-entropy and distillation."""
+        t = self.tuning.temperature
+        told = softmax(self.answers[rows] / t, dim=-1)
+        distance = kl_div(log_softmax(logits / t, dim=-1), told, reduction="batchmean") * t**2
+        own = cross_entropy(logits, self.labels[rows])
+        return (1.0 - self.tuning.distilled) * own + self.tuning.distilled * distance
+
+
+def _tune(network: Network, lesson: _Lesson) -> dict[str, torch.Tensor]:
+    encoder, tuning = network.encoder, lesson.tuning
+    matrices: list[tuple[torch.nn.Module, Mask]] = []
+    if tuning.pruning_ratio:
+        matrices = masked_matrices(encoder, tuning.pruning_method)
+    reach = _first_reach(encoder, tuning)
+    groups, head = _groups(network, matrices, reach, tuning)
+
+    def loss_of(rows: Rows, step: int) -> torch.Tensor:
+        if step % tuning.refreshed == 0 and matrices:
+            share = share_pruned(step, tuning.steps, tuning.pruning_ratio, tuning.ramp)
+            refresh(matrices, share)
+        if reach is not None:
+            with torch.no_grad():
+                reach.clamp_(0.0)
+        means = layer_means(encoder, padded([lesson.tokens[i] for i in rows]))
+        loss = lesson.loss(head(means[:, -1]), rows)
+        return loss if reach is None else loss + tuning.span_penalty * reach.mean()
+
+    encoder.train()
+    with reaching(encoder, reach, tuning.soft_edge):
+        fit(
+            groups,
+            loss_of,
+            order_of(lesson.tokens, tuning.batch, tuning.seed, tuning.steps),
+            done=share_of(lesson.watch, "tuning the network"),
+            checkpoint=lesson.checkpoint,
+        )
+    encoder.eval()
+    refresh(matrices, tuning.pruning_ratio)
+    bake(matrices)
+    return _finished(encoder, None if reach is None else reach.detach().clamp(min=0.0), lesson)
+
+
+def _first_reach(encoder: torch.nn.Module, tuning: Tuning) -> torch.nn.Parameter | None:
+    if not tuning.span_penalty:
+        return None
+    config: Any = encoder.config
+    shape = (config.num_hidden_layers, config.num_attention_heads)
+    return torch.nn.Parameter(torch.full(shape, tuning.first_reach))
+
+
+def _groups(
+    network: Network,
+    matrices: list[tuple[torch.nn.Module, Mask]],
+    reach: torch.nn.Parameter | None,
+    tuning: Tuning,
+) -> tuple[list[dict[str, Any]], torch.nn.Linear]:
+    """What is trained at which rate, and the answering layer, which starts as the last off-ramp."""
+    scores = {id(p): p for _, mask in matrices for p in mask.parameters()}
+    free = [p for p in unfrozen(network.encoder) if id(p) not in scores]
+    head = torch.nn.Linear(network.weight.shape[2], network.weight.shape[1])
+    with torch.no_grad():
+        head.weight.copy_(network.weight[-1])
+        head.bias.copy_(network.bias[-1])
+    groups: list[dict[str, Any]] = [
+        {"params": free, "lr": tuning.encoder_rate},
+        {"params": list(head.parameters()), "lr": tuning.head_rate},
+    ]
+    if scores:
+        groups.append(
+            {"params": list(scores.values()), "lr": tuning.score_rate, "weight_decay": 0.0}
+        )
+    if reach is not None:
+        groups.append({"params": [reach], "lr": tuning.span_rate, "weight_decay": 0.0})
+    return groups, head
+
+
+def _finished(
+    encoder: torch.nn.Module, reach: torch.Tensor | None, lesson: _Lesson
+) -> dict[str, torch.Tensor]:
+    """Phase 2: off-ramps for the frozen, compressed backbone."""
+    done: Callable[[float], None] = share_of(lesson.watch, "computing features")
+    with reaching(encoder, reach, lesson.tuning.soft_edge):
+        features = all_means(encoder, lesson.tokens, done)
+    classes = lesson.answers.shape[1]
+    weight, bias = train_off_ramps(features, lesson.labels, classes, lesson.tuning.head_steps)
+    tensors = {
+        **encoder_tensors(encoder),
+        "off_ramps.weight": weight,
+        "off_ramps.bias": bias,
+    }
+    if reach is not None:
+        tensors["spans.reach"] = reach
+        tensors["spans.ramp"] = torch.tensor(lesson.tuning.soft_edge)
+    return tensors
