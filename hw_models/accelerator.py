@@ -23,14 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_models.attention_span import AttentionSpan
-from hw_models.columns import (
-    Columns,
-    FloatArray,
-    in_chunks,
-    pick,
-    require_range,
-    require_whole,
-)
+from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range, require_whole
 from hw_models.datapath import Datapath
 from hw_models.memory import Held, Macros
 from hw_models.operating_points import OperatingPoints
@@ -77,6 +70,8 @@ class _Flow:
     layer_stall: FloatArray
     input_duration: FloatArray  # embeddings read, input stage and its stall
     layer_duration: FloatArray
+    count: Held  # macros
+    banks: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,14 +196,13 @@ class Accelerator:
         """
         design = self._look_up(columns)
         flow = self._flow(design)
-        count, banks = self._capacity(design)
         return {
-            "energy": self._energy(design, flow, design.mean_layer, count, banks),
+            "energy": self._energy(design, flow, design.mean_layer),
             "latency_p95": self._time(design, flow, design.p95_layer),
             "area": {
                 "accelerator": np.full(len(design.bits), self._plan.logic_area),
-                "envm": design.macros.area(count),
-                "banks": banks * self._plan.bank_area,
+                "envm": design.macros.area(flow.count),
+                "banks": flow.banks * self._plan.bank_area,
             },
         }
 
@@ -224,9 +218,8 @@ class Accelerator:
         ones = np.ones(np.shape(columns.get("vdd", ())))
         design = self._look_up({**columns, "mean_exit_layer": ones, "p95_exit_layer": ones})
         flow = self._flow(design)
-        count, banks = self._capacity(design)
         depths = (np.zeros_like(ones), ones)
-        energies = [self._energy(design, flow, layers, count, banks) for layers in depths]
+        energies = [self._energy(design, flow, layers) for layers in depths]
         times = [self._time(design, flow, layers) for layers in depths]
         return Stages(energies[0], _increase(*energies), times[0], _increase(*times))
 
@@ -297,19 +290,10 @@ class Accelerator:
         input_stall = self._stall(input_time.total, input_busy)
         layer_stall = self._stall(layer_time.total, layer_busy)
         return _Flow(
-            embeddings,
-            embedding_time,
-            input_bits,
-            layer_bits,
-            once,
-            each,
-            input_time,
-            layer_time,
-            input_stall,
-            layer_stall,
-            embedding_time.total + input_busy + input_stall,
-            layer_busy + layer_stall,
-        )
+            embeddings, embedding_time, input_bits, layer_bits, once, each, input_time, layer_time,
+            input_stall, layer_stall, embedding_time.total + input_busy + input_stall,
+            layer_busy + layer_stall, *self._capacity(design)
+        )  # fmt: skip
 
     def _stall(self, streaming: FloatArray, busy: FloatArray) -> FloatArray:
         """Time a stage waits for its weights [s], shape (n,)."""
@@ -325,13 +309,11 @@ class Accelerator:
             "stall": layers * flow.layer_stall + flow.input_stall,
         }
 
-    def _energy(
-        self, design: _Design, flow: _Flow, layers: FloatArray, count: Held, banks: FloatArray
-    ) -> dict[str, FloatArray]:
+    def _energy(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the energy of a sentence that executes so many layers [J], shape (n,)."""
         duration = layers * flow.layer_duration + flow.input_duration
         energy = self._dynamic_energy(design, flow, layers)
-        energy |= self._leakage_energy(design, flow, layers, count, banks, duration)
+        energy |= self._leakage_energy(design, flow, layers, duration)
         if self.supply is not None:
             load = {name: part for name, part in energy.items() if name not in self._own_supply}
             loss = 1.0 / self.supply.efficiency(design.vdd) - 1.0
@@ -380,13 +362,7 @@ class Accelerator:
         return energy * design.energy_scale if self.storage.weights == "sram" else energy
 
     def _leakage_energy(
-        self,
-        design: _Design,
-        flow: _Flow,
-        layers: FloatArray,
-        count: Held,
-        banks: FloatArray,
-        duration: FloatArray,
+        self, design: _Design, flow: _Flow, layers: FloatArray, duration: FloatArray
     ) -> dict[str, FloatArray]:
         """Leakage of everything powered, over the duration of a sentence."""
         plan, idle, reading = self._plan, self.storage.envm.idle, flow.embedding_time
@@ -395,8 +371,8 @@ class Accelerator:
         leaking = duration * design.leakage_scale
         return {
             "logic_leakage": leaking * plan.logic_leakage,
-            "envm_leakage": design.macros.leakage_energy(idle, count, duration, reading),
-            "bank_leakage": leaking * banks * plan.bank_leakage,
+            "envm_leakage": design.macros.leakage_energy(idle, flow.count, duration, reading),
+            "bank_leakage": leaking * flow.banks * plan.bank_leakage,
         }
 
 

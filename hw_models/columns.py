@@ -1,6 +1,6 @@
 """Column types and the border checks every model shares: presence, length, range."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -111,6 +111,16 @@ def within(values: NDArray[Any], low: float, high: float) -> bool:
     return values.size == 0 or bool(
         np.minimum.reduce(values) >= low and np.maximum.reduce(values) <= high
     )
+
+
+def require_one_of(name: str, value: object, allowed: Sequence[object]) -> None:
+    """Refuse a value that is not in a list.
+
+    Raises:
+        ValueError: If it is not; the message shows the list.
+    """
+    if value not in allowed:
+        raise ValueError(f"{name} = {value!r} is not one of {list(allowed)}")
 
 
 def require_whole(name: str, values: NDArray[Any], unit: str, authority: str) -> None:

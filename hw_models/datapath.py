@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from hw_models.attention_span import AttentionSpan
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, require_one_of
 from hw_models.silicon import Silicon
 from hw_models.workload import EncoderShape, Matmul
 
@@ -132,8 +132,7 @@ class Datapath:
     silicon: Silicon = field(default_factory=Silicon)
 
     def __post_init__(self) -> None:
-        if self.mac_width not in MAC_WIDTHS:
-            raise ValueError(f"mac_width = {self.mac_width} is not one of {list(MAC_WIDTHS)}")
+        require_one_of("mac_width", self.mac_width, MAC_WIDTHS)
         if not 1 <= self.exponent_bits <= 5:
             raise ValueError(
                 f"exponent_bits = {self.exponent_bits} bit is outside 1 to 5 bit, the width law"
@@ -144,10 +143,7 @@ class Datapath:
                 f"activation_bits = {self.activation_bits} bit is outside {low:g} to {high:g} bit, "
                 f"sign and {self.exponent_bits} exponent bits at least"
             )
-        if self.zero_gating not in get_args(ZeroGating):
-            raise ValueError(
-                f"zero_gating = {self.zero_gating!r} is not one of {list(get_args(ZeroGating))}"
-            )
+        require_one_of("zero_gating", self.zero_gating, get_args(ZeroGating))
 
     @property
     def bit_range(self) -> tuple[float, float]:

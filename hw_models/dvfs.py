@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, require_one_of
 from hw_models.operating_points import OperatingPoints
 from hw_models.supply import Supply
 
@@ -97,8 +97,7 @@ class SentenceDvfs:
                 f"slowest = {self.slowest} Hz is outside 0 (exclusive) to {limit:g} Hz, "
                 f"the lowest row of table '{self.points.table.name}'"
             )
-        if self.idle not in get_args(Idle):
-            raise ValueError(f"idle = {self.idle!r} is not one of {list(get_args(Idle))}")
+        require_one_of("idle", self.idle, get_args(Idle))
 
     def run(self, load: Load) -> Sentences:
         """Voltage, clock, latency and energy of each sentence; infeasible ones run at full clock.

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, require_one_of
 from hw_models.table import Table, shipped
 
 IdleMacros: TypeAlias = Literal["powered", "gated"]
@@ -26,10 +27,6 @@ SINGLE_LEVEL: Mapping[str, str] = {
     "rram_mlc2": "rram", "rram_mlc3": "rram", "fefet_mlc2": "fefet"
 }  # fmt: skip
 """Multi-level cell -> the single-level one of the same technology."""
-
-
-def _shipped_envm() -> Table:
-    return shipped("envm_nvsim_22nm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,14 +182,13 @@ class Envm:
         mask: Where the mask of multi-level data lies.
     """
 
-    table: Table = field(default_factory=_shipped_envm)
+    table: Table = field(default_factory=partial(shipped, "envm_nvsim_22nm"))
     idle: IdleMacros = "powered"
     mask: MaskCell = "single_level"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("idle", get_args(IdleMacros)), ("mask", get_args(MaskCell))):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} = {getattr(self, name)!r} is not one of {list(allowed)}")
+        require_one_of("idle", self.idle, get_args(IdleMacros))
+        require_one_of("mask", self.mask, get_args(MaskCell))
 
     def at(self, cell: NDArray[Any]) -> Macros:
         """The macros of each design.

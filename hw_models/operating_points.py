@@ -1,15 +1,12 @@
 """Supply voltage to frequency, energy and leakage, from a table that never extrapolates."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from hw_models.columns import FloatArray
 from hw_models.table import Table, shipped
-
-
-def _shipped_points() -> Table:
-    return shipped("dvfs_12nm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class OperatingPoints:
         nominal_vdd: Supply [V] at which energies are characterised and leakage_scale is 1.
     """
 
-    table: Table = field(default_factory=_shipped_points)
+    table: Table = field(default_factory=partial(shipped, "dvfs_12nm"))
     nominal_vdd: float = 0.8
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ ratios between widths, the anchor for the absolute value.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -24,14 +25,6 @@ from hw_models.table import Table, shipped
 
 LANE_BITS = 16
 """Fixed-point width of a special-function lane [bit]: 6 integer, 10 fraction bits, EdgeBERT RTL."""
-
-
-def _shipped_anchor() -> Table:
-    return shipped("datapath_12nm")
-
-
-def _shipped_operators() -> Table:
-    return shipped("arithmetic_45nm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +40,8 @@ class Silicon:
         calibration: Factor k from the bare 45 nm operators to the anchor [1]; computed.
     """
 
-    anchor: Table = field(default_factory=_shipped_anchor)
-    operators: Table = field(default_factory=_shipped_operators)
+    anchor: Table = field(default_factory=partial(shipped, "datapath_12nm"))
+    operators: Table = field(default_factory=partial(shipped, "arithmetic_45nm"))
     sram: Sram = field(default_factory=Sram)
     calibration: float = field(init=False)
 

@@ -6,6 +6,7 @@ single-level cells and only the values in multi-level ones. Whole 2 MiB macros, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,14 +28,6 @@ _REST_CELL: Mapping[str, str] = {
 
 def _array_model() -> Envm:
     return Envm(shipped("envm_array_22nm"))
-
-
-def _shipped_cells() -> Table:
-    return shipped("envm_cells")
-
-
-def _shipped_faults() -> Table:
-    return shipped("envm_faults")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +72,8 @@ class SparseStore:
     """
 
     envm: Envm = field(default_factory=_array_model)
-    cells: Table = field(default_factory=_shipped_cells)
-    faults: Table = field(default_factory=_shipped_faults)
+    cells: Table = field(default_factory=partial(shipped, "envm_cells"))
+    faults: Table = field(default_factory=partial(shipped, "envm_faults"))
 
     @property
     def evidence(self) -> Label:

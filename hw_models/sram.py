@@ -12,6 +12,7 @@ to the next, so its numbers jump around any smooth law. Two rules follow:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -21,14 +22,6 @@ from hw_models.table import Table, shipped
 JUMP = 1.21
 """Growth of any quantity from one characterised capacity to the next [1], above which nothing is
 answered between the two."""
-
-
-def _shipped_arrays() -> Table:
-    return shipped("sram_cacti_22nm")
-
-
-def _shipped_scaling() -> Table:
-    return shipped("sram_scaling_12nm")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +70,8 @@ class Sram:
             process of `arrays` to the accelerator's.
     """
 
-    arrays: Table = field(default_factory=_shipped_arrays)
-    scaling: Table = field(default_factory=_shipped_scaling)
+    arrays: Table = field(default_factory=partial(shipped, "sram_cacti_22nm"))
+    scaling: Table = field(default_factory=partial(shipped, "sram_scaling_12nm"))
     _costs: Mapping[str, FloatArray] = field(init=False, repr=False, compare=False)
     _growth: FloatArray = field(init=False, repr=False, compare=False)
 

@@ -1,11 +1,12 @@
 """Where a network's parameters live, what room they take, and what bringing them to work costs."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, require_one_of
 from hw_models.memory import Envm
 from hw_models.sram import Sram
 from hw_models.table import Table, shipped
@@ -21,10 +22,6 @@ BANK_BYTES = 2**20
 
 BANK_WORD_BITS = 128
 """Word of that bank [bit]."""
-
-
-def _shipped_dram() -> Table:
-    return shipped("dram")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +44,11 @@ class Storage:
     weights: WeightStore = "envm"
     overlap: bool = True
     embedding_sparsity: float = 0.0
-    dram: Table = field(default_factory=_shipped_dram)
+    dram: Table = field(default_factory=partial(shipped, "dram"))
     dram_technology: str = "lpddr4"
 
     def __post_init__(self) -> None:
-        if self.weights not in get_args(WeightStore):
-            allowed = list(get_args(WeightStore))
-            raise ValueError(f"weights = {self.weights!r} is not one of {allowed}")
+        require_one_of("weights", self.weights, get_args(WeightStore))
         if not 0.0 <= self.embedding_sparsity <= 1.0:
             raise ValueError(
                 f"embedding_sparsity = {self.embedding_sparsity} is outside 0 to 1, a fraction"

@@ -1,15 +1,12 @@
 """Between the supply rail and the logic: an on-chip linear regulator and a clock generator."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from hw_models.columns import FloatArray, require_range
 from hw_models.table import Table, shipped
-
-
-def _shipped_supply() -> Table:
-    return shipped("supply_12nm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Supply:
         rail: Input of the regulator [V], above 0.
     """
 
-    table: Table = field(default_factory=_shipped_supply)
+    table: Table = field(default_factory=partial(shipped, "supply_12nm"))
     rail: float = 0.8
 
     def __post_init__(self) -> None:

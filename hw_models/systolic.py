@@ -27,7 +27,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, require_one_of
 
 Dataflow: TypeAlias = Literal["weight_stationary", "output_stationary"]
 """What stays in the array while the rest passes."""
@@ -79,14 +79,8 @@ class SystolicArray:
         for name in ("rows", "columns"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
-        if self.dataflow not in get_args(Dataflow):
-            raise ValueError(
-                f"dataflow = {self.dataflow!r} is not one of {list(get_args(Dataflow))}"
-            )
-        if self.weight_load not in get_args(WeightLoad):
-            raise ValueError(
-                f"weight_load = {self.weight_load!r} is not one of {list(get_args(WeightLoad))}"
-            )
+        require_one_of("dataflow", self.dataflow, get_args(Dataflow))
+        require_one_of("weight_load", self.weight_load, get_args(WeightLoad))
 
     def cycles(self, product: Product) -> FloatArray:
         """Compute cycles with every operand at hand [cycle], shape (n,)."""

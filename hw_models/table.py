@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.columns import FloatArray, within
+from hw_models.columns import FloatArray, require_one_of, within
 
 Bound: TypeAlias = Literal["low", "nominal", "high"]
 """Which end of the disagreement between sources a table carries."""
@@ -67,9 +67,7 @@ class Origin:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.evidence not in get_args(Evidence):
-            allowed = ", ".join(get_args(Evidence))
-            raise ValueError(f"evidence = {self.evidence!r} is not one of {allowed}")
+        require_one_of("evidence", self.evidence, get_args(Evidence))
         for name in ("source", "process", "conditions"):
             if not getattr(self, name):
                 raise ValueError(f"{name} = '' is not allowed: a table says where it comes from")

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from hw_models.columns import FloatArray
+from hw_models.columns import FloatArray, require_one_of
 
 OffRamp: TypeAlias = Literal["pooler", "mean_pool"]
 """Before the classifier: pooler, dense + tanh on the first token; mean_pool, mean over tokens."""
@@ -127,10 +127,7 @@ class EncoderShape:
             raise ValueError(f"heads = {self.heads} must divide hidden = {self.hidden}")
         if not 1 <= self.groups <= self.layers:
             raise ValueError(f"groups = {self.groups} must be within 1 to layers = {self.layers}")
-        if self.off_ramp not in get_args(OffRamp):
-            raise ValueError(
-                f"off_ramp = {self.off_ramp!r} is not one of {list(get_args(OffRamp))}"
-            )
+        require_one_of("off_ramp", self.off_ramp, get_args(OffRamp))
 
     @classmethod
     def from_config(
@@ -238,14 +235,6 @@ class EncoderShape:
         classifier = Matmul("classifier", one, self.hidden * one, self.classes * one, one, True)
         return (pooler, classifier) if self.off_ramp == "pooler" else (classifier,)
 
-    def largest_activation(self, sequence: FloatArray) -> FloatArray:
-        """Elements of the largest tensor between two matrix products of a layer [1], shape (n,).
-
-        Args:
-            sequence: Tokens including padding [1], shape (n,).
-        """
-        return np.maximum(sequence * max(self.ffn, 3 * self.hidden), self.heads * sequence**2)
-
     def projection_matmuls(self, sequence: FloatArray) -> tuple[Matmul, ...]:
         """The embedding-to-hidden projection, if the widths differ; shape (n,)."""
         if self.embedding == self.hidden:
@@ -294,14 +283,3 @@ def stored_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
 def mask_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
     """Part of `stored_bits` that is bit mask [bit], shape (n,): 1, or 0 where dense is smaller."""
     return np.asarray((1.0 - sparsity) * bits + 1.0 < bits, dtype=np.float64)
-
-
-def bitmask_bytes(elements: FloatArray, sparsity: FloatArray, bits: FloatArray) -> FloatArray:
-    """Bit-mask sparse tensor: N (1 - s) b / 8 + N / 8 [byte], shape (n,).
-
-    Args:
-        elements: Elements of the tensor [1], shape (n,).
-        sparsity: Fraction of zeros [1], shape (n,), 0 to 1.
-        bits: Width of a non-zero element [bit], shape (n,).
-    """
-    return elements * (1.0 - sparsity) * bits / 8.0 + elements / 8.0

@@ -94,7 +94,7 @@ def test_a_table_without_multi_level_cells_is_never_split():
     assert not Envm().at(np.array(["rram"])).split
 
 
-@given(st.sampled_from(CELLS.tolist()), st.floats(0, 1e9), st.floats(0, 1))
+@given(st.sampled_from(CELLS.tolist()), st.floats(1, 1e9), st.floats(0, 1))
 def test_data_and_mask_are_read_word_after_word(cell, bits, share):
     macros = MLC.at(np.array([cell]))
     held = macros.held(np.array([bits]), np.array([bits * share]))

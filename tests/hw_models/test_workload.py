@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw_models.workload import EncoderShape, bitmask_bytes, stored_bits
+from hw_models.workload import EncoderShape, mask_bits, stored_bits
 
 S128 = np.array([128.0])
 
@@ -40,8 +40,8 @@ def test_minilm_layers_have_weights_of_their_own(minilm):
 
 
 def test_the_embedding_image_of_edgebert_is_two_megabytes():
-    size = bitmask_bytes(np.array([3_840_000.0]), np.array([0.6]), np.array([8.0]))
-    assert size[0] == pytest.approx(2.016e6, rel=1e-12)
+    bits = stored_bits(np.array([8.0]), np.array([0.6]))
+    assert 3_840_000 * bits[0] / 8 == pytest.approx(2.016e6, rel=1e-12)
 
 
 @given(st.floats(0, 1), st.floats(1, 16))
@@ -49,7 +49,8 @@ def test_storage_is_never_larger_than_dense_nor_than_the_bit_mask(sparsity, bits
     s, b = np.array([sparsity]), np.array([bits])
     stored = stored_bits(b, s)
     assert stored[0] <= bits
-    assert stored[0] * 1000 / 8 <= bitmask_bytes(np.array([1000.0]), s, b)[0] * (1 + 1e-12)
+    assert stored[0] <= (1 - sparsity) * bits + 1
+    assert mask_bits(b, s)[0] == (stored[0] < bits)
 
 
 @given(st.lists(st.integers(1, 512), min_size=1, max_size=20))
@@ -93,10 +94,6 @@ def test_a_shape_that_cannot_be_is_refused(field, value, message):
              "positions": 8, "segments": 1, "classes": 2, "groups": 2}  # fmt: skip
     with pytest.raises(ValueError, match=message):
         EncoderShape(**(sizes | {field: value}))
-
-
-def test_the_largest_activation_is_the_wider_of_ffn_and_scores(albert):
-    assert albert.largest_activation(np.array([128.0, 512.0])).tolist() == [128 * 3072, 12 * 512**2]
 
 
 def test_distilbert_has_the_parameters_of_its_architecture():
