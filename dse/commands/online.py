@@ -83,6 +83,9 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
         list[str] | None,
         typer.Option(metavar="KNOB=VALUE", help="Settle the device, if trials are of several."),
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="An exported lookup table of RUN: adds the policy `table`.")
+    ] = None,
     format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
     plot: Annotated[Path | None, typer.Option(help="Write a figure there (.png).")] = None,
     log: Annotated[Path | None, typer.Option(help="Write every decision there (.csv).")] = None,
@@ -98,6 +101,7 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
         rate=rate, accuracy=accuracy, quantile=quantile, noise=noise, switch_time=switch_time,
         switch_energy=switch_energy, hysteresis=hysteresis, bandwidth=bandwidth, dwell=dwell,
         latency=latency, energy=energy, cut=cut, design=tuple(design or ()),
+        table=table,
     )  # fmt: skip
     read = read_run(run)
     scene = Scene.of(read, wishes)

@@ -22,6 +22,7 @@ NAMES: Mapping[str, str] = {
     "quantile": "dynasplit, deadlines held against a quantile of the latency",
     "switching": "dynasplit, the price of changing rows weighed, with hysteresis",
     "bandwidth": "dynasplit, one table per bandwidth class",
+    "table": "an exported lookup table, as its reader obeys it",
     "combined": "quantile, switching and bandwidth together, as far as the run has them",
 }
 """Policy -> what it does."""
@@ -39,6 +40,7 @@ class Lineup:
         pessimist: Rows -> the same rows with the latency that deadlines are held against.
         transfers: What of the price depends on the bandwidth; None if the link is constant.
         floors: Bandwidth classes [bit/s]; none if the link is constant.
+        table: Of an exported lookup table; None if none is given.
     """
 
     choices: Choices
@@ -48,6 +50,7 @@ class Lineup:
     pessimist: Callable[[Choices], Choices] | None
     transfers: Transfers | None
     floors: tuple[float, ...]
+    table: Policy | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +60,7 @@ class Lineup:
         here += ["quantile"] if self.pessimist else []
         here += ["switching"]
         here += ["bandwidth"] if self.floors else []
+        here += ["table"] if self.table else []
         return (*here, "combined") if self.pessimist or self.floors else tuple(here)
 
     def policy(self, name: str) -> Policy:
@@ -71,6 +75,8 @@ class Lineup:
             raise DseError(f"policy {name}: {_WANTED[name]}")
         if name in ("cloud", "edge"):
             return Fixed(self._end(name))
+        if name == "table" and self.table is not None:
+            return self.table
         if name == "fastest":
             return fastest(self.choices)
         if name == "least-energy":
@@ -115,5 +121,6 @@ _WANTED = {
     "edge": "the run has no knob that counts the layers on the edge; name one with --cut",
     "quantile": "needs measured repeats in the run, or --noise",
     "bandwidth": "needs a link that changes; give --bandwidth",
+    "table": "needs a table; give --table",
     "combined": "needs measured repeats or --noise, or a link that changes",
 }

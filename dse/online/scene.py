@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from dse.errors import DseError
+from dse.lut.files import read_table
 from dse.online.bandwidth import Transfers
 from dse.online.choices import Choices, Staircase, by_energy
 from dse.online.imported import Measurements, read_measurements
@@ -25,6 +26,7 @@ from dse.online.simulation import (
     with_bandwidth,
 )
 from dse.online.switching import Switching
+from dse.online.table_policy import TablePolicy
 from dse.online.workloads import (
     BandwidthTrace,
     Bursts,
@@ -63,6 +65,7 @@ class Wishes:
         latency, energy: Metrics.
         cut: Knob that counts the layers on the edge; ignored if the run has none.
         design: Texts knob=value that settle the device.
+        table: Exported lookup table of the run, for the policy `table`; None for none.
     """
 
     requests: int = 10_000
@@ -84,6 +87,7 @@ class Wishes:
     energy: str = "energy"
     cut: str = "split_layer"
     design: tuple[str, ...] = ()
+    table: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +113,13 @@ class Scene:
         Raises:
             DseError: If the run lacks what is asked for, or a quantity does not read.
         """
-        choices = Choices.of(run.question, run.trials, energy=wishes.energy, latency=wishes.latency)
+        choices = Choices.of(
+            run.question,
+            run.trials,
+            energy=wishes.energy,
+            latency=wishes.latency,
+            design=_design(run, wishes.design),
+        )
         if wishes.accuracy > 0 and not choices.accuracy.any():
             raise DseError("--accuracy: the run has no metric accuracy to hold it against")
         # One stream each, so that another link or more noise leaves the requests as they are.
@@ -133,6 +143,7 @@ class Scene:
             pessimist=pessimist,
             transfers=transfers,
             floors=_floors(requests) if transfers is not None else (),
+            table=_table_policy(run, wishes, choices),
         )
         return cls(requests, outcomes, lineup, _facts(requests, choices, recorded, wishes))
 
@@ -252,6 +263,18 @@ def _design(run: Run, texts: Sequence[str]) -> dict[str, Value]:
         except ValueError as error:
             raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
     return design
+
+
+def _table_policy(run: Run, wishes: Wishes, choices: Choices) -> TablePolicy | None:
+    if wishes.table is None:
+        return None
+    table, _ = read_table(wishes.table)
+    if table.run_identity != run.identity:
+        raise DseError(
+            f"{wishes.table.name} was exported from the run {table.run_identity[:12]}..., "
+            f"{run.folder} is {run.identity[:12]}..."
+        )
+    return TablePolicy.of(table, choices, (wishes.latency, wishes.energy))
 
 
 def _si(text: str, unit: str) -> float:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.cli import command_line
-from dse.commands import online, trials_import
+from dse.commands import lut, online, trials_import
 from dse.errors import DseError
 from dse.online.choices import Choices
 from dse.online.imported import Measurements
@@ -168,7 +168,9 @@ def test_nonsense_is_refused(make, said):
 @pytest.fixture(scope="module")
 def dse():
     """Runs the command in this process; returns the result."""
-    app = command_line({"dynasplit": Dynasplit()}, (online.add_to, trials_import.add_to))
+    app = command_line(
+        {"dynasplit": Dynasplit()}, (lut.add_to, online.add_to, trials_import.add_to)
+    )
 
     def run(*arguments):
         return CliRunner().invoke(app, [str(a) for a in arguments])
@@ -207,7 +209,7 @@ def test_a_changing_link_and_noise_bring_the_careful_policies(dse, split_run):
         dse, split_run, "--requests", 2000, "--noise", 0.1, "--bandwidth",
         "1Mbit/s,20Mbit/s,592Mbit/s", "--switch-time", "137ms", "--arrivals", "poisson",
     )  # fmt: skip
-    assert set(lines) == set(NAMES)
+    assert set(lines) == set(NAMES) - {"table"}
     late = {name: line["late"] for name, line in lines.items()}
     assert late["combined"] < late["bandwidth"] < late["dynasplit"]
     assert late["combined"] < 0.05 + lines["combined"]["unavoidable"]
@@ -248,6 +250,37 @@ def test_the_published_workload_is_asked_for_by_its_network(dse, split_run, tmp_
     assert found == pytest.approx(1e3 * published_deadlines(50, "vit"))
 
 
+def test_a_device_that_obeys_its_whole_table_does_what_the_policy_does(dse, split_run, tmp_path):
+    for rows, name in ((64, "all.json"), (5, "five.json")):
+        result = dse("export", split_run, "--rows", rows, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    lines = {name: simulated(dse, split_run, "--requests", 1000, "--policy", "dynasplit",
+                             "--policy", "table", "--table", tmp_path / name)
+             for name in ("all.json", "five.json")}  # fmt: skip
+    whole, thin = lines["all.json"], lines["five.json"]
+    assert whole["table"]["energy"] == whole["dynasplit"]["energy"]
+    assert whole["table"]["late"] == thin["table"]["late"] == 0
+    assert 1 < thin["table"]["energy"] / thin["dynasplit"]["energy"] < 1.05
+
+
+def test_a_table_of_another_run_is_refused(dse, split_run, trials_csv, tmp_path):
+    assert dse("trials", "import", trials_csv, "--out", tmp_path / "run").exit_code == 0
+    assert dse("export", tmp_path / "run", "--out", tmp_path / "t.json").exit_code == 0
+    result = dse("simulate", split_run, "--table", tmp_path / "t.json")
+    assert "t.json was exported from the run" in str(result.exception)
+
+
+def test_a_run_of_several_devices_needs_a_design(dse, small_run):
+    asked = (small_run.folder, "--latency", "delay", "--requests", 50)
+    result = dse("simulate", *asked)
+    assert "one value of cell, bits" in str(result.exception)
+    lines = simulated(dse, *asked, "--design", "cell=a", "--design", "bits=8")
+    assert lines["dynasplit"]["late"] == 0
+    assert "cloud" not in lines
+    for text, said in (("cell", "write --design knob=value"), ("bits=x", "'x' is not a number")):
+        assert said in str(dse("simulate", *asked, "--design", text).exception)
+
+
 def test_a_table_is_for_people(dse, split_run):
     result = dse(
         "simulate", split_run, "--requests", 300, "--queue", "aware", "--arrivals", "bursty"
@@ -262,6 +295,7 @@ def test_a_table_is_for_people(dse, split_run):
     [
         (("--policy", "greedy"), "no policy 'greedy'; there are cloud, edge"),
         (("--policy", "bandwidth"), "give --bandwidth"),
+        (("--policy", "table"), "give --table"),
         (("--policy", "quantile"), "measured repeats in the run, or --noise"),
         (("--policy", "cloud", "--cut", "layer"), "name one with --cut"),
         (("--deadlines", "1s"), "write LOW,HIGH"),
