@@ -127,7 +127,9 @@ def _from_folder(folder: Path, cache: Path) -> Mapping[str, _Table]:
 
 
 def _text_columns(name: str, table: _Table, known: tuple[str, ...] | None) -> tuple[str, ...]:
-    columns = [c for c, f in table.features.items() if getattr(f, "dtype", "") == "string"]
+    columns = [
+        c for c, f in table.features.items() if str(getattr(f, "dtype", "")).endswith("string")
+    ]
     chosen = known or tuple(c for c in columns if c != "label")
     if (
         "label" not in table.features

@@ -7,6 +7,7 @@ column, for it always answers. Online, the row with the nearest entropy is read 
 whose predicted entropy is below the threshold is the predicted exit; none: the last layer.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,13 +132,21 @@ def fitted(
     if not 1 <= predict_layer <= layers - 2:
         raise DseError(f"predict_layer = {predict_layer} is outside 1 to {layers - 2}")
     # Here and not above: an archive is replayed by a given table without scikit-learn.
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
     model = MLPRegressor(
-        (64, 64, 64, 64), max_iter=epochs, n_iter_no_change=epochs, random_state=seed, alpha=0.0
+        hidden_layer_sizes=(64, 64, 64, 64),
+        max_iter=epochs,
+        n_iter_no_change=epochs,
+        random_state=seed,
+        alpha=0.0,
     )
     known, wanted = entropies[:, [predict_layer - 1]], entropies[:, predict_layer : layers - 1]
-    model.fit(known, wanted if wanted.shape[1] > 1 else wanted[:, 0])
+    with warnings.catch_warnings():
+        # The number of epochs is the recipe's, converged or not.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(known, wanted if wanted.shape[1] > 1 else wanted[:, 0])
     grid: FloatArray = np.arange(ROWS, dtype=np.float64) * STEP
     predicted = np.asarray(model.predict(grid[:, None]), dtype=np.float64).reshape(ROWS, -1)
     return ExitTable(grid, np.asarray(np.maximum(predicted, 0.0), dtype=np.float64), predict_layer)
