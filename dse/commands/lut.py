@@ -8,10 +8,11 @@ import typer
 from dse.errors import DseError
 from dse.lut.exports import FILE_NAMES, Format, exported
 from dse.lut.faults import LutError
-from dse.lut.files import read_table, write_within
+from dse.lut.files import Form, read_table, write_within
 from dse.lut.from_run import Order, lookup_table
 from dse.lut.show import differences, shown
 from dse.lut.sources import read_exit_predictor, read_operating_points
+from dse.lut.table import LookupTable
 from dse.parameters import Value
 from dse.store import Run, read_run
 from dse.terminal import notes
@@ -78,35 +79,38 @@ def export(  # noqa: PLR0913  (one argument per flag)
         f"{k.name} = {k.choices[k.value] if k.choices else k.value / 10**k.decimals}"
         for k in table.design
     )
-    notes.print(f"{len(table.rows)} rows for the device with {fixed}", markup=False)
+    with_design = f"with {fixed}" if fixed else "(every knob is free at run time)"
+    notes.print(f"{len(table.rows)} rows for the device {with_design}", markup=False)
     typer.echo(path)
 
 
 def verify(file: TablePath) -> None:
     """Check everything about a table file; exit code 5 and the fault if it is not to be trusted."""
-    try:
-        table, form = read_table(file)
-    except LutError as error:
-        notes.print(f"{file}: {error}", markup=False)
-        raise typer.Exit(EXIT_DAMAGED) from error
+    table, form = _sound(file)
     typer.echo(f"{file}: sound, {form}, {len(table.rows)} rows, device {table.valid_for.device!a}")
 
 
 def show(file: TablePath) -> None:
-    """Print a table with its units, its evidence and its default row."""
-    typer.echo(shown(read_table(file)[0]))
+    """Print a table with its units, its evidence and its default row; exit code as `verify`."""
+    typer.echo(shown(_sound(file)[0]))
 
 
-def diff(
-    old: TablePath,
-    new: TablePath,
-) -> None:
+def diff(old: TablePath, new: TablePath) -> None:
     """Print where two tables differ, whatever their forms; exit code 3 if they do."""
-    lines = differences(read_table(old)[0], read_table(new)[0])
+    lines = differences(_sound(old)[0], _sound(new)[0])
     for line in lines:
         typer.echo(line)
     if lines:
         raise typer.Exit(EXIT_DIFFERENT)
+
+
+def _sound(file: Path) -> tuple[LookupTable, Form]:
+    """A table file; one that does not verify ends the command with its own code."""
+    try:
+        return read_table(file)
+    except LutError as error:
+        notes.print(f"{file}: {error}", markup=False)
+        raise typer.Exit(EXIT_DAMAGED) from error
 
 
 def _design(run: Run, texts: list[str]) -> dict[str, Value]:

@@ -49,4 +49,4 @@ class LutError(DseError):
 
     def __init__(self, fault: Fault, said: str) -> None:
         self.fault = fault
-        super().__init__(f"not a lookup table to trust ({fault.name}): {said}")
+        super().__init__(f"lookup table refused, {fault.name}: {said}")

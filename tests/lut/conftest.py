@@ -267,6 +267,13 @@ def device(request, build_folder):
 
 
 @pytest.fixture(scope="session")
+def all_devices(build_folder):
+    """Every compiled reader that this machine can build, by the name of its compiler."""
+    present = [name for name in (*COMPILERS, "rustc") if shutil.which(name)]
+    return {name: compiled(name, build_folder) for name in present}
+
+
+@pytest.fixture(scope="session")
 def gcc(build_folder):
     return compiled("gcc", build_folder)
 
