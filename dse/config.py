@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dse.errors import DseError, SpaceError
 from dse.evaluation import Evaluator
-from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real
+from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
 from dse.space import SearchSpace
 from dse.units import notations, to_si
 from dse.workers.workers import Needs
@@ -182,6 +182,15 @@ class Ruled(Protocol):
         Raises:
             SpaceError: If a knob asks for what these settings do not have.
         """
+
+
+@runtime_checkable
+class Defaulted(Protocol):
+    """A system some of whose knobs a study file may leave out."""
+
+    @property
+    def defaults(self) -> Mapping[str, Value]:
+        """Knob -> the value that it is fixed at, in SI units."""
 
 
 def parameter_of(knob: Knob, widest: Parameter) -> Parameter:

@@ -16,9 +16,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
-from dse.config import Knob, Limit, Ruled, Section, StudyFile, System, UnknownName, parameter_of
+from dse.config import (
+    Defaulted,
+    Knob,
+    Limit,
+    Ruled,
+    Section,
+    StudyFile,
+    System,
+    UnknownName,
+    parameter_of,
+)
 from dse.errors import DseError, StudyError
-from dse.parameters import Parameter
+from dse.parameters import Categorical, Parameter, Value
 from dse.problem import Constraint, Objective
 from dse.space import SearchSpace
 from dse.store import canonical_json
@@ -203,10 +213,13 @@ class _Checker:
             self._say(("knobs", name), _unknown(name, list(widest)))
         # A knob that is only misspelt is one mistake and gets one line.
         misspelt = {_nearest(name, list(widest)) for name in unknown}
+        defaults = system.defaults if isinstance(system, Defaulted) else {}
         parameters = []
         for name, domain in widest.items():
             if name in given:
                 parameters.extend(self._knob(name, given[name], domain))
+            elif name in defaults:
+                parameters.extend(self._knob(name, _fixed(domain, defaults[name]), domain))
             elif name not in misspelt:
                 self._say(("knobs",), f"{name} is missing; give its values, one value fixes it")
         return parameters
@@ -342,3 +355,9 @@ def _keys_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
         if isinstance(here, types.UnionType):
             here = typing.get_args(here)[0]
     return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _fixed(domain: Parameter, value: Value) -> dict[str, object]:
+    """A knob of one value, as a study file would write it."""
+    unit = {} if isinstance(domain, Categorical) else {"unit": domain.unit}
+    return {"values": [value], **unit}

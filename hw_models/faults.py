@@ -25,17 +25,35 @@ def level_faults(mean: FloatArray, deviation: FloatArray) -> FloatArray:
     Raises:
         ValueError: If the levels are not ordered or a deviation is not positive.
     """
+    down, up = level_misreads(mean, deviation)
+    return np.asarray(down + up)
+
+
+def level_misreads(mean: FloatArray, deviation: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Probabilities that each level is read as its lower and as its upper neighbour [1].
+
+    Args:
+        mean: Centres of the levels, strictly increasing, shape (k,), k at least 2.
+        deviation: Their standard deviations, positive, shape (k,).
+
+    Returns:
+        Down and up, each of shape (k,); the lowest level has no lower neighbour, the highest no
+        upper one.
+
+    Raises:
+        ValueError: If the levels are not ordered or a deviation is not positive.
+    """
     if len(mean) < 2 or not (mean[:-1] < mean[1:]).all():
         raise ValueError(f"mean = {mean.tolist()} must hold at least two increasing levels")
     if not (deviation > 0).all():
         raise ValueError(f"deviation = {deviation.tolist()} must be positive")
-    faults = np.zeros(len(mean))
+    lower, upper = np.zeros(len(mean)), np.zeros(len(mean))
     for i in range(len(mean) - 1):
         low, high = float(deviation[i]), float(deviation[i + 1])
         t = _crossing(float(mean[i]), low, float(mean[i + 1]), high)
-        faults[i] += _tail((t - mean[i]) / low)
-        faults[i + 1] += _tail((mean[i + 1] - t) / high)
-    return faults
+        upper[i] = _tail((t - mean[i]) / low)
+        lower[i + 1] = _tail((mean[i + 1] - t) / high)
+    return lower, upper
 
 
 def fault_rate(levels: Table, cell_bits: int) -> float:

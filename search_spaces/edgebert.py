@@ -1,6 +1,6 @@
 """EdgeBERT's choices (arXiv 2011.14203): compression, embedding memory, voltage, early exit."""
 
-from dse.parameters import Categorical, Integer, Parameter, Real
+from dse.parameters import Categorical, Integer, Parameter, Real, Value
 
 PRUNING_RATIO = Real("pruning_ratio", 0.0, 0.95, "1", stage="design")
 """Share of zeros in each encoder matrix."""
@@ -8,8 +8,22 @@ PRUNING_RATIO = Real("pruning_ratio", 0.0, 0.95, "1", stage="design")
 WEIGHT_BITS = Integer("weight_bits", 4, 8, "bit", stage="design")
 """Total width of an AdaptivFloat weight, sign and exponent included."""
 
-ENVM_CELL = Categorical("envm_cell", ("sram", "rram", "stt", "pcm"), stage="design")
-"""Memory that holds the word embeddings."""
+EMBEDDING_SPARSITY = Real("embedding_sparsity", 0.0, 0.95, "1", stage="design")
+"""Share of zeros in each embedding table."""
+
+ATTENTION_SPAN = Integer("attention_span", 0, 128, "token", stage="design")
+"""Reach of every attention head: a query sees keys less than so many tokens away; 0: heads off."""
+
+ACTIVATION_BITS = Integer("activation_bits", 4, 32, "bit", stage="design")
+"""Total width of an AdaptivFloat activation; 32: float32, 17 to 31 do not exist."""
+
+FINETUNE_STEPS = Integer("finetune_steps", 0, 20_000, "step", stage="design")
+"""Steps of training with the pruning in place; 0: pruned once, after training."""
+
+ENVM_CELL = Categorical(
+    "envm_cell", ("sram", "rram", "rram_mlc2", "rram_mlc3", "stt", "pcm"), stage="design"
+)
+"""Memory that holds the word embeddings; cells of several levels can be misread."""
 
 VDD = Real("vdd", 0.5, 0.8, "V", stage="run")
 """Supply voltage of the accelerator; its clock follows from the operating points."""
@@ -17,4 +31,23 @@ VDD = Real("vdd", 0.5, 0.8, "V", stage="run")
 EXIT_THRESHOLD = Real("exit_threshold", 0.0, 0.7, "nat", stage="run")
 """A sentence leaves at the first layer with an entropy below; 0: never early. ln 2 is 0.693."""
 
-DOMAIN: tuple[Parameter, ...] = (PRUNING_RATIO, WEIGHT_BITS, ENVM_CELL, VDD, EXIT_THRESHOLD)
+DOMAIN: tuple[Parameter, ...] = (
+    PRUNING_RATIO,
+    EMBEDDING_SPARSITY,
+    ATTENTION_SPAN,
+    WEIGHT_BITS,
+    ACTIVATION_BITS,
+    FINETUNE_STEPS,
+    ENVM_CELL,
+    VDD,
+    EXIT_THRESHOLD,
+)
+
+DEFAULTS: dict[str, Value] = {
+    "embedding_sparsity": 0.0,
+    "attention_span": 128,
+    "activation_bits": 32,
+    "finetune_steps": 0,
+}
+"""What a study that does not name a knob gets: embeddings whole, heads that see everything,
+activations in float32, no training beyond the dense network's."""

@@ -3,42 +3,67 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from dse.accuracy.cache import cache_root
-from dse.accuracy.exits import ExitReplay
-from dse.accuracy.tasks import TASKS
+from dse.accuracy.cells import Cells
+from dse.accuracy.exits import ExitReplay, Rule
+from dse.accuracy.pretrained import require_network
+from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
-from dse.parameters import Parameter
+from dse.parameters import Parameter, Value
 from dse.space import Columns
-from hw_models import Accelerator, Datapath, EncoderShape, Envm, Storage
-from search_spaces.edgebert import DOMAIN
+from hw_models import (
+    Accelerator,
+    AttentionSpan,
+    Datapath,
+    EncoderShape,
+    Envm,
+    Storage,
+    shipped,
+)
+from hw_models.faults import level_misreads
+from search_spaces.edgebert import DEFAULTS, DOMAIN
+
+
+def _task(name: str) -> str:
+    require_task(name)
+    return name
+
+
+def _network(name: str) -> str:
+    require_network(name)
+    return name
 
 
 class Settings(Section):
     """What stays fixed in an EdgeBERT study.
 
     Attributes:
-        task: Labelled sentences; `dse data list` names them.
-        network: Pretrained encoder.
+        task: Labelled sentences: one that `dse data list` names, hub:PATH/CONFIG or local:FOLDER.
+        network: Pretrained encoder: minilm-l6, hub:NAME or local:FOLDER.
         recipe: How the off-ramps and the backbone are trained, once.
         sentences: Of the validation split, in a fixed order; None takes all.
-        exponent_bits: Of an AdaptivFloat weight.
+        exponent_bits: Of an AdaptivFloat weight or activation.
+        exit_rule: What makes a sentence leave.
+        fault_draws: Fault patterns that are passed through where memory cells can be misread.
         mac_width: Width n of the n x n multiply-accumulate array.
         sequence_length: Tokens that the accelerator charges per sentence, padding included.
         idle_memory: Whether a non-volatile macro leaks while nobody reads it.
     """
 
-    task: Literal["rt-sentiment"] = "rt-sentiment"
-    network: Literal["minilm-l6"] = "minilm-l6"
-    recipe: Literal["small", "demo", "full"] = "demo"
+    task: Annotated[str, AfterValidator(_task)] = "rt-sentiment"
+    network: Annotated[str, AfterValidator(_network)] = "minilm-l6"
+    recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     sentences: Annotated[int, Field(ge=10)] | None = None
     exponent_bits: Annotated[int, Field(ge=2, le=5)] = 3
+    exit_rule: Rule = "entropy"
+    fault_draws: Annotated[int, Field(ge=1, le=100)] = 3
     mac_width: Literal[2, 4, 8, 16, 32] = 16
     sequence_length: Annotated[int, Field(ge=1, le=512)] = 64
     idle_memory: Literal["gated", "powered"] = "gated"
@@ -46,6 +71,7 @@ class Settings(Section):
 
 METRICS: Mapping[str, str] = {
     "accuracy": "1",
+    "accuracy_worst_draw": "1",
     "mean_exit_layer": "layer",
     "p95_exit_layer": "layer",
     "energy": "J",
@@ -61,6 +87,11 @@ class Edgebert:
     def domain(self) -> tuple[Parameter, ...]:
         """Every knob, as wide as the models reach."""
         return DOMAIN
+
+    @property
+    def defaults(self) -> Mapping[str, Value]:
+        """Knobs that a study file may leave out."""
+        return DEFAULTS
 
     @property
     def metrics(self) -> Mapping[str, str]:
@@ -79,6 +110,7 @@ class Edgebert:
         if not isinstance(settings, Settings):
             raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
+        from dse.accuracy.compression import Compression
         from dse.accuracy.measured import AccuracyRun
         from dse.accuracy.training import trained_network
 
@@ -89,29 +121,145 @@ class Edgebert:
             settings.task,
             cache,
             sentences=settings.sentences,
-            exponent_bits=settings.exponent_bits,
+            knobs=MEASURED_KNOBS,
+            fixed=Compression(exponent_bits=settings.exponent_bits),
+            cells=misread_cells(),
+            draws=settings.fault_draws,
         )
         counted = Counted(spread(run), run.handles, run.exist)
         config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
-        chip = accelerator(settings, config)
-        stages = (Cached(counted), InBatches(ExitReplay(cache)), InBatches(chip))
+        classes = len(task_classes(settings.task, cache))
+        stages = (
+            InBatches(CellBits()),
+            Cached(counted),
+            InBatches(ExitReplay(cache, settings.exit_rule)),
+            InBatches(Chips(settings, config, classes)),
+        )
         return Composed(Chain(stages), run.facts(), counted.counts)
 
 
-def accelerator(settings: Settings, config: Mapping[str, object]) -> Accelerator:
+def accelerator(
+    settings: Settings,
+    config: Mapping[str, object],
+    *,
+    classes: int = 2,
+    attention_span: int = 128,
+    embedding_sparsity: float = 0.0,
+) -> Accelerator:
     """The chip of the study for a transformers configuration.
 
-    Embeddings and weights live in macros of the memory that `envm_cell` names.
+    Embeddings and weights live in macros of the memory that `envm_cell` names. A reach of r tokens
+    to either side lets a query see 2 r - 1 keys.
     """
-    shape = EncoderShape.from_config(
-        config, classes=len(TASKS[settings.task].classes), off_ramp="mean_pool"
-    )
+    shape = EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
+    keys = float(max(2 * attention_span - 1, 0))
+    span = None
+    if keys < settings.sequence_length:
+        span = AttentionSpan((keys,) * shape.heads)
     return Accelerator(
         shape,
         settings.sequence_length,
         Datapath(mac_width=settings.mac_width, exponent_bits=settings.exponent_bits),
-        Storage(Envm(idle=settings.idle_memory)),
+        Storage(Envm(idle=settings.idle_memory), embedding_sparsity=embedding_sparsity),
+        span=span,
     )
+
+
+MEASURED_KNOBS = (
+    "pruning_ratio",
+    "embedding_sparsity",
+    "attention_span",
+    "weight_bits",
+    "activation_bits",
+    "finetune_steps",
+    "cell_bits",
+)
+"""What an accuracy run of this study reads; nothing else needs a forward pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellBits:
+    """Evaluator: bits per cell of a memory, so that memories alike to the network share a run."""
+
+    inputs: ClassVar[Mapping[str, str]] = {"envm_cell": "choice"}
+    outputs: ClassVar[Mapping[str, str]] = {"cell_bits": "bit"}
+    evidence: ClassVar[Mapping[str, str]] = {"cell_bits": "closed form"}
+    cost: ClassVar[Cost] = "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        """Bits per cell [bit], shape (n,); SRAM stores one."""
+        table = shipped("envm_cells").columns
+        known = {"sram": 1.0, **dict(zip(table["cell"], table["cell_bits"], strict=True))}
+        return {"cell_bits": np.array([float(known[cell]) for cell in columns["envm_cell"]])}
+
+
+def misread_cells() -> tuple[Cells, ...]:
+    """Misreadings of resistive cells of 2 and 3 bits; those of 1 bit are below 1e-16 (table)."""
+    levels = shipped("rram_levels").columns
+    down: dict[int, tuple[float, ...]] = {}
+    up: dict[int, tuple[float, ...]] = {}
+    for bits in (1, 2, 3):
+        rows = levels["cell_bits"] == bits
+        lower, upper = level_misreads(levels["mean"][rows], levels["deviation"][rows])
+        down[bits], up[bits] = tuple(lower.tolist()), tuple(upper.tolist())
+    return tuple(
+        Cells(bits, {b: down[b] for b in down if b <= bits}, {b: up[b] for b in up if b <= bits})
+        for bits in (2, 3)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chips:
+    """Evaluator: the accelerator, with what it is built for as columns too.
+
+    Span and embedding sparsity change the layout, so each pair of them is a machine of its own.
+
+    Attributes:
+        settings: Of the study.
+        config: Of the network.
+        classes: Of the task.
+    """
+
+    settings: Settings
+    config: Mapping[str, object]
+    classes: int
+    _machines: dict[tuple[int, float], Accelerator] = field(default_factory=dict, init=False)
+
+    outputs: ClassVar[Mapping[str, str]] = Accelerator.outputs
+    cost: ClassVar[Cost] = "closed form"
+    inputs: ClassVar[Mapping[str, str]] = {
+        **Accelerator.inputs,
+        "attention_span": "token",
+        "embedding_sparsity": "1",
+    }
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """As the accelerator's: every machine reads the same tables."""
+        return self._machine(128, 0.0).evidence
+
+    def _machine(self, span: int, sparsity: float) -> Accelerator:
+        if (span, sparsity) not in self._machines:
+            self._machines[span, sparsity] = accelerator(
+                self.settings,
+                self.config,
+                classes=self.classes,
+                attention_span=span,
+                embedding_sparsity=sparsity,
+            )
+        return self._machines[span, sparsity]
+
+    def __call__(self, columns: Columns) -> Columns:
+        """Energy [J], p95 latency [s] and area [m^2], each of shape (n,)."""
+        pairs = np.column_stack([columns["attention_span"], columns["embedding_sparsity"]])
+        kinds, which = np.unique(pairs, axis=0, return_inverse=True)
+        results = {name: np.empty(len(pairs)) for name in self.outputs}
+        for number, (span, sparsity) in enumerate(kinds):
+            rows = np.flatnonzero(which.ravel() == number)
+            part = {name: columns[name][rows] for name in Accelerator.inputs}
+            for name, values in self._machine(int(span), float(sparsity))(part).items():
+                results[name][rows] = values
+        return results
 
 
 @dataclass(frozen=True, eq=False)

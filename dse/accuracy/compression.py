@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from dse.accuracy.adaptivfloat import Format, quantised, top_exponent
-from dse.accuracy.faults import Cells, faulty
+from dse.accuracy.cells import Cells
+from dse.accuracy.faults import faulty
 from dse.accuracy.network import LONGEST_PAIR, Network, Tokens, layer_means, load_trained, padded
 from dse.accuracy.pruning import in_layers, pruned
 from dse.accuracy.spans import reaching

@@ -7,28 +7,10 @@ pruned tensor are not stored: the bit mask that marks them lies in single-level 
 does (arXiv 2011.14203), and is read without faults.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import torch
 
 from dse.accuracy.adaptivfloat import Format, decoded, encoded, quantised, top_exponent
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """How often the cells of one memory are misread.
-
-    Attributes:
-        bits: Of a full cell [bit].
-        down: Probability that level i is read as i - 1 [1], for each width of a cell from 1 to
-            `bits`, 2^width values each.
-        up: The same for i + 1.
-    """
-
-    bits: int
-    down: Mapping[int, tuple[float, ...]]
-    up: Mapping[int, tuple[float, ...]]
+from dse.accuracy.cells import Cells
 
 
 def faulty(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
 from dse.accuracy.cache import key_of
+from dse.accuracy.cells import Cells
 from dse.accuracy.compression import Compressed, Compression, compressed
-from dse.accuracy.faults import Cells
 from dse.accuracy.network import Tokens, all_means, native_bfloat16, tokenised
 from dse.accuracy.tasks import Examples, Split, read_split
 from dse.accuracy.training import Trained, repeatable
@@ -187,7 +187,8 @@ class AccuracyRun:
         """Logits of each draw; a draw in which no cell was misread costs no pass of its own."""
         cells = self._cells(how)
         train = _examples(self.task, self.cache, "train")
-        calibration = _tokens(self.trained.folder, train.first(CALIBRATION))
+        few = train.first(min(CALIBRATION, len(train.sentences)))
+        calibration = _tokens(self.trained.folder, few)
         clean: NDArray[np.float32] | None = None
         found = []
         # One thread: the order of a sum must not depend on who computes it, or fronts would differ.

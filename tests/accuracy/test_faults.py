@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.accuracy.adaptivfloat import Format, decoded, encoded, quantised, top_exponent
-from dse.accuracy.faults import Cells, faulty
+from dse.accuracy.cells import Cells
+from dse.accuracy.faults import faulty
 
 FORMS = st.builds(lambda e, m: Format(1 + e + m, e), st.integers(1, 4), st.integers(0, 6))
 SEEDS = st.integers(0, 2**32 - 1)
