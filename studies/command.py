@@ -7,6 +7,7 @@ import dse.commands.accuracy
 import dse.commands.lut
 import dse.commands.online
 import dse.commands.trials_import
+import studies.edgebert_online
 import studies.table_view
 from dse.cli import main as run_command_line
 from dse.config import System
@@ -22,6 +23,7 @@ MORE = (
     studies.table_view.add_to,
     dse.commands.trials_import.add_to,
     dse.commands.online.add_to,
+    studies.edgebert_online.add_to,
 )
 """Commands beyond those of the engine itself."""
 

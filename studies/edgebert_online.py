@@ -31,13 +31,15 @@ from dse.online.sentences import (
 )
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
-from dse.parameters import Column, FloatArray
+from dse.parameters import Column, FloatArray, Value
 from dse.store import Run, read_run
 from dse.units import to_si
 from hw_models import Accelerator, Supply
 from hw_models.accelerator import total
+from search_spaces.edgebert import DEFAULTS
 
-DESIGN = ("pruning_ratio", "weight_bits", "envm_cell")
+FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")
+"""What the accelerator reads that a sentence decides, and no design."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -137,30 +139,38 @@ def show_sentences(
     early: Annotated[int, typer.Option(min=1, help="Layers before the depth is foretold.")] = 1,
     lut: Annotated[
         Path | None,
-        typer.Option(help="Exit table (CSV as EdgeBERT's); default: means of the same sentences."),
+        typer.Option(
+            help="Exit table (CSV as EdgeBERT's); default: learned on half the sentences."
+        ),
     ] = None,
     format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
-    """Sentence-level DVFS on the sentences of a run: energy, latency and accuracy per deadline."""
+    """Sentence-level DVFS on the sentences of a run: energy, latency and accuracy per deadline.
+
+    Without --lut, every second sentence teaches the exit table and the others are run.
+    """
+    seconds = [_seconds(text) for text in deadline]
     read = read_run(run)
     number = _knee(read) if trial is None else trial
     if not 0 <= number < len(read.trials) or not read.trials.ok[number]:
         raise DseError(f"trial {number} is not among the evaluated ones of {run}")
-    design = {name: read.trials.designs[name][[number]] for name in DESIGN}
     threshold = float(read.trials.designs["exit_threshold"][number])
-    entropies, right = _archived(str(read.trials.metrics["archive"][number]))
-    rows = voltage_rows(_chip(run), design)
-    table = (
-        ExitLut.learned(entropies, early)
-        if lut is None
-        else ExitLut.read(lut, early, entropies.shape[1])
-    )
+    entropies, right, classes = _archived(str(read.trials.metrics["archive"][number]))
+    chip = _chip(run, classes, _knob(read, number, "attention_span"),
+                 _knob(read, number, "embedding_sparsity"))  # fmt: skip
+    design = {
+        name: np.array([_knob(read, number, name)]) for name in chip.inputs if name not in FREE
+    }
+    rows = voltage_rows(chip, design)
+    if lut is None:
+        table = _taught(entropies[::2], early)
+        entropies, right = entropies[1::2], right[1::2]
+    else:
+        table = ExitLut.read(lut, early, entropies.shape[1])
     lines: list[dict[str, float | str]] = [
         {"scheme": name, **figures}
-        for text in deadline
-        for name, figures in schemes(
-            rows, entropies, right, threshold, _seconds(text), table
-        ).items()
+        for limit in seconds
+        for name, figures in schemes(rows, entropies, right, threshold, limit, table).items()
     ]
     if format_ == "json":
         sys.stdout.write(json.dumps({"trial": number, "lines": lines}, indent=1) + "\n")
@@ -176,28 +186,52 @@ def _knee(run: Run) -> int:
     return int(front.numbers[front.knee()])
 
 
-def _archived(handle: str) -> tuple[FloatArray, FloatArray]:
-    """Entropies and rightness of every sentence at every layer, shape (sentences, layers)."""
+def _taught(entropies: FloatArray, early: int) -> ExitLut:
+    from dse.accuracy.predictor import fitted
+
+    table = fitted(entropies, early)
+    return ExitLut(table.entropies, table.predicted, early, entropies.shape[1])
+
+
+def _archived(handle: str) -> tuple[FloatArray, FloatArray, int]:
+    """Entropies and rightness, shape (sentences, layers) each, and how many classes."""
     from dse.accuracy.archive import read_archive
     from dse.accuracy.cache import cache_root
     from dse.accuracy.exits import entropy
 
     archive = read_archive(cache_root(), handle)
     right = archive.logits.argmax(axis=2) == archive.labels[:, np.newaxis]
-    return entropy(archive.logits), right.astype(np.float64)
+    return entropy(archive.logits), right.astype(np.float64), archive.logits.shape[2]
 
 
-def _chip(folder: Path) -> Accelerator:
-    """The accelerator that the run's study composed."""
-    from dse.accuracy.network import network_folder
+def _knob(run: Run, number: int, name: str) -> Value:
+    """A knob of a trial, or the value that the system gives a knob left out."""
+    known = {**run.trials.designs, **run.trials.metrics}
+    if name not in known:
+        return DEFAULTS[name]
+    value: Value = known[name][number].item()
+    return value
+
+
+def _chip(folder: Path, classes: int, span: Value, sparsity: Value) -> Accelerator:
+    """The accelerator that the run's study composed for a design."""
+    from dse.accuracy.pretrained import pretrained
     from dse.study import load_study
     from studies.edgebert import Edgebert, Settings, accelerator
 
     settings = load_study(folder / "study.resolved.yaml", {"edgebert": Edgebert()}).settings
     if not isinstance(settings, Settings):
         raise DseError(f"{folder} is no run of the system edgebert")
-    text = (network_folder(settings.network) / "config.json").read_text(encoding="utf-8")
-    return accelerator(settings, json.loads(text))
+    if settings.exit_rule != "entropy":
+        raise DseError(f"sentences leave by entropy here; this run's rule is {settings.exit_rule}")
+    text = (pretrained(settings.network).folder / "config.json").read_text(encoding="utf-8")
+    return accelerator(
+        settings,
+        json.loads(text),
+        classes=classes,
+        attention_span=int(span),
+        embedding_sparsity=float(sparsity),
+    )
 
 
 def _seconds(text: str) -> float:
