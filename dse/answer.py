@@ -250,6 +250,11 @@ class _Job:
                     on_batch=watch.batch,
                     known=writer.known,
                 )
+                if self.composed.held_out is not None:
+                    self.onlooker.preparing("the front on held-out data", 0.0)
+                    front = Front.of(self.question, found.trials)
+                    writer.record({"held_out": front.measured_on(self.composed.held_out)})
+                    self.onlooker.preparing("the front on held-out data", 1.0)
                 ending, repeats = found.ending, found.repeats
         finally:
             seconds = time.monotonic() - began

@@ -191,7 +191,7 @@ def show_front(
 
 
 def _front(run: Run) -> Front:
-    return Front.of(run.question, run.trials)
+    return Front.of_run(run)
 
 
 def plot(

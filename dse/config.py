@@ -124,11 +124,14 @@ class Composed:
         evaluator: From the knobs to all metrics.
         facts: What the numbers depend on beside the study file (digests of networks, data, tables).
         count_runs: Real runs made and results reused so far, for the report.
+        held_out: From the knobs to metrics on data that no choice has seen; asked about the front
+            alone, once it is known.
     """
 
     evaluator: Evaluator
     facts: Mapping[str, str]
     count_runs: Callable[[], tuple[int, int]]
+    held_out: Evaluator | None = None
 
 
 class Watcher(Protocol):

@@ -1,16 +1,18 @@
 """The front of a run: feasible trials that no other feasible trial dominates."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.errors import DseError, RowsFailed
+from dse.evaluation import TEXT_UNITS, Evaluator, evaluate_rows
 from dse.indicators import Reference, hypervolume
 from dse.pareto import non_dominated
 from dse.problem import Trials
-from dse.store import Question, canonical_json
+from dse.store import Question, Run, canonical_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,11 +23,16 @@ class Front:
         question: What was asked; carries names, units and evidence.
         trials: The designs, in the order of the losses, first objective first.
         numbers: Their trial numbers in the run, shape (n,).
+        held_out: What the designs reach on data that no choice has seen; empty if nobody looked.
+            `numbers` -> metric -> value, in the units of `held_out_columns`.
+        held_out_columns: Name, unit and evidence of these metrics.
     """
 
     question: Question
     trials: Trials
     numbers: NDArray[np.int64]
+    held_out: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    held_out_columns: tuple[Mapping[str, str], ...] = ()
 
     @classmethod
     def of(cls, question: Question, trials: Trials) -> "Front":
@@ -37,6 +44,36 @@ class Front:
         keys = np.concatenate([trials.losses[best], trials.codes[best]], axis=1)
         order = best[np.lexsort(keys.T[::-1])]
         return cls(question, trials.rows(order), order.astype(np.int64))
+
+    @classmethod
+    def of_run(cls, run: Run) -> "Front":
+        """The front of a run, with what was measured on held-out data when it ended."""
+        front = cls.of(run.question, run.trials)
+        kept = run.manifest.get("held_out", {"columns": [], "rows": {}})
+        rows = {int(number): values for number, values in kept["rows"].items()}
+        return replace(front, held_out=rows, held_out_columns=tuple(kept["columns"]))
+
+    def measured_on(self, evaluator: Evaluator) -> dict[str, Any]:
+        """Ask an evaluator about the front's designs; what a run's manifest keeps as `held_out`.
+
+        A design that has no answer is left out.
+        """
+        try:
+            columns = evaluate_rows(evaluator, self.trials.designs)
+            failed: set[int] = set()
+        except RowsFailed as error:
+            columns, failed = dict(error.columns), set(error.reasons)
+        described = [
+            {"name": name, "unit": unit, "evidence": evaluator.evidence[name]}
+            for name, unit in evaluator.outputs.items()
+            if unit not in TEXT_UNITS
+        ]
+        rows = {
+            str(number): {d["name"]: float(columns[d["name"]][i]) for d in described}
+            for i, number in enumerate(self.numbers)
+            if i not in failed
+        }
+        return {"columns": described, "rows": rows}
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -91,7 +128,11 @@ class Front:
             {"name": o.name, "unit": o.unit, "direction": o.direction}
             for o in self.question.objectives
         ]
-        rows = [{"trial": int(n), **self.row(i)} for i, n in enumerate(self.numbers)]
+        columns += [{**column, "role": "held out"} for column in self.held_out_columns]
+        rows = []
+        for i, n in enumerate(self.numbers.tolist()):
+            held = {"held_out": dict(self.held_out[n])} if n in self.held_out else {}
+            rows.append({"trial": n, **self.row(i), **held})
         return canonical_json(
             {
                 "study": self.question.study,

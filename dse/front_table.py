@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from dse.front import Front
@@ -35,12 +37,27 @@ def front_table(front: Front, most: int) -> Table:
         head = f"{name}\n[{unit}]" if unit else name
         table.add_column(head.replace("[", r"\["), justify="right", style=style)
         columns.append(texts)
+    for column in front.held_out_columns:
+        texts, unit = _held_out(front, column, rows)
+        head = column["name"].replace("_", " ") + (f"\n[{unit}]" if unit else "")
+        table.add_column(head.replace("[", r"\["), justify="right")
+        columns.append(texts)
     for row in zip(*columns, strict=True):
         table.add_row(*row)
     table.caption = "; ".join(
         f"{o.name} ({o.direction}): {_label(front, o.name)}" for o in question.objectives
     )
     return table
+
+
+def _held_out(
+    front: Front, column: Mapping[str, str], rows: NDArray[np.int64]
+) -> tuple[list[str], str]:
+    """Held-out values as short texts, empty where a design has none, and their readable unit."""
+    found = [front.held_out.get(int(front.numbers[i]), {}).get(column["name"]) for i in rows]
+    values, unit = readable(np.array([v for v in found if v is not None]), column["unit"])
+    texts = iter(f"{value:.4g}" for value in values)
+    return ["" if v is None else next(texts) for v in found], pretty(unit)
 
 
 def _label(front: Front, name: str) -> str:
@@ -60,9 +77,12 @@ def front_csv(front: Front) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     question = front.question
-    writer.writerow(["trial", *(f"{q.name} [{q.unit}]" for q in question.quantities)])
+    extra = [f"{c['name']} [{c['unit']}]" for c in front.held_out_columns]
+    writer.writerow(["trial", *(f"{q.name} [{q.unit}]" for q in question.quantities), *extra])
     for i, number in enumerate(front.numbers):
         row = front.row(i)
         values = [{**row["design"], **row["metrics"]}[q.name] for q in question.quantities]
-        writer.writerow([int(number), *values])
+        held = front.held_out.get(int(number), {})
+        more = [held.get(c["name"], "") for c in front.held_out_columns]
+        writer.writerow([int(number), *values, *more])
     return stream.getvalue()

@@ -29,7 +29,7 @@ def write_views(run: Run) -> Front:
     Raises:
         RunUnwritable: If the disk does not take them.
     """
-    front = Front.of(run.question, run.trials)
+    front = Front.of_run(run)
     views: dict[str, str | bytes] = {
         "front.json": front_json(front),
         "trials.csv": trials_csv(run.question, run.trials),
@@ -139,7 +139,7 @@ def stale_views(run: Run) -> list[str]:
     Parquet is compared by content: another version of its library may write other bytes.
     """
     wanted = {
-        "front.json": front_json(Front.of(run.question, run.trials)),
+        "front.json": front_json(Front.of_run(run)),
         "trials.csv": trials_csv(run.question, run.trials),
     }
     found = []

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -135,7 +135,15 @@ class Edgebert:
             InBatches(ExitReplay(cache, settings.exit_rule)),
             InBatches(Chips(settings, config, classes)),
         )
-        return Composed(Chain(stages), run.facts(), counted.counts)
+        test = replace(run, split="test", sentences=None)
+        held_out = Chain(
+            (
+                InBatches(CellBits()),
+                Cached(spread(test)),
+                InBatches(ExitReplay(cache, settings.exit_rule, prefix="test_")),
+            )
+        )
+        return Composed(Chain(stages), run.facts(), counted.counts, held_out)
 
 
 def accelerator(

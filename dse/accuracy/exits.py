@@ -174,19 +174,30 @@ class ExitReplay:
     Attributes:
         cache: Cache folder that holds the archives.
         rule: Which score decides.
+        prefix: Of the output names; tells one split from another.
     """
 
     cache: Path
     rule: Rule = "entropy"
+    prefix: str = ""
 
-    outputs: ClassVar[Mapping[str, str]] = {
-        "accuracy": "1",
-        "mean_exit_layer": "layer",
-        "p95_exit_layer": "layer",
-        "accuracy_worst_draw": "1",
-    }
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
     cost: ClassVar[Literal["closed form"]] = "closed form"
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """accuracy, mean_exit_layer, p95_exit_layer, accuracy_worst_draw, each with the prefix."""
+        units = {
+            "accuracy": "1",
+            "mean_exit_layer": "layer",
+            "p95_exit_layer": "layer",
+            "accuracy_worst_draw": "1",
+        }
+        return {f"{self.prefix}{name}": unit for name, unit in units.items()}
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """Real answers of a real network."""
+        return dict.fromkeys(self.outputs, "measured")
 
     @property
     def inputs(self) -> Mapping[str, str]:

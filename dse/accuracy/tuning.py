@@ -74,7 +74,7 @@ class Tuning:
     steps: int
     span_penalty: float
     batch: int = 32
-    encoder_rate: float = 5e-5
+    encoder_rate: float = 1e-4
     head_rate: float = 1e-3
     score_rate: float = 1e-2
     span_rate: float = 0.1

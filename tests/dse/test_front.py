@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -82,3 +85,46 @@ def test_the_table_shows_units_and_says_when_it_thins(small_run):
     assert f"{len(front)} designs on the front, 4 of them shown" in text
     assert "[mV]" in text
     assert "unverified" in text
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Measured on other data: fails at the highest voltage."""
+
+    inputs: ClassVar[Mapping[str, str]] = {"vdd": "V", "bits": "bit"}
+    outputs: ClassVar[Mapping[str, str]] = {"test_margin": "V", "archive": "handle"}
+    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
+    cost: ClassVar[Literal["measured"]] = "measured"
+
+    def __call__(self, columns):
+        if (columns["vdd"] == 0.8).any():
+            raise ValueError("no sentences at 0.8 V")
+        handles = np.full(len(columns["vdd"]), "h")
+        return {"test_margin": columns["vdd"] - 0.5, "archive": handles}
+
+
+def test_a_front_is_measured_once_more_on_data_that_no_choice_has_seen(small_run):
+    plain = Front.of_run(small_run)
+    assert plain.to_json() == Front.of(small_run.question, small_run.trials).to_json()
+    kept = json.loads(json.dumps(plain.measured_on(Elsewhere())))
+    front = Front.of_run(replace(small_run, manifest={**small_run.manifest, "held_out": kept}))
+    rows = json.loads(front.to_json())["rows"]
+    assert {row["design"]["vdd"] for row in rows} >= {0.5, 0.8}
+    for row in rows:
+        if row["design"]["vdd"] == 0.8:
+            assert "held_out" not in row
+        else:
+            assert row["held_out"] == {"test_margin": row["design"]["vdd"] - 0.5}
+    columns = json.loads(front.to_json())["columns"]
+    assert columns[-1] == {
+        "name": "test_margin",
+        "unit": "V",
+        "evidence": "measured",
+        "role": "held out",
+    }
+    head, *lines = front_csv(front).splitlines()
+    assert head.endswith(",test_margin [V]")
+    assert len({line.count(",") for line in (head, *lines)}) == 1
+    console = Console(width=200, file=io.StringIO())
+    console.print(front_table(front, 5))
+    assert "test margin" in console.file.getvalue()

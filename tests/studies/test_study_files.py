@@ -60,7 +60,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
         ["objectives.acuracy", "allowed", "'accuracy'"],
     ),
     "unknown direction": (edited("accuracy: max", "accuracy: up"), ["objectives.accuracy", "'up'"]),
-    "unknown searcher": (edited("searcher: nsga2", "searcher: nsga"), ["'nsga'", "'nsga2'"]),
+    "unknown searcher": (edited("searcher: nsga2", "searcher: nsga22"), ["'nsga22'", "'nsga2'"]),
     "unknown system": (edited("system: edgebert", "system: edgebrt"), ["system", "'edgebert'"]),
     "unknown setting": (edited("recipe: demo", "recipee: demo"), ["recipee", "'recipe'"]),
     "missing section": (GOOD.split("export:")[0], ["export", "is missing"]),
