@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_models import (
@@ -270,6 +270,7 @@ def test_multi_level_cells_pay_for_their_mask_in_single_level_macros(minilm):
 
 
 @given(st.floats(0, 1), st.integers(4, 16), st.sampled_from(["rram_mlc2", "rram_mlc3"]))
+@settings(deadline=None)
 def test_the_macros_of_a_machine_are_those_of_a_sparse_store(minilm, pruning, bits, cell):
     # One tensor of the network's prunable weights in both, everything else taken off.
     table = shipped("envm_array_22nm")
@@ -288,6 +289,7 @@ def test_the_macros_of_a_machine_are_those_of_a_sparse_store(minilm, pruning, bi
 
 
 @given(DESIGN)
+@settings(deadline=None)
 def test_regulator_and_clock_generator_are_parts_of_their_own(minilm, design):
     bare, supplied = (Accelerator(minilm, 64, supply=s) for s in (None, Supply()))
     batch = columns(design)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_models.memory import MACRO_BYTES, Envm, Held, macros_needed
@@ -95,6 +95,7 @@ def test_a_table_without_multi_level_cells_is_never_split():
 
 
 @given(st.sampled_from(CELLS.tolist()), st.floats(1, 1e9), st.floats(0, 1))
+@settings(deadline=None)
 def test_data_and_mask_are_read_word_after_word(cell, bits, share):
     macros = MLC.at(np.array([cell]))
     held = macros.held(np.array([bits]), np.array([bits * share]))

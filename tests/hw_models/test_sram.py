@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw_models.sram import Sram, WordEnergy
@@ -105,6 +105,7 @@ def test_what_is_characterised_is_met_and_mostly_exact():
 
 
 @given(GAP, GAP, st.floats(0, 1), st.floats(0, 1), WORD, WORD)
+@settings(deadline=None)
 def test_a_larger_array_and_a_wider_word_never_cost_less(one, other, a, b, narrow, wide):
     small, large = sorted([one[0] + a * (one[1] - one[0]), other[0] + b * (other[1] - other[0])])
     narrow, wide = sorted([narrow, wide])
