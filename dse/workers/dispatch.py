@@ -15,6 +15,9 @@ ATTEMPTS = 3
 START = 300.0
 """Seconds that a worker has to begin a row: a process starts, libraries and weights load."""
 
+PATIENCE = 20.0
+"""Seconds that a row waits for a starting worker while another has nothing to do."""
+
 GLANCE = 0.1
 """Seconds between two looks at the clock and at whether somebody wants to stop."""
 
@@ -39,6 +42,16 @@ class Crew(Protocol[Slot]):
 
     def dismiss(self, slot: Slot) -> None:
         """End a process at once, whatever it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Which row a process has, since when, for how long at most, and whether it has begun."""
+
+    row: int
+    since: float
+    limit: float | None
+    begun: bool
 
 
 @dataclass(eq=False, slots=True)
@@ -88,8 +101,7 @@ class Dispatcher(Generic[Slot]):
         self._most = most
         self._stopping = stopping
         self._idle: list[Slot] = []
-        self._busy: dict[Slot, tuple[int, float]] = {}
-        """Row and last moment of each busy process; before it has begun, the moment to begin."""
+        self._busy: dict[Slot, _Task] = {}
 
     def map(
         self, rows: Sequence[Columns], timeout: float | None, done: Callable[[], None]
@@ -103,32 +115,38 @@ class Dispatcher(Generic[Slot]):
                 self._begin(batch.waiting.popleft(), rows, timeout)
             for slot, news in self._crew.wait(list(self._busy), GLANCE):
                 self._hear(batch, slot, news, timeout)
-            for slot, row in self._late():
-                self._drop(slot)
-                why = f"{TIMED_OUT}: no answer within {timeout or START:g} s"
-                batch.end(row, Outcome(None, why))
+            self._look_at_the_clock(batch)
         return [batch.outcomes[row] for row in range(len(rows))]
 
     def _hear(self, batch: "_Batch", slot: Slot, news: News, timeout: float | None) -> None:
-        row, _ = self._busy[slot]
+        task = self._busy[slot]
         if isinstance(news, Outcome):
             del self._busy[slot]
             self._idle.append(slot)
-            batch.end(row, news)
+            batch.end(task.row, news)
         elif news == "lost":
             self._drop(slot)
-            batch.lose(row)
+            batch.lose(task.row)
         else:
-            self._busy[slot] = (row, _last_moment(timeout))
+            self._busy[slot] = _Task(task.row, time.monotonic(), timeout, begun=True)
 
     def _begin(self, row: int, rows: Sequence[Columns], timeout: float | None) -> None:
         slot = self._idle.pop() if self._idle else self._crew.hire()
         begun = self._crew.give(slot, rows[row])
-        self._busy[slot] = (row, _last_moment(timeout if begun else START))
+        self._busy[slot] = _Task(row, time.monotonic(), timeout if begun else START, begun)
 
-    def _late(self) -> list[tuple[Slot, int]]:
+    def _look_at_the_clock(self, batch: "_Batch") -> None:
         moment = time.monotonic()
-        return [(slot, row) for slot, (row, last) in self._busy.items() if moment > last]
+        for slot, task in list(self._busy.items()):
+            waited = moment - task.since
+            if task.limit is not None and waited > task.limit:
+                self._drop(slot)
+                why = f"{TIMED_OUT}: no answer within {task.limit:g} s"
+                batch.end(task.row, Outcome(None, why))
+            elif not task.begun and waited > PATIENCE and self._idle:
+                # A cluster that has lost a node may have no room for who was hired last.
+                self._drop(slot)
+                batch.waiting.appendleft(task.row)
 
     def _drop(self, slot: Slot) -> None:
         del self._busy[slot]
@@ -140,7 +158,3 @@ class Dispatcher(Generic[Slot]):
             self._crew.dismiss(slot)
         self._idle.clear()
         self._busy.clear()
-
-
-def _last_moment(seconds: float | None) -> float:
-    return float("inf") if seconds is None else time.monotonic() + seconds

@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -59,6 +60,10 @@ class RayWorkers:
         # Ray's own notice about accelerators that it does not hide from workers; there are none to
         # hide.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if self._address is None:
+            # Else Ray takes the machine's address for every loopback one, and listens on all. Read
+            # when ray is imported, whatever the name says.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         import ray
 
         if not ray.is_initialized():
@@ -79,18 +84,22 @@ class RayWorkers:
         import ray
 
         if self._address is not None:
+            _require_somebody(self._address)
             try:
                 ray.init(address=self._address, logging_level=logging.ERROR, log_to_driver=False)
             except (ConnectionError, ValueError) as error:
                 raise DseError(f"no Ray cluster at {self._address}: {error}") from error
             return
-        ray.init(
-            num_cpus=self._workers,
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _node_ip_address="127.0.0.1",
-        )
+        try:
+            ray.init(
+                num_cpus=self._workers,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _node_ip_address="127.0.0.1",
+            )
+        except Exception as error:  # nothing narrower is promised
+            raise DseError(f"Ray does not start on this machine: {one_line(error)}") from error
 
     def _require_free(self, needs: Needs) -> None:
         # An actor that finds no place is waited for without end. Only what is free counts: another
@@ -144,6 +153,17 @@ class RayWorkers:
         if self._started:
             ray.shutdown()
             self._started = False
+
+
+def _require_somebody(address: str) -> None:
+    """Refuse at once what Ray would try to reach for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return  # `auto` and the like are Ray's to understand
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise DseError(f"no Ray cluster at {address}: {error}") from error
 
 
 @dataclass(eq=False, slots=True)

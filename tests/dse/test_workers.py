@@ -1,7 +1,10 @@
 """Where rows are evaluated changes no result: in this process, in a pool, or on Ray."""
 
+import subprocess
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,18 +21,29 @@ from dse.testing import Inverse, WorkerProcessesContract, WorkersContract, rows_
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
-from dse.workers.workers import Outcome, Spread, nothing
+from dse.workers.workers import STOPPED, Needs, Outcome, Spread, nothing
 
 
 @pytest.fixture(scope="module")
-def ray_started():
-    """One local Ray and two actors for the whole module: a start takes seconds."""
+def cluster():
+    """Two Ray nodes of two processors each on this machine: a start takes seconds."""
     import ray
+    from ray.cluster_utils import Cluster
 
-    with RayWorkers(2) as workers:
-        assert ray.is_initialized()
-        yield workers
+    node = {"num_cpus": 2, "object_store_memory": 10**8, "include_dashboard": False}
+    nodes = Cluster(initialize_head=True, head_node_args=node)
+    nodes.add_node(num_cpus=2, object_store_memory=10**8)
+    with RayWorkers(1, address=nodes.address):  # the connection stays until the last test
+        yield nodes
     assert not ray.is_initialized()
+    nodes.shutdown()
+
+
+@pytest.fixture
+def ray_started(cluster):
+    """Two actors on the cluster."""
+    with RayWorkers(2, address=cluster.address) as workers:
+        yield workers
 
 
 class TestSerial(WorkersContract):
@@ -94,11 +108,26 @@ def front_bytes(workers):
     return [a.tobytes() for a in everything], columns, trials.failures
 
 
-def test_the_same_front_whichever_ran_it(ray_started):
-    with Serial() as serial, ProcessPool(2) as pool:
-        one = front_bytes(serial)
-        assert front_bytes(pool) == one
-        assert front_bytes(ray_started) == one
+@pytest.fixture(scope="module")
+def serial_front():
+    with Serial() as serial:
+        return front_bytes(serial)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_pool_of_any_size_finds_the_same_bytes(workers, serial_front):
+    with ProcessPool(workers) as pool:
+        assert front_bytes(pool) == serial_front
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_ray_on_one_or_two_nodes_finds_the_same_bytes(workers, cluster, serial_front):
+    """A node has two processors, so that four workers are on two nodes."""
+    import ray
+
+    assert [node["Resources"]["CPU"] for node in ray.nodes()] == [2.0, 2.0]
+    with RayWorkers(workers, address=cluster.address) as spread:
+        assert front_bytes(spread) == serial_front
 
 
 def test_spread_rows_are_counted_as_they_finish():
@@ -110,7 +139,7 @@ def test_spread_rows_are_counted_as_they_finish():
 
 def test_an_outcome_without_columns_and_reason_is_still_a_failure():
     class Silent(Serial):
-        def map(self, _, rows, __):
+        def map(self, _, rows, *__):
             return [Outcome(None) for _ in rows]
 
     trials = spread_problem(Silent()).evaluate(np.zeros((2, 2)))
@@ -135,7 +164,75 @@ def test_an_evaluator_that_cannot_travel_to_ray_is_named(ray_started):
         ray_started.map(Unpicklable(), rows_of([1.0]), nothing)
 
 
-@pytest.mark.usefixtures("ray_started")
-def test_more_workers_than_ray_has_processors_are_refused_instead_of_waited_for():
-    with pytest.raises(DseError, match=r"workers = 3.* 2 "), RayWorkers(3):
+def test_more_workers_than_ray_has_processors_are_refused_instead_of_waited_for(cluster):
+    with (
+        pytest.raises(DseError, match=r"workers = 5: 5 CPU are needed, .* of Ray's 4 are free"),
+        RayWorkers(5, address=cluster.address),
+    ):
         pass
+
+
+def test_processors_that_somebody_else_has_are_not_counted(cluster):
+    with RayWorkers(3, address=cluster.address) as first:
+        assert all(o.columns for o in first.map(Inverse(), rows_of([1.0, 2.0, 4.0]), nothing))
+        with (
+            pytest.raises(DseError, match=r"workers = 2: 2 CPU are needed, 1 of Ray's 4 are free"),
+            RayWorkers(2, address=cluster.address),
+        ):
+            pass
+
+
+def test_what_a_row_needs_is_reserved_or_refused(cluster):
+    with RayWorkers(2, address=cluster.address) as workers:
+        outcomes = workers.map(Inverse(), rows_of([1.0, 2.0]), nothing, Needs(cpus=2))
+        assert all(o.columns for o in outcomes)
+        with pytest.raises(DseError, match=r"2 GPU are needed, 0 of Ray's 0 are free"):
+            workers.map(Inverse(), rows_of([1.0]), nothing, Needs(gpus=1))
+    with ProcessPool(1) as pool, pytest.raises(DseError, match="does not share out accelerators"):
+        pool.map(Inverse(), rows_of([1.0]), nothing, Needs(gpus=1))
+    with pytest.raises(DseError, match="cannot break off"):
+        Serial().map(Inverse(), rows_of([1.0]), nothing, Needs(timeout=1.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"cpus": 0}, "cpus = 0"), ({"gpus": -1}, "gpus"), ({"timeout": 0}, "0 s")]
+)
+def test_impossible_needs_are_refused(wrong, said):
+    with pytest.raises(DseError, match=said):
+        Needs(**wrong)
+
+
+def test_a_cluster_that_is_not_there_is_named():
+    code = (
+        "from dse.workers.ray_workers import RayWorkers\n"
+        "with RayWorkers(1, address='127.0.0.1:1999'): pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "DseError: no Ray cluster at 127.0.0.1:1999" in done.stderr
+
+
+def test_a_stop_lets_finish_what_was_begun_and_begins_nothing_more():
+    done = []
+    with ProcessPool(1, lambda: len(done) >= 2) as pool:
+        outcomes = pool.map(Inverse(), rows_of([1.0, 2.0, 4.0, 5.0]), lambda: done.append(1))
+    assert [o.failure for o in outcomes] == ["", "", STOPPED, STOPPED]
+    with Serial(lambda: len(done) >= 3) as serial:
+        outcomes = serial.map(Inverse(), rows_of([1.0, 2.0]), lambda: done.append(1))
+    assert [o.failure for o in outcomes] == ["", STOPPED]
+
+
+def test_an_evaluator_travels_once_to_each_process_and_not_with_each_row():
+    class Watched(Inverse):
+        times: ClassVar[list[int]] = []
+
+        def __reduce__(self):
+            self.times.append(1)
+            return Inverse, ()
+
+    evaluator = Watched()
+    with ProcessPool(2) as pool:
+        for _ in range(3):
+            pool.map(evaluator, rows_of([1.0, 2.0, 4.0]), nothing)
+        assert len(Watched.times) == 1
+        changed = pool.map(Inverse(), rows_of([5.0]), nothing)
+    assert changed[0].columns["rate"] == 0.2
