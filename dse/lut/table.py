@@ -249,7 +249,8 @@ class LookupTable:
 
     def order(self, objective: int) -> list[int]:
         """Row numbers, best in an objective first, ties as the rows stand."""
-        losses = [self.losses(row)[objective] for row in self.rows]
+        flip = -1 if self.predictions[objective].direction == "max" else 1
+        losses = [flip * row.predictions[objective] for row in self.rows]
         return sorted(range(len(losses)), key=losses.__getitem__)
 
     def texts(self) -> Iterable[tuple[str, bool]]:

@@ -59,3 +59,10 @@ def test_every_fault_and_every_form_stands_on_the_page():
         assert re.search(rf"\b{fault.name}\b", PAGE), fault
     for form, name in FILE_NAMES.items():
         assert f"| `{form}` | `{name}` |" in PAGE
+
+
+def test_a_device_tool_pays_for_no_heavy_library():
+    look = "import dse.lut.reader, dse.lut.exports, dse.lut.from_run, sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "ray", "optuna", "pymoo", "plotly", "matplotlib"}
+    assert not heavy & set(ran.stdout.split())
