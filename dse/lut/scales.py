@@ -45,7 +45,8 @@ def exact(name: str, unit: str, values: Sequence[float]) -> tuple[int, tuple[int
     raise LutError(
         Fault.UNFIT,
         f"{name} = {max(map(repr, map(float, values)), key=len)} {unit} is no whole number of "
-        f"{base_unit(unit, MOST_DECIMALS)} within 2^53; search this knob on a grid",
+        f"{base_unit(unit, MOST_DECIMALS)} within 2^53; give it fewer digits (a knob: search it "
+        "on a grid)",
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,7 @@ int main(void)
 
 
 SLOW = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,16 @@ def test_hostile_headers_compile_without_a_warning(small_table, tmp_path, strict
     )  # fmt: skip
     command = [*strict_c("gcc"), "-O0", "main.c", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("target", ["thumbv7m-none-eabi", "armeb-none-eabi", "riscv32-none-elf"])
+def test_the_reader_compiles_for_small_cores_of_either_byte_order(target, strict_c, tmp_path):
+    (tmp_path / "main.c").write_text('#include "reader.h"\n')
+    for compiler, language in (("clang", "c"), ("clang++", "c++")):
+        flags = [flag for flag in strict_c(compiler) if flag.startswith(("-std", "-W", "-ped"))]
+        command = [compiler, f"--target={target}", "-ffreestanding", *flags, "-fsyntax-only"]
+        command += ["-I", str(ROOT / "dse" / "lut"), "-x", language, "main.c"]
+        subprocess.run(command, cwd=tmp_path, check=True)
 
 
 def test_the_reader_needs_stdint_and_stddef_only():
