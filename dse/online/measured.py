@@ -208,8 +208,18 @@ class Suspicion:
 
 
 def suspicions(trials: MeasuredTrials, layout: TrialsLayout) -> tuple[Suspicion, ...]:
-    """Totals unlike their parts, settings unlike the request, and designs with two clusters."""
-    return (*_sums(trials, layout), *_requests(trials), *_clusters(trials))
+    """What looks wrong.
+
+    Totals unlike their parts, settings unlike the request, combinations that cannot be, the same
+    numbers twice, and designs whose runs fall into two clusters.
+    """
+    return (
+        *_sums(trials, layout),
+        *_requests(trials),
+        *_forbidden(trials, layout),
+        *_doubles(trials),
+        *_clusters(trials),
+    )
 
 
 def _sums(trials: MeasuredTrials, layout: TrialsLayout) -> list[Suspicion]:
@@ -232,6 +242,29 @@ def _requests(trials: MeasuredTrials) -> list[Suspicion]:
         for row in np.flatnonzero(asked != applied):
             what = f"{knob} = {applied[row]:g} was applied where {asked[row]:g} was asked for"
             found.append(Suspicion((int(trials.raw.lines[row]),), what))
+    return found
+
+
+def _forbidden(trials: MeasuredTrials, layout: TrialsLayout) -> list[Suspicion]:
+    found = []
+    for rule in layout.forbidden:
+        hit = np.ones(len(trials), dtype=bool)
+        for knob, values in rule.items():
+            hit &= np.isin(trials.raw.knobs[knob], np.array(values))
+        for row in np.flatnonzero(hit):
+            said = ", ".join(f"{knob} = {trials.raw.knobs[knob][row]}" for knob in rule)
+            found.append(Suspicion((int(trials.raw.lines[row]),), f"{said} cannot have been run"))
+    return found
+
+
+def _doubles(trials: MeasuredTrials) -> list[Suspicion]:
+    """A measurement repeated to the last digit is a row copied, not a run repeated."""
+    seen: dict[tuple[object, ...], int] = {}
+    found = []
+    for line, *row in zip(trials.raw.lines, *trials.columns().values(), strict=True):
+        first = seen.setdefault(tuple(row), int(line))
+        if first != int(line):
+            found.append(Suspicion((first, int(line)), "the same knobs and the same measurements"))
     return found
 
 

@@ -54,6 +54,7 @@ class TrialsLayout(_Part):
     sums: dict[str, list[str]] = {}
     requested: dict[str, str] = {}
     where: dict[str, str] = {}
+    forbidden: list[dict[str, list[float | str]]] = []
 
     @model_validator(mode="after")
     def _names_exist(self) -> "TrialsLayout":
@@ -67,7 +68,7 @@ class TrialsLayout(_Part):
         for name, column in self.metrics.items():
             if column.unit is None:
                 raise ValueError(f"metric {name} needs a unit: it is a number")
-        for name in self.requested:
+        for name in (*self.requested, *(name for rule in self.forbidden for name in rule)):
             if name not in self.knobs:
                 raise ValueError(f"{name} is no knob; there are {', '.join(self.knobs)}")
         return self

@@ -202,6 +202,17 @@ def test_suspicious_rows_are_reported_with_their_lines(testbed_rows, write_rows)
     assert len(found) == 4
 
 
+def test_copied_and_impossible_rows_are_reported(testbed_rows, write_rows):
+    rows = [dict(row) for row in testbed_rows]
+    rows[3]["tpu_mode"] = "max"
+    rows.append(dict(rows[50]))
+    found = [(s.lines, s.what) for s in suspicions(trials_of(write_rows("odd.csv", rows)), LAYOUT)]
+    assert rows[3]["split_layer"] == 0
+    assert ((5,), "split_layer = 0, tpu_mode = max cannot have been run") in found
+    assert ((52, len(rows) + 1), "the same knobs and the same measurements") in found
+    assert len(found) == 2
+
+
 def test_clean_trials_raise_no_suspicion(trials_csv):
     assert suspicions(trials_of(trials_csv), LAYOUT) == ()
 
