@@ -49,6 +49,7 @@ class Settings(Section):
         network: Pretrained encoder: minilm-l6, hub:NAME or local:FOLDER.
         recipe: How the off-ramps and the backbone are trained, once.
         sentences: Of the validation split, in a fixed order; None takes all.
+        test_sentences: Of the test split, on which the front is measured at the end; None: all.
         exponent_bits: Of an AdaptivFloat weight or activation.
         exit_rule: What makes a sentence leave.
         fault_draws: Fault patterns that are passed through where memory cells can be misread.
@@ -61,6 +62,7 @@ class Settings(Section):
     network: Annotated[str, AfterValidator(_network)] = "minilm-l6"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     sentences: Annotated[int, Field(ge=10)] | None = None
+    test_sentences: Annotated[int, Field(ge=10)] | None = None
     exponent_bits: Annotated[int, Field(ge=2, le=5)] = 3
     exit_rule: Rule = "entropy"
     fault_draws: Annotated[int, Field(ge=1, le=100)] = 3
@@ -135,7 +137,7 @@ class Edgebert:
             InBatches(ExitReplay(cache, settings.exit_rule)),
             InBatches(Chips(settings, config, classes)),
         )
-        test = replace(run, split="test", sentences=None)
+        test = replace(run, split="test", sentences=settings.test_sentences)
         held_out = Chain(
             (
                 InBatches(CellBits()),

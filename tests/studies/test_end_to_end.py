@@ -18,6 +18,7 @@ STUDY = ROOT / "studies" / "edgebert_sentiment.yaml"
 SMALL = (
     "settings.recipe=small",
     "settings.sentences=60",
+    "settings.test_sentences=50",
     "knobs.pruning_ratio.values=[0.0, 0.5]",
     "knobs.weight_bits.values=[5, 8]",
     "search.batch=40",
@@ -96,6 +97,22 @@ def test_numbers_are_physical_and_the_constraint_holds(serial_run):
     assert (feasible.metrics["latency_p95"] <= 0.005).all()
     never = trials.designs["exit_threshold"] == 0.0
     assert (metrics["mean_exit_layer"][never] == 6).all()
+
+
+def test_the_front_says_what_it_reaches_on_sentences_that_chose_nothing(serial_run):
+    front = json.loads((serial_run[0] / "front.json").read_text(encoding="utf-8"))
+    roles = {c["name"]: c["role"] for c in front["columns"]}
+    assert roles["test_accuracy"] == "held out"
+    for row in front["rows"]:
+        held = row["held_out"]
+        assert held["test_accuracy"] * 50 == pytest.approx(round(held["test_accuracy"] * 50))
+        assert 1 <= held["test_mean_exit_layer"] <= 6
+    differing = [
+        row
+        for row in front["rows"]
+        if row["held_out"]["test_accuracy"] != row["metrics"]["accuracy"]
+    ]
+    assert differing
 
 
 def test_a_higher_threshold_never_deepens_the_exit(serial_run):
