@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -141,10 +142,11 @@ def trained_network(
 def repeatable(threads: int, seed: int) -> Iterator[None]:
     """Within: torch computes the same bits each time; afterwards everything is as it was."""
     deterministic, before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    guard: Any = torch.utils.deterministic  # its stub lacks what its documentation names
+    filling = guard.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
     # A guard for code that reads what it never wrote; nothing here does, and it costs 7 %.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    guard.fill_uninitialized_memory = False
     torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=[]):
@@ -152,7 +154,7 @@ def repeatable(threads: int, seed: int) -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        guard.fill_uninitialized_memory = filling
         torch.set_num_threads(before)
 
 
