@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Literal
 
 from dse.lut import table as limits
@@ -79,13 +79,13 @@ class _Header:
             self.strings,
             CRC.size,
         )
-        return tuple(sum(sizes[: i + 1]) for i in range(len(sizes)))
+        return tuple(accumulate(sizes))
 
 
 def pack(table: LookupTable) -> bytes:
     """The binary of a table; equal tables are equal bytes."""
     texts = [text.encode("ascii") + b"\0" for text, _ in table.texts()]
-    refs = [0, *_running([len(text) for text in texts])][:-1]
+    refs = [0, *accumulate(map(len, texts))][:-1]
     counts = (
         len(table.rows), len(table.design), len(table.settings), len(table.predictions),
         len(table.kept_limits), sum(len(k.choices) for k in table.knobs),
@@ -114,14 +114,6 @@ def pack(table: LookupTable) -> bytes:
         exits.step if exits else 0, len(strings), 0, digest(table), *refs[:6],
     )  # fmt: skip
     return header + body + CRC.pack(zlib.crc32(header + body))
-
-
-def _running(sizes: Sequence[int]) -> list[int]:
-    total, sums = 0, []
-    for size in sizes:
-        total += size
-        sums.append(total)
-    return sums
 
 
 def _array(code: str, values: Iterable[int]) -> bytes:
@@ -256,7 +248,7 @@ def _refs(data: bytes, h: _Header, at: tuple[int, ...]) -> list[int]:
 def _texts(strings: bytes, h: _Header, refs: list[int]) -> list[str]:
     """The texts; they must tile the section, each printable and closed by a zero."""
     parts = strings.split(b"\0")
-    starts = [0, *_running([len(part) + 1 for part in parts])]
+    starts = [0, *accumulate(len(part) + 1 for part in parts)]
     if parts[-1] or starts[:-2] != refs:
         raise LutError(Fault.STRING, "the texts do not fill their section one after another")
     empty_allowed = {*range(6), *range(7, 6 + 2 * h.facts, 2)}
@@ -294,7 +286,7 @@ class _Columns:
         names: list[str],
         labels: list[str],
     ) -> None:
-        ends = _running([header.design, header.settings, header.predictions, header.kept_limits])
+        ends = list(accumulate((header.design, header.settings, header.predictions)))
         self._kind = [sum(i >= end for end in ends) for i in range(len(raw))]
         self._raw = raw
         self._names = list(zip(names[::2], names[1::2], strict=True))
