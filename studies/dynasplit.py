@@ -16,6 +16,7 @@ from hw_models import SplitComputing
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import DOMAIN, narrowed
 from studies.dynasplit_testbed import Priced, priced_testbed
+from studies.provenance import table_facts
 
 
 class Settings(Section):
@@ -150,7 +151,7 @@ class Dynasplit:
             cpu_slowdown=own.cloud_cpu_slowdown,
         )
         bandwidth = lan_testbed()[1] if own.bandwidth_mbit_s is None else own.bandwidth_mbit_s * 1e6
-        facts = {"network": own.network, "bandwidth_bit_s": repr(bandwidth)}
+        facts = {"network": own.network, "bandwidth_bit_s": repr(bandwidth), **table_facts()}
         return Composed(InBatches(SplitAt(model, bandwidth)), facts, lambda: (0, 0))
 
 

@@ -29,6 +29,7 @@ from hw_models import (
 )
 from hw_models.faults import level_misreads
 from search_spaces.edgebert import DEFAULTS, DOMAIN
+from studies.provenance import table_facts
 
 
 def _task(name: str) -> str:
@@ -145,7 +146,8 @@ class Edgebert:
                 InBatches(ExitReplay(cache, settings.exit_rule, prefix="test_")),
             )
         )
-        return Composed(Chain(stages), run.facts(), counted.counts, held_out)
+        facts = {**run.facts(), **table_facts()}
+        return Composed(Chain(stages), facts, counted.counts, held_out)
 
 
 def accelerator(
