@@ -72,6 +72,7 @@ class Search(Section):
         "random",
         "sobol",
         "exhaustive",
+        "grey_box",
     ] = "nsga2"
     trials: Annotated[int, Field(ge=1)] = 2000
     batch: Annotated[int, Field(ge=2, le=100_000)] = 100

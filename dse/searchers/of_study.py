@@ -32,6 +32,10 @@ def searcher_of(search: Wanted, problem: Problem) -> Searcher:
         return Exhaustive(space, batch=search.batch)
     if search.searcher in ("random", "sobol"):
         return _blind(search, space)
+    if search.searcher == "grey_box":
+        from dse.searchers.grey_box import GreyBox
+
+        return GreyBox(problem, seed=search.seed, batch=search.batch)
     return _learning(search, problem)
 
 

@@ -11,6 +11,7 @@ engine here gets that for free, the bare libraries as well.
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -66,13 +67,13 @@ ENGINES = {
     "nsga3": Engine(ours("nsga3", 50), 2000),
     "bare pymoo NSGA-II": Engine(lambda p, s: BarePymoo(p, s, "nsga2"), 2000),
     "bare pymoo NSGA-III": Engine(lambda p, s: BarePymoo(p, s, "nsga3"), 2000),
-    "optuna_nsga2": Engine(ours("optuna_nsga2", 50), 1000),
-    "optuna_nsga3": Engine(ours("optuna_nsga3", 50), 1000),
-    "bare Optuna NSGA-II": Engine(lambda p, s: BareOptuna(p, s, "nsga2"), 1000),
-    "tpe": Engine(ours("tpe", 4), 400),
-    "bare Optuna TPE multivariate": Engine(lambda p, s: BareOptuna(p, s, "tpe-mv"), 400),
-    "bare Optuna TPE default": Engine(lambda p, s: BareOptuna(p, s, "tpe"), 400),
-    "grey_box": Engine(ours("grey_box", 64), 10**6, runs=200),
+    "optuna_nsga2": Engine(ours("optuna_nsga2", 50), 700),
+    "optuna_nsga3": Engine(ours("optuna_nsga3", 50), 700),
+    "bare Optuna NSGA-II": Engine(lambda p, s: BareOptuna(p, s, "nsga2"), 700),
+    "tpe": Engine(ours("tpe", 4), 250),
+    "bare Optuna TPE multivariate": Engine(lambda p, s: BareOptuna(p, s, "tpe-mv"), 250),
+    "bare Optuna TPE default": Engine(lambda p, s: BareOptuna(p, s, "tpe"), 250),
+    "grey_box": Engine(ours("grey_box", 64), 10**6, runs=120),
     "gp": Engine(ours("gp", 4), 40, seeds=3),
     "bare Optuna GP": Engine(lambda p, s: BareOptuna(p, s, "gp"), 40, seeds=3),
 }
@@ -157,8 +158,12 @@ def campaign(problem_name, problem, frame, name, seed):
         "cpu_s": round(spent, 2),
         "wall_s": round(time.monotonic() - wall, 2),
         "share": {str(c): round(shares[c - 1], 5) for c in CHECKPOINTS if c <= runs},
-        "to_level": {str(v): next((i + 1 for i, s in enumerate(shares) if s >= v), None) for v in LEVELS},
-    }  # fmt: skip
+        "to_level": {str(v): _first(shares, v) for v in LEVELS},
+    }
+
+
+def _first(shares, level):
+    return next((i + 1 for i, share in enumerate(shares) if share >= level), None)
 
 
 def read(path):
@@ -188,9 +193,8 @@ def show(options):
     results = read(options.file)
     for problem in options.problems:
         at, level = (30, 60, 100, 200, 500), ("0.8", "0.9", "0.95")
-        print(f"\n| {problem} | seeds | " + " | ".join(f"@{c}" for c in at), end="")
-        print(" | runs to " + " | ".join(level) + " | CPU s |")
-        print("|" + "---|" * (3 + len(at) + len(level)))
+        head = [problem, "seeds", *(f"@{c}" for c in at), *(f"runs to {v}" for v in level), "CPU s"]
+        lines = ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
         for engine in ENGINES:
             rows = [r for r in results if r["problem"] == problem and r["engine"] == engine]
             if not rows:
@@ -198,7 +202,8 @@ def show(options):
             cells = [_median([r["share"].get(str(c)) for r in rows], "{:.3f}") for c in at]
             cells += [_median_to([r["to_level"][v] for r in rows], rows) for v in level]
             spent = np.median([r["cpu_s"] for r in rows])
-            print(f"| {engine} | {len(rows)} | " + " | ".join(cells) + f" | {spent:.1f} |")
+            lines.append(f"| {engine} | {len(rows)} | " + " | ".join(cells) + f" | {spent:.1f} |")
+        sys.stdout.write("\n".join(lines) + "\n")
 
 
 def _median(values, form):

@@ -1,0 +1,363 @@
+"""The grey box learns what runs give, computes the rest, and wastes no run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from dse.errors import CompositionError
+from dse.evaluation import Cached, Chain
+from dse.explore import explore
+from dse.indicators import Reference, hypervolume
+from dse.parameters import Categorical, Integer, Ordinal, Real
+from dse.pareto import non_dominated
+from dse.problem import Constraint, Objective, Problem
+from dse.searchers.exhaustive import Exhaustive
+from dse.searchers.grey_box import GreyBox
+from dse.searchers.grey_parts import Features, Parts
+from dse.searchers.improvement import OpenBox, count, nodes
+from dse.searchers.random_search import RandomSearch
+from dse.searchers.searcher import Answers
+from dse.searchers.surrogate import MixedKernel, Surrogate
+from dse.space import ActiveWhen, Columns, SearchSpace
+from dse.testing import SearcherContract
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An evaluator made of a formula."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    formula: Callable[[Columns], Columns]
+    cost: str = "closed form"
+
+    @property
+    def evidence(self):
+        return dict.fromkeys(self.outputs, "closed form")
+
+    def __call__(self, columns):
+        return self.formula(columns)
+
+
+def nobody(_columns):
+    raise AssertionError("the searcher makes no run by itself")
+
+
+class TestGreyBox(SearcherContract):
+    def searcher(self, space, objectives, constraints):
+        names = [f"f{i}" for i in range(objectives)] + [f"c{i}" for i in range(constraints)]
+        run = Stage(space.units, dict.fromkeys(names, "1"), nobody, "measured")
+        wanted = tuple(Objective(f"f{i}", "1") for i in range(objectives))
+        limits = tuple(Constraint(f"c{i}", "1", 0.0) for i in range(constraints))
+        return GreyBox(Problem(space, run, wanted, limits), seed=7, batch=10)
+
+    def continuous(self):
+        return True
+
+
+# -- a network that is compressed, run, replayed and deployed ------------------------------------
+
+SPACE = SearchSpace(
+    (
+        Ordinal("pruning", tuple(i / 10 for i in range(10)), "1"),
+        Integer("bits", 2, 8, "bit"),
+        Ordinal("threshold", tuple(i / 10 for i in range(11)), "nat", stage="run"),
+        Categorical("cell", ("sram", "reram")),
+        Ordinal("vdd", (0.5, 0.6, 0.7, 0.8), "V", stage="run"),
+    )
+)
+
+
+def compressed(columns):
+    pairs = zip(columns["pruning"], columns["bits"], strict=True)
+    return {"archive": np.array([f"p{p:.1f}b{b}" for p, b in pairs])}
+
+
+def replayed(columns):
+    pruning = np.array([float(h[1:4]) for h in columns["archive"]])
+    bits = np.array([float(h[5:]) for h in columns["archive"]])
+    t = columns["threshold"]
+    full = 0.9 - 0.4 * pruning**3 - 0.8 * 2.0**-bits
+    return {"accuracy": full - 0.2 * t**2 * (1 + pruning), "depth": 6 - 4 * t * (1 - pruning / 2)}
+
+
+def deployed(columns):
+    if ((columns["cell"] == "reram") & (columns["vdd"] > 0.75)).any():
+        raise ValueError("reram breaks above 0.75 V")
+    work = columns["depth"] * columns["bits"] * (1 - columns["pruning"])
+    cost = np.where(columns["cell"] == "sram", 1.0, 0.7)
+    return {"energy": work * columns["vdd"] ** 2 * cost, "latency": work / (columns["vdd"] - 0.3)}
+
+
+def sized(columns):
+    return {"area": columns["bits"] * np.where(columns["cell"] == "sram", 3.0, 1.0)}
+
+
+def edge_problem(bound=0.8, area=20.0):
+    chain = Chain(
+        (
+            Stage({"bits": "bit", "cell": "choice"}, {"area": "m^2"}, sized),
+            Cached(
+                Stage(
+                    {"pruning": "1", "bits": "bit"}, {"archive": "handle"}, compressed, "measured"
+                )
+            ),
+            Stage(
+                {"archive": "handle", "threshold": "nat"},
+                {"accuracy": "1", "depth": "layer"},
+                replayed,
+            ),
+            Stage(
+                {"depth": "layer", "bits": "bit", "pruning": "1", "cell": "choice", "vdd": "V"},
+                {"energy": "J", "latency": "s"},
+                deployed,
+            ),
+        )
+    )
+    objectives = (
+        Objective("accuracy", "1", "max"),
+        Objective("energy", "J"),
+        Objective("latency", "s"),
+    )
+    limits = (Constraint("accuracy", "1", bound, "min"), Constraint("area", "m^2", area))
+    return Problem(SPACE, chain, objectives, limits)
+
+
+def test_stages_are_sorted_by_who_waits_for_a_run():
+    parts = Parts.of(edge_problem())
+    assert parts.roles == ("exact", "measured", "replay", "after")
+    assert parts.run_knobs == ("pruning", "bits")
+    assert parts.replay_knobs == ("threshold",)
+    assert parts.learned == ("accuracy", "depth")
+    assert parts.handed == ("archive",)
+    assert parts.exact_constraints.tolist() == [False, True]
+    assert not parts.separable
+
+
+def test_a_problem_without_runs_is_refused():
+    problem = Problem(
+        SearchSpace((Integer("bits", 2, 8, "bit"), Categorical("cell", ("sram", "reram")))),
+        Stage({"bits": "bit", "cell": "choice"}, {"area": "m^2"}, sized),
+        (Objective("area", "m^2"),),
+    )
+    with pytest.raises(CompositionError, match="every metric is a closed form"):
+        GreyBox(problem, seed=1)
+
+
+def test_answers_without_metrics_are_refused():
+    searcher = GreyBox(edge_problem(), seed=1)
+    n = len(searcher.ask())
+    with pytest.raises(CompositionError, match="carry no archive"):
+        searcher.tell(Answers(np.zeros((n, 3)), np.zeros((n, 2)), np.ones(n, dtype=bool)))
+
+
+def front_of(trials):
+    losses = trials.losses[trials.feasible]
+    return losses[non_dominated(losses)]
+
+
+def runs_of(problem):
+    return len(problem.evaluator.stages[1])
+
+
+def test_few_runs_give_most_of_the_front_that_all_runs_give():
+    whole = edge_problem()
+    truth = front_of(explore(whole, Exhaustive(SPACE), budget=10**6).trials)
+    assert runs_of(whole) == 70
+    reference = Reference.of(truth)
+
+    def share(searcher, problem, runs):
+        trials = []
+        explore(problem, Until(searcher, problem, runs), budget=10**5, on_batch=trials.append)
+        losses = np.concatenate([t.losses[t.feasible] for t in trials])
+        return hypervolume(losses, reference) / hypervolume(truth, reference)
+
+    grey, blind = edge_problem(), edge_problem()
+    found = share(GreyBox(grey, seed=1, batch=200), grey, 20)
+    assert found > 0.97
+    assert runs_of(grey) <= 22
+    assert found > share(RandomSearch(SPACE, seed=1, batch=5), blind, 20)
+
+
+class Until:
+    """Stops asking once so many runs have been made."""
+
+    def __init__(self, searcher, problem, runs):
+        self.searcher, self.problem, self.runs = searcher, problem, runs
+
+    def ask(self):
+        if runs_of(self.problem) >= self.runs:
+            return np.empty((0, len(SPACE.parameters)))
+        return self.searcher.ask()
+
+    def tell(self, answers):
+        self.searcher.tell(answers)
+
+
+def test_what_is_known_to_break_a_limit_or_to_be_refused_is_never_proposed():
+    problem = edge_problem()
+    found = explore(problem, GreyBox(problem, seed=2, batch=60), budget=400)
+    assert found.trials.ok.all()
+    assert (found.trials.metrics["area"] <= 20.0).all()
+
+
+def test_a_run_that_is_known_gives_its_front_without_another_run():
+    problem = edge_problem(bound=0.0)
+    searcher = GreyBox(problem, seed=3, batch=500)
+    known = None
+    for _ in range(3):
+        codes = searcher.ask()
+        before = runs_of(problem)
+        trials = problem.evaluate(codes)
+        known = trials if known is None else known
+        new = runs_of(problem) - before
+        assert new <= 10 if before == 0 else new <= 2
+        assert before == 0 or len(codes) > new
+        searcher.tell(Answers(trials.losses, trials.violations, trials.ok, trials.metrics))
+
+
+def test_a_limit_that_almost_nothing_keeps_is_met_sooner_than_by_chance():
+    def feasible(make):
+        problem = edge_problem(bound=0.885, area=9.0)
+        explore(problem, Until(make(problem), problem, 24), budget=10**4, on_batch=kept.append)
+        good = sum(int(t.feasible.sum()) for t in kept)
+        kept.clear()
+        return good
+
+    kept = []
+    grey = feasible(lambda problem: GreyBox(problem, seed=1, batch=50))
+    assert grey > feasible(lambda _: RandomSearch(SPACE, seed=1, batch=1))
+
+
+def test_it_goes_on_after_a_stop_to_the_same_trials():
+    whole = explore(
+        edge_problem(), (p := edge_problem()) and GreyBox(p, seed=4, batch=20), budget=90
+    )
+    first = explore(p := edge_problem(), GreyBox(p, seed=4, batch=20), budget=37)
+    problem = edge_problem()
+    again = explore(problem, GreyBox(problem, seed=4, batch=20), budget=90, known=first.trials)
+    assert again.trials.codes.tobytes() == whole.trials.codes.tobytes()
+    assert again.trials.losses.tobytes() == whole.trials.losses.tobytes()
+
+
+# -- its parts -----------------------------------------------------------------------------------
+
+
+def test_different_values_have_different_coordinates():
+    knobs = (
+        Categorical("cell", ("a", "b", "c")),
+        Ordinal("verify", (0.0, 0.5, 1.0), "1"),
+        Real("vdd", 0.5, 0.8, "V"),
+    )
+    features = Features(knobs, {"verify": 0.25})
+    designs = {
+        "cell": np.array(["a", "b", "c", "a"]),
+        "verify": np.array([0.0, 0.25, 0.5, 1.0]),
+        "vdd": np.array([0.5, 0.6, 0.65, 0.8]),
+    }
+    x = features.of(designs)
+    np.testing.assert_allclose(x[:, 1], [0, 1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(x[:, 2], [0, 1 / 3, 0.5, 1])
+    assert len(np.unique(x[:3, 0])) == 3
+    assert features.named.tolist() == [True, False, False]
+
+
+def test_slopes_of_the_kernel_are_those_of_its_values():
+    rng = np.random.default_rng(0)
+    named = np.array([False, True, False])
+    x = np.column_stack([rng.random(6), rng.integers(3, size=6), rng.random(6)])
+    theta = rng.normal(size=7) * 0.5
+    kernel = MixedKernel(np.exp(theta), named)
+    _, slopes = kernel(x, eval_gradient=True)
+    for i in range(7):
+        step = np.zeros(7)
+        step[i] = 1e-6
+        above = MixedKernel(np.exp(theta + step), named)(x)
+        below = MixedKernel(np.exp(theta - step), named)(x)
+        np.testing.assert_allclose(slopes[..., i], (above - below) / 2e-6, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(np.diag(kernel(x)), kernel.diag(x))
+    assert np.linalg.eigvalsh(kernel(x)).min() > -1e-12
+
+
+def test_a_surrogate_foretells_what_it_was_not_shown_and_knows_how_well():
+    rng = np.random.default_rng(1)
+    x = np.column_stack([rng.random(120), rng.integers(3, size=120)])
+    y = np.exp(np.sin(3 * x[:, :1]) + 0.5 * (x[:, 1:] == 2) + [[0.0, 1.0]])
+    surrogate = Surrogate(np.array([False, True]))
+    surrogate.fit(x[:40], y[:40], choose=True)
+    mean, deviation = surrogate.predict(x[40:])
+    assert mean.shape == deviation.shape == (80, 2)
+    np.testing.assert_allclose(surrogate.values(mean), y[40:], rtol=0.02)
+    truth = np.log(y[40:]) if np.allclose(surrogate.values(mean), np.exp(mean)) else y[40:]
+    assert (np.abs(truth - mean) < 6 * deviation + 1e-6).all()
+
+
+def test_noise_is_not_learnt_by_heart():
+    rng = np.random.default_rng(2)
+    x = rng.random((80, 1))
+    clean = np.sin(4 * x)
+    surrogate = Surrogate(np.array([False]))
+    surrogate.fit(x, clean + rng.normal(0, 0.2, size=x.shape), choose=True)
+    mean, _ = surrogate.predict(x)
+    assert np.abs(surrogate.values(mean) - clean).mean() < 0.1
+
+
+def test_the_share_of_points_that_a_design_gains_is_the_hypervolume_it_adds():
+    rng = np.random.default_rng(3)
+    front = rng.random((30, 3))
+    front = front[non_dominated(front)]
+    frame = Reference.of(front)
+    box = OpenBox.of(front, front, 1024, seed=1)
+    for new in rng.random((5, 3)) * 0.6:
+        gained = hypervolume(np.vstack([front, new]), frame) - hypervolume(front, frame)
+        hits = box.hits(new[None], np.array([True]), np.array([0]), 1)
+        assert count(hits)[0] / 1024 == pytest.approx(gained, abs=0.02)
+        assert box.apart(hits).sum() == count(hits)[0]
+
+
+def test_points_of_groups_are_those_of_their_rows_together():
+    rng = np.random.default_rng(4)
+    front = np.array([[0.0, 1.0], [1.0, 0.0]])
+    box = OpenBox.of(front, front, 256, seed=2)
+    losses, group = rng.random((40, 2)), rng.integers(5, size=40)
+    usable = rng.random(40) < 0.8
+    got = box.apart(box.hits(losses, usable, group, 5))
+    for g in range(5):
+        rows = losses[(group == g) & usable]
+        scaled = (rows - box.ideal) / box.span
+        slow = (scaled[:, None, :] <= box.points[None, :, :]).all(axis=2).any(axis=0)
+        np.testing.assert_array_equal(got[g], slow)
+
+
+@pytest.mark.parametrize("numbers", [1, 2, 3])
+def test_nodes_carry_the_weight_one(numbers):
+    places, weights = nodes(numbers)
+    assert places.shape == (len(weights), numbers)
+    assert weights.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(places[0], 0.0, atol=1e-12)
+
+
+def test_a_run_that_depends_on_a_condition_is_one_run_where_it_is_switched_off():
+    space = SearchSpace(
+        (
+            Categorical("cell", ("sram", "reram")),
+            Integer("bits", 1, 3, "bit"),
+            Integer("w", 1, 4, "1"),
+        ),
+        (ActiveWhen("bits", "cell", ("reram",), 1),),
+    )
+    run = Stage({"bits": "bit"}, {"error": "1"}, lambda c: {"error": 1.0 / c["bits"]}, "measured")
+    price = Stage(
+        {"cell": "choice", "w": "1", "bits": "bit"},
+        {"cost": "1"},
+        lambda c: {"cost": c["w"] * c["bits"] + (c["cell"] == "sram")},
+    )
+    problem = Problem(
+        space, Chain((Cached(run), price)), (Objective("error", "1"), Objective("cost", "1"))
+    )
+    found = explore(problem, GreyBox(problem, seed=1), budget=100)
+    assert found.ending == "exhausted"
+    assert len(problem.evaluator.stages[0]) == 3
+    assert len(front_of(found.trials)) == 3
