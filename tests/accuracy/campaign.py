@@ -7,7 +7,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from dse.accuracy.archive import Archive, read_archive
@@ -20,6 +22,7 @@ from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import trained_network
 from studies.edgebert import misread_cells
 
+DOCS = Path(__file__).parents[2] / "docs"
 TASK, NETWORK = "rt-sentiment", "minilm-l6"
 THRESHOLDS = (0.1, 0.3, 0.5)
 
@@ -133,6 +136,55 @@ def tuning(which: list[str]) -> None:
     }
     for name in which or designs:
         measure("tuning", "full", designs[name])
+
+
+def figure(_: list[str]) -> None:
+    """Draw docs/accuracy.png from docs/accuracy.jsonl."""
+    lines = (DOCS / "accuracy.jsonl").read_text(encoding="utf-8").splitlines()
+    results = [json.loads(line) for line in lines]
+    panels = (
+        ("sweep sparsity", "pruning_ratio", "share of zeros in the encoder", 0.0),
+        ("sweep embeddings", "embedding_sparsity", "share of zeros in the embeddings", 0.0),
+        ("sweep bits", "weight_bits", "bits of a weight", 8),
+        ("sweep activations", "activation_bits", "bits of an activation", 32),
+        ("sweep span", "attention_span", "reach of every head, tokens", 128),
+        ("cells", "cell_bits", "bits per cell of the embeddings", 1),
+    )
+    drawing, axes = plt.subplots(2, 6, figsize=(20, 6.4), sharex="col", layout="constrained")
+    for column, (campaign, knob, label, default) in enumerate(panels):
+        rows = [r for r in results if r["campaign"] == campaign]
+        for exponents, marker in ((3, "o"), (4, "s"), (2, "^")):
+            chosen = [r for r in rows if r.get("exponent_bits", 3) == exponents]
+            chosen.sort(key=lambda r: r.get(knob, default))
+            if not chosen:
+                continue
+            draw(axes[:, column], [r.get(knob, default) for r in chosen], chosen, marker, exponents)
+        axes[1, column].set_xlabel(label)
+        axes[0, column].grid(alpha=0.3)
+        axes[1, column].grid(alpha=0.3)
+    axes[0, 0].set_ylabel("test accuracy, %")
+    axes[1, 0].set_ylabel("mean exit layer at 0.3 nat")
+    axes[0, 2].legend(fontsize=8)
+    axes[0, 5].legend(fontsize=8)
+    drawing.savefig(DOCS / "accuracy.png", dpi=110)
+
+
+def draw(axes: np.ndarray, x: list, chosen: list, marker: str, exponents: int) -> None:
+    """Last exit and threshold 0.3 above, depth below; the worst fault pattern as a bar."""
+    last = [100 * r["test"]["by_exit"][-1] for r in chosen]
+    worst = [100 * r["test"]["worst_by_exit"][-1] for r in chosen]
+    early = [100 * r["test"]["at_thresholds"]["0.3"]["accuracy"] for r in chosen]
+    depth = [r["test"]["at_thresholds"]["0.3"]["mean_exit_layer"] for r in chosen]
+    name = f"{exponents} exponent bits, "
+    axes[0].errorbar(
+        *(x, last),
+        yerr=[np.subtract(last, worst), np.zeros(len(x))],
+        marker=marker,
+        capsize=3,
+        label=f"{name}last exit (bar: worst draw)",
+    )
+    axes[0].plot(x, early, marker=marker, ls="--", label=f"{name}threshold 0.3 nat")
+    axes[1].plot(x, depth, marker=marker)
 
 
 if __name__ == "__main__":
