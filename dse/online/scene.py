@@ -183,7 +183,14 @@ def _fast_rows(scene: Scene) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
 
 
 def _requests(wishes: Wishes, choices: Choices, rng: np.random.Generator) -> Requests:
+    set_by = {"--workload": wishes.workload, "--published": wishes.published,
+              "--deadlines": wishes.deadlines}  # fmt: skip
+    given = [name for name, value in set_by.items() if value is not None]
+    if len(given) > 1:
+        raise DseError(f"{' and '.join(given)} both say what the deadlines are; give one")
     if wishes.workload is not None:
+        if wishes.accuracy > 0 or wishes.arrivals != "steady":
+            raise DseError("a replayed file says itself when requests come and what they ask for")
         return read_requests(wishes.workload)
     low, high = float(choices.latency.min()), float(choices.latency.max())
     if wishes.deadlines is not None:

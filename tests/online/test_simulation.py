@@ -299,6 +299,8 @@ def test_a_table_is_for_people(dse, split_run):
         (("--policy", "quantile"), "measured repeats in the run, or --noise"),
         (("--policy", "cloud", "--cut", "layer"), "name one with --cut"),
         (("--deadlines", "1s"), "write LOW,HIGH"),
+        (("--deadlines", "1s,2s", "--published", "vit"), "--published and --deadlines both say"),
+        (("--workload", "w.csv", "--arrivals", "bursty"), "a replayed file says itself"),
         (("--deadlines", "1,2"), "'1' is no quantity in s"),
         (("--deadlines", "1V,2V"), "unit 'V' does not measure this"),
         (("--energy", "cost"), "no metric cost in J; there are energy"),
