@@ -1,0 +1,70 @@
+"""How much of a second worker real accuracy runs get: 1 is all of it.
+
+    python -m pytest tests/benchmarks/test_parallel.py -s
+
+Real forward passes of a real network over real sentences, one thread each, networks loaded before
+the clock starts. Serial, pool and Ray in one run; each pass is of a network that no other had.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from dse.accuracy.cache import cache_root
+from dse.accuracy.measured import AccuracyRun
+from dse.accuracy.tasks import fetch_task
+from dse.accuracy.training import trained_network
+from dse.workers.process_pool import ProcessPool
+from dse.workers.ray_workers import RayWorkers
+from dse.workers.serial import Serial
+from dse.workers.workers import nothing
+
+PASSES = 8
+SENTENCES = 60
+
+
+@pytest.fixture(scope="module")
+def run():
+    cache = cache_root()
+    fetch_task("rt-sentiment", cache)
+    trained = trained_network("minilm-l6", "rt-sentiment", "small", cache)
+    return AccuracyRun(trained, "rt-sentiment", cache, sentences=SENTENCES)
+
+
+def rows(run, first, count):
+    """Passes of networks pruned by ratios that nobody ever asked for: no archive is there."""
+    ratios = 0.3 + 1e-9 * (time.time_ns() % 10**7) + 1e-4 * (first + np.arange(count))
+    plain = {"1": 8.0, "bit": 8.0}
+    found = []
+    for ratio in ratios:
+        row = {name: np.array([plain.get(unit, 0.0)]) for name, unit in run.inputs.items()}
+        found.append({**row, "pruning_ratio": np.array([ratio])})
+    return found
+
+
+def seconds(run, workers, count, place):
+    """Of all passes, once every worker has its network."""
+    with workers:
+        warm = workers.map(run, rows(run, 1000 + place, count), nothing)
+        assert all(outcome.columns for outcome in warm), warm[0].failure
+        began = time.perf_counter()
+        outcomes = workers.map(run, rows(run, place, PASSES), nothing)
+        elapsed = time.perf_counter() - began
+    assert all(outcome.columns for outcome in outcomes)
+    return elapsed
+
+
+def test_two_workers_are_worth_most_of_two(run):
+    alone = seconds(run, Serial(), 1, 0)
+    found = {"passes": PASSES, "serial_s": alone}
+    for place, (name, workers) in enumerate(
+        {"pool": ProcessPool(2), "ray": RayWorkers(2)}.items(), 1
+    ):
+        found[f"{name}_s"] = seconds(run, workers, 2, 100 * place)
+        found[f"{name}_efficiency"] = alone / (2 * found[f"{name}_s"])
+    sys.stdout.write(json.dumps({k: round(v, 3) for k, v in found.items()}) + "\n")
+    assert found["pool_efficiency"] > 0.7
+    assert found["ray_efficiency"] > 0.7
