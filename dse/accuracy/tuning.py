@@ -77,7 +77,7 @@ class Tuning:
     encoder_rate: float = 1e-4
     head_rate: float = 1e-3
     score_rate: float = 1e-2
-    span_rate: float = 0.1
+    span_rate: float = 0.5
     ramp: tuple[float, float] = (0.05, 0.6)
     refreshed: int = 10
     first_reach: float = 20.0

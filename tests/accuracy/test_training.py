@@ -114,7 +114,7 @@ def test_movement_keeps_other_weights_than_magnitude(dense, task, cache):
 
 
 def test_a_penalty_on_spans_shortens_them_and_they_are_kept(dense, task, cache):
-    tuned = tuned_network(dense, task, Tuning(0.0, "magnitude", 30, 0.5, span_rate=0.5), cache)
+    tuned = tuned_network(dense, task, Tuning(0.0, "magnitude", 30, 0.5), cache)
     network = load_trained(tuned.path, tuned.folder)
     assert network.reach.shape == (3, 4)
     assert network.reach.mean() < 15.0  # from 20
