@@ -2,10 +2,18 @@
 
 import shlex
 import signal
+import time
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from dse.answer import Standing
 from dse.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
@@ -22,7 +30,7 @@ notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Bars:
-    """Progress bars on a terminal, a line every tenth elsewhere. A context manager."""
+    """Progress bars with time left on a terminal, a line every tenth elsewhere. A context manager."""
 
     def __init__(self, trials: int = 0) -> None:
         self._trials = trials
@@ -32,11 +40,14 @@ class Bars:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[state]}"),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
             console=notes,
             disable=not self._live,
         )
         self._tasks: dict[str, TaskID] = {}
         self._tenths: dict[str, int] = {}
+        self._began: dict[str, float] = {}
 
     def __enter__(self) -> "Bars":
         self._progress.start()
@@ -66,9 +77,12 @@ class Bars:
             self._tasks[what] = self._progress.add_task(what, total=1.0, state="")
         self._progress.update(self._tasks[what], completed=share, state=state)
         tenth = int(10 * share)
+        began = self._began.setdefault(what, time.monotonic())
         if not self._live and tenth > self._tenths.get(what, -1):
             self._tenths[what] = tenth
-            notes.print(f"{what}: {state}", markup=False)
+            passed = time.monotonic() - began
+            left = f", {passed * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+            notes.print(f"{what}: {state}{left}", markup=False)
 
 
 def guarded(command: Callable[[], object], *, debug: bool, stop: Stop | None = None) -> int:
