@@ -30,7 +30,7 @@ notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Bars:
-    """Progress bars with time left on a terminal, a line every tenth elsewhere. A context manager."""
+    """Progress with time left: bars on a terminal, lines elsewhere. A context manager."""
 
     def __init__(self, trials: int = 0) -> None:
         self._trials = trials
