@@ -133,7 +133,7 @@ def replayed_file(  # noqa: PLR0913  (one argument per flag of the command)
     """
     if predictor is not None and rule != "entropy":
         raise DseError(f"an exit table predicts entropies; it goes with no rule {rule!r}")
-    archive, values = _read(source, rule)
+    archive, values = read_scores(source, rule)
     table = None if predictor is None else read_table(predictor, predict_layer)
     depths = replay(
         values,
@@ -156,8 +156,16 @@ def replayed_file(  # noqa: PLR0913  (one argument per flag of the command)
     }
 
 
-def _read(source: str, rule: Rule) -> tuple[Archive | None, FloatArray]:
-    """The archive, if it is one, and the scores of its sentences."""
+def read_scores(source: str, rule: Rule) -> tuple[Archive | None, FloatArray]:
+    """The archive, if it is one, and the scores of its sentences, shape (sentences, layers).
+
+    Args:
+        source: As for `replayed_file`.
+        rule: Which score.
+
+    Raises:
+        DseError: If the source cannot be read or does not hold what the rule needs.
+    """
     path = Path(source)
     if path.suffix == ".safetensors":
         archive = read_archive_file(path)

@@ -1,4 +1,4 @@
-"""The commands of the accuracy runs: `dse data`, `dse train` and `dse replay`."""
+"""The commands of the accuracy runs: `dse data`, `dse train`, `dse replay`, `dse predictor`."""
 
 import json
 import sys
@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dse.accuracy.exits import Rule
+from dse.errors import DseError
+from dse.files import write_atomically
 from dse.terminal import Bars, notes
 
 
@@ -23,6 +25,19 @@ def add_to(app: typer.Typer) -> None:
         epilog="Example: dse replay entropies.txt --threshold 0.3 --predictor lut.csv "
         "--predict-layer 1 --format json",
     )(replay)
+    app.command(
+        "predictor", epilog="Example: dse predictor HANDLE --predict-layer 1 --out lut.csv"
+    )(predictor)
+
+
+Traces = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCHIVE_OR_FILE",
+        help="Handle or file of an archive, or a text file of entropies: one sentence a line, "
+        "comma-separated, one value per layer.",
+    ),
+]
 
 
 def train(  # noqa: PLR0913  (one argument per flag)
@@ -89,14 +104,7 @@ def train(  # noqa: PLR0913  (one argument per flag)
 
 
 def replay(  # noqa: PLR0913  (one argument per flag)
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="ARCHIVE_OR_FILE",
-            help="Handle or file of an archive, or a text file of entropies: one sentence a line, "
-            "comma-separated, one value per layer.",
-        ),
-    ],
+    source: Traces,
     threshold: Annotated[
         float, typer.Option("--threshold", "-t", help="Entropy [nat], probability, or layers.")
     ],
@@ -140,6 +148,28 @@ def replay(  # noqa: PLR0913  (one argument per flag)
     for name, value in found.items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
     Console(highlight=False).print(table)
+
+
+def predictor(
+    source: Traces,
+    out: Annotated[Path, typer.Option(help="CSV file to write; must not exist yet.")],
+    predict_layer: Annotated[
+        int, typer.Option(help="Layer whose entropy the table will read.", min=1)
+    ] = 1,
+    seed: Annotated[int, typer.Option(help="Of the fit.", min=0)] = 0,
+) -> None:
+    """Learn an exit table: entropies of the later layers out of that of an early one."""
+    from dse.accuracy.predictor import fitted
+    from dse.accuracy.replay import read_scores
+
+    if out.exists():
+        raise DseError(f"{out} exists; it is left as it is")
+    table = fitted(read_scores(source, "entropy")[1], predict_layer, seed=seed)
+    try:
+        write_atomically(out, table.to_csv())
+    except OSError as error:
+        raise DseError(f"{out} cannot be written: {error.strerror}") from error
+    typer.echo(out)
 
 
 def data_commands() -> typer.Typer:

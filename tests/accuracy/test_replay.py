@@ -209,3 +209,22 @@ def test_a_table_for_another_depth_is_refused():
 def test_entropy_is_what_the_archive_holds():
     logits = np.log(np.array([[[0.5, 0.5], [0.9, 0.1]]]))
     assert entropy(logits)[0, 0] == pytest.approx(np.log(2))
+
+
+def test_a_table_learnt_by_the_command_is_one_that_replay_reads(tmp_path):
+    app = command_line({}, (accuracy.add_to,))
+    h = some_entropies(5, sentences=300)
+    np.savetxt(tmp_path / "h.txt", h, delimiter=",")
+    out = tmp_path / "lut.csv"
+    learn = ["predictor", str(tmp_path / "h.txt"), "--out", str(out), "--predict-layer", "2"]
+    result = CliRunner().invoke(app, learn)
+    assert result.exit_code == 0, result.output
+    assert np.loadtxt(out, delimiter=",").shape == (100, 1 + 3)
+    again = CliRunner().invoke(app, learn)
+    assert isinstance(again.exception, DseError)
+    assert "exists" in str(again.exception)
+    options = ["-t", "0.3", "--predictor", str(out), "--predict-layer", "2", "--format", "json"]
+    found = CliRunner().invoke(app, ["replay", str(tmp_path / "h.txt"), *options])
+    table = ExitTable.from_csv(out.read_text(), 2)
+    expected = replay(h, np.array([0.3]), table)
+    assert json.loads(found.stdout)["mean_predicted_layer"] == expected.mean_predicted_layer[0]
