@@ -1,0 +1,85 @@
+"""Small decisions around a run: how it grows, what a failure is called, who waits for whom."""
+
+import pytest
+
+import dse.workers.dispatch
+from dse.answer import grown
+from dse.errors import DseError
+from dse.failures import failure_class, failure_counts
+from dse.stopping import Stop
+from dse.workers.dispatch import Dispatcher
+from dse.workers.workers import LOST, TIMED_OUT, Outcome, never
+
+
+@pytest.mark.parametrize(
+    ("trials", "wanted"), [(None, 50), ("+30", 80), ("+0", 50), ("50", 50), ("600", 600)]
+)
+def test_a_run_grows_by_so_many_or_to_so_many(trials, wanted):
+    assert grown(50, trials) == wanted
+
+
+@pytest.mark.parametrize("trials", ["49", "0", "-5", "+-5", "", "+", "1e3", "\u0664"])
+def test_a_run_never_shrinks_and_other_words_are_refused(trials):
+    with pytest.raises(DseError, match="--trials"):
+        grown(50, trials)
+
+
+def test_a_reason_tells_its_class():
+    reasons = {
+        f"{LOST}: its process died 3 times on this design": "crashed",
+        f"{TIMED_OUT}: no answer within 5 s": "timed out",
+        "energy = nan is not a finite number": "not finite",
+        "EvaluationError: Model gave energy with shape (1, 2)": "wrong shape",
+        "ValueError: x = 0 s has no rate": "raised",
+    }
+    assert {reason: failure_class(reason) for reason in reasons} == reasons
+    assert failure_counts(["", *reasons, "", *list(reasons)[:1]]) == {
+        "crashed": 2, "timed out": 1, "not finite": 1, "wrong shape": 1, "raised": 1,
+    }  # fmt: skip
+
+
+class Narrow:
+    """A crew of which only the first process ever begins: a cluster that has lost a node."""
+
+    def __init__(self):
+        self.hired, self.dismissed, self.given = [], [], []
+
+    def hire(self):
+        self.hired.append(len(self.hired))
+        return self.hired[-1]
+
+    def give(self, slot, row):
+        self.given.append((slot, row["x"]))
+        return slot == 0
+
+    def wait(self, slots, _):
+        return [(slot, Outcome({"slot": slot})) for slot in slots if slot == 0]
+
+    def dismiss(self, slot):
+        self.dismissed.append(slot)
+
+
+def test_a_row_does_not_wait_for_a_process_that_never_starts(monkeypatch):
+    monkeypatch.setattr(dse.workers.dispatch, "PATIENCE", 0.0)
+    crew = Narrow()
+    dispatcher = Dispatcher(crew, 2, never)
+    outcomes = dispatcher.map([{"x": x} for x in range(5)], None, lambda: None)
+    assert [outcome.columns for outcome in outcomes] == [{"slot": 0}] * 5
+    assert 1 in crew.dismissed
+    dispatcher.close()
+    assert sorted(crew.dismissed) == crew.hired
+
+
+def test_before_a_search_a_ctrl_c_stops_and_in_it_the_first_one_drains():
+    with pytest.raises(KeyboardInterrupt):
+        Stop().arrive(2, None)
+    stop = Stop()
+    with stop.draining():
+        stop.arrive(2, None)
+        assert stop.wanted()
+        with pytest.raises(KeyboardInterrupt):
+            stop.arrive(2, None)
+    terminated = Stop()
+    with terminated.draining(), pytest.raises(KeyboardInterrupt):
+        terminated.arrive(15, None)
+    assert not terminated.wanted()
