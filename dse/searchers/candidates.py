@@ -42,7 +42,15 @@ class Pool:
 
     def of_groups(self, wanted: NDArray[np.bool_]) -> "Pool":
         """Only the candidates of some runs, shape of the mask (g,)."""
-        rows = wanted[self.group]
+        return self._part(wanted[self.group], wanted)
+
+    def of_rows(self, rows: NDArray[np.bool_]) -> "Pool":
+        """Only some candidates, shape of the mask (n,)."""
+        wanted = np.zeros(len(self.runs), dtype=bool)
+        wanted[self.group[rows]] = True
+        return self._part(rows, wanted)
+
+    def _part(self, rows: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> "Pool":
         place = np.cumsum(wanted) - 1
         return Pool(
             self.codes[rows],
@@ -72,6 +80,7 @@ class Candidates:
         self._named = np.array([isinstance(p, Categorical) for p in self._space.parameters])
         self.settings, self._places = self._replay_settings()
         self._whole: Pool | None = None
+        self._refused: set[bytes] = set()
 
     @property
     def free(self) -> bool:
@@ -197,8 +206,10 @@ class Candidates:
 
     def pool(self, codes: FloatArray) -> Pool:
         """The designs among these that nothing exact excludes, in groups."""
-        designs = self._space.decode(codes)
-        columns, ok = self._parts.exactly(designs)
+        if self._refused:
+            codes = codes[[code.tobytes() not in self._refused for code in codes]]
+        columns, ok = self._parts.exactly(self._space.decode(codes))
+        self.refuse(codes[~ok])
         _, violations = self._parts.known_losses(columns)
         with np.errstate(invalid="ignore"):
             ok &= ~(violations > 0).any(axis=1)
@@ -206,6 +217,10 @@ class Candidates:
         x = self.features.of(columns)
         first, group = distinct_rows(x)
         return Pool(codes, columns, x[first], group, self.setting_of(columns))
+
+    def refuse(self, codes: FloatArray) -> None:
+        """Leave designs out of all further pools: finding out again who is refused takes long."""
+        self._refused.update(code.tobytes() for code in codes)
 
     def setting_of(self, columns: Mapping[str, Column]) -> NDArray[np.int64]:
         """The nearest of `settings` to each design, shape (n,)."""

@@ -32,6 +32,10 @@ GROWTH = 1.2
 """Surrogates are fitted anew whenever the runs have grown by this factor."""
 
 
+ATTEMPTS = 2
+"""Designs of an unknown run that may fail before the run is given up."""
+
+
 @dataclass(eq=False)
 class _Runs:
     """What is known of runs. Mutable on purpose: it grows."""
@@ -40,18 +44,23 @@ class _Runs:
     x: list[FloatArray] = field(default_factory=list)
     handed: list[dict[str, Column]] = field(default_factory=list)
     learned: list[dict[str, FloatArray]] = field(default_factory=list)
-    dead: set[bytes] = field(default_factory=set)
+    failures: dict[bytes, int] = field(default_factory=dict)
     feasible: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def known(self, x: FloatArray) -> NDArray[np.int64]:
-        """Number of each run, shape (g,); -1 where it is unknown, -2 where it failed."""
-        keys = [row.tobytes() for row in x]
-        return np.array(
-            [-2 if key in self.dead else self.place.get(key, -1) for key in keys], dtype=np.int64
-        )
+        """Number of each run, shape (g,); -1 where it is unknown, -2 where it is given up."""
+        return np.array([self._number(row.tobytes()) for row in x], dtype=np.int64)
+
+    def _number(self, key: bytes) -> int:
+        given_up = key not in self.place and self.failures.get(key, 0) >= ATTEMPTS
+        return -2 if given_up else self.place.get(key, -1)
+
+    def failed(self, x: FloatArray) -> None:
+        """A design of this run failed; whether the run itself did, another design may tell."""
+        self.failures[x.tobytes()] = self.failures.get(x.tobytes(), 0) + 1
 
 
 class GreyBox:
@@ -124,9 +133,9 @@ class GreyBox:
             self._remember(
                 x[row], {n: answers.metrics[n][row : row + 1] for n in self._parts.handed}
             )
+        self._candidates.refuse(self._asked[~ok])
         for row in np.flatnonzero((numbers == -1) & ~ok):
-            if x[row].tobytes() not in self._runs.place:
-                self._runs.dead.add(x[row].tobytes())
+            self._runs.failed(x[row])
         feasible = ok & (np.nan_to_num(answers.violations, nan=np.inf) <= 0).all(axis=1)
         self._runs.feasible |= {int(i) for i in self._runs.known(x[feasible]) if i >= 0}
         self._grow(answers.losses[feasible], self._asked[feasible])
@@ -164,6 +173,7 @@ class GreyBox:
         if not len(pool.codes):
             return nothing
         priced = self._recalled(pool, numbers[pool.group])
+        self._candidates.refuse(pool.codes[~priced.ok])
         new = np.array([code.tobytes() not in self._proposed for code in pool.codes])
         rows = np.flatnonzero(priced.feasible & new)
         rows = rows[np.unique(pool.codes[rows], axis=0, return_index=True)[1]]
@@ -279,26 +289,35 @@ class GreyBox:
             known.update(self._parts.replayed(handed, self._candidates.settings))
         return known[name]
 
-    def _assumed(self, pool: Pool) -> tuple[list[Priced], FloatArray]:
-        """The candidates at several values of what is uncertain, and the weights of these."""
-        names = self._parts.learned
-        places, weights = nodes(len(names))
-        guesses = {n: self._surrogates[n].predict(pool.runs) for n in names}
+    def _assumed(self, pool: Pool) -> tuple[Pool, list[Priced], FloatArray]:
+        """The candidates at several values of what is uncertain, and the weights of these.
+
+        Those that a closed form refuses at the mean are left out, now and later.
+        """
+        places, weights = nodes(len(self._parts.learned))
+        guesses = [self._surrogates[n].predict(pool.runs) for n in self._parts.learned]
+        mean = self._at(pool, guesses, places[0])
+        if not mean.ok.all():
+            self._candidates.refuse(pool.codes[~mean.ok])
+            pool, mean = pool.of_rows(mean.ok), mean.rows(mean.ok)
+            guesses = [self._surrogates[n].predict(pool.runs) for n in self._parts.learned]
+        return pool, [mean, *(self._at(pool, guesses, place) for place in places[1:])], weights
+
+    def _at(
+        self, pool: Pool, guesses: list[tuple[FloatArray, FloatArray]], place: FloatArray
+    ) -> Priced:
+        learned = {}
+        for name, (mean, deviation), z in zip(self._parts.learned, guesses, place, strict=True):
+            values = self._surrogates[name].values(mean + z * deviation)
+            learned[name] = values[pool.group, pool.setting if values.shape[1] > 1 else 0]
         ok = np.ones(len(pool.codes), dtype=bool)
-        priced = []
-        for place in places:
-            learned = {}
-            for name, z in zip(names, place, strict=True):
-                mean, deviation = guesses[name]
-                values = self._surrogates[name].values(mean + z * deviation)
-                setting = pool.setting if values.shape[1] > 1 else 0
-                learned[name] = values[pool.group, setting]
-            priced.append(self._parts.assumed(pool.columns, learned, ok))
-        return priced, weights
+        return self._parts.assumed(pool.columns, learned, ok)
 
     def _improving(self, pool: Pool, front: FloatArray, rng: np.random.Generator) -> FloatArray:
         """The designs whose runs promise the largest fronts together."""
-        priced, weights = self._assumed(pool)
+        pool, priced, weights = self._assumed(pool)
+        if not len(pool.codes):
+            return pool.codes
         if self._seeks_feasible():
             return self._likeliest(pool, priced, weights, rng)
         likely = priced[0].losses[priced[0].feasible]
@@ -330,7 +349,7 @@ class GreyBox:
         wanted[best] = True
         rows = wanted[pool.group]
         few = pool.of_groups(wanted)
-        cut = [Priced(p.losses[rows], p.violations[rows], p.ok[rows]) for p in priced]
+        cut = [p.rows(rows) for p in priced]
         hits = np.zeros((len(few.runs), len(box.points)))
         for weight, node in zip(weights, cut, strict=True):
             if weight > 0:

@@ -32,6 +32,10 @@ class Priced:
         """Rows that keep every constraint, shape (n,)."""
         return self.ok & (self.violations <= 0).all(axis=1)
 
+    def rows(self, which: NDArray[np.bool_]) -> "Priced":
+        """Some rows, by mask."""
+        return Priced(self.losses[which], self.violations[which], self.ok[which])
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
