@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping
 
 import dse.commands.accuracy
+import dse.commands.compare
 import dse.commands.lut
 import dse.commands.online
 import dse.commands.trials_import
@@ -19,6 +20,7 @@ SYSTEMS: Mapping[str, System] = {"edgebert": Edgebert(), "dynasplit": Dynasplit(
 
 MORE = (
     dse.commands.accuracy.add_to,
+    dse.commands.compare.add_to,
     dse.commands.lut.add_to,
     studies.table_view.add_to,
     dse.commands.trials_import.add_to,

@@ -16,7 +16,7 @@ from dse.pareto import DominanceGrid, non_dominated
 from dse.problem import Problem
 from dse.space import CHUNK, INACTIVE, SearchSpace
 
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 """Raw combinations of levels that a process takes at a time."""
 
 SAMPLE = 1 << 15

@@ -64,7 +64,7 @@ def truth():
     return trials, feasible.rows(non_dominated(feasible.losses))
 
 
-@pytest.mark.parametrize(("chunk", "block"), [(16_384, 1 << 22), (97, 1000)])
+@pytest.mark.parametrize(("chunk", "block"), [(16_384, 1 << 20), (97, 1000)])
 def test_the_front_is_that_of_brute_force_ties_included(truth, chunk, block):
     trials, front = truth
     swept = sweep(rugged_problem(), chunk=chunk, block=block)
