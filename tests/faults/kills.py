@@ -33,7 +33,7 @@ def kills(count: int, seed: int, root: Path, searchers: Sequence[str]) -> dict[s
         ended = False
         while not ended and found["kills"] < count:
             child = Forked(lambda pipe, f=folder, s=load: go(f, s, Acknowledging(pipe)))
-            ended = not child.kill_after(rng.uniform(0.0, 0.6 * horizon))
+            ended = not child.kill_after(rng.uniform(0.0, 0.8 * horizon))
             _compare(found, folder, truth, child.acknowledged())
             found["kills"] += not ended
         if not ended:
