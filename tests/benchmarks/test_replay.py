@@ -43,7 +43,9 @@ def columns_of(handle):
 
 def test_60000_designs_behind_one_archive(benchmark, archived):
     cache, handle, *_ = archived
-    config = json.loads((pretrained("minilm-l6").folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(
+        (pretrained("minilm-l6").folder / "config.json").read_text(encoding="utf-8")
+    )
     chain = Chain((InBatches(ExitReplay(cache)), InBatches(accelerator(Settings(), config))))
     columns = columns_of(handle)
     results = benchmark.pedantic(chain, args=(columns,), rounds=10, warmup_rounds=1)
