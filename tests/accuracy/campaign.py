@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.lines import Line2D
 
 from dse.accuracy.archive import Archive, read_archive
 from dse.accuracy.cache import cache_root
@@ -131,7 +132,7 @@ def tuning(which: list[str]) -> None:
     designs = {
         "60": Compression(pruning_ratio=0.6, finetune_steps=750),
         "80": Compression(pruning_ratio=0.8, finetune_steps=2000),
-        "span": Compression(finetune_steps=500, span_penalty=0.02),
+        "span": Compression(finetune_steps=500, span_penalty=0.05),
         "movement": Compression(pruning_ratio=0.8, pruning_method="movement", finetune_steps=2000),
     }
     for name in which or designs:
@@ -146,45 +147,49 @@ def figure(_: list[str]) -> None:
         ("sweep sparsity", "pruning_ratio", "share of zeros in the encoder", 0.0),
         ("sweep embeddings", "embedding_sparsity", "share of zeros in the embeddings", 0.0),
         ("sweep bits", "weight_bits", "bits of a weight", 8),
-        ("sweep activations", "activation_bits", "bits of an activation", 32),
-        ("sweep span", "attention_span", "reach of every head, tokens", 128),
+        ("sweep activations", "activation_bits", "bits of an activation (weights: 8)", 16),
+        ("sweep span", "attention_span", "reach of every head, tokens (64: all)", 64),
         ("cells", "cell_bits", "bits per cell of the embeddings", 1),
     )
-    drawing, axes = plt.subplots(2, 6, figsize=(20, 6.4), sharex="col", layout="constrained")
+    drawing, axes = plt.subplots(
+        2, 6, figsize=(20, 6.8), sharex="col", sharey="row", layout="constrained"
+    )
     for column, (campaign, knob, label, default) in enumerate(panels):
         rows = [r for r in results if r["campaign"] == campaign]
-        for exponents, marker in ((3, "o"), (4, "s"), (2, "^")):
+        if campaign in ("sweep embeddings", "sweep span"):  # what both start from
+            rows += [r for r in results if r["campaign"] == "sweep sparsity"][:1]
+        for exponents, look in ((3, "C0"), (4, "C2"), (2, "C3")):
             chosen = [r for r in rows if r.get("exponent_bits", 3) == exponents]
             chosen.sort(key=lambda r: r.get(knob, default))
-            if not chosen:
-                continue
-            draw(axes[:, column], [r.get(knob, default) for r in chosen], chosen, marker, exponents)
+            if chosen:
+                x = [r.get(knob, default) for r in chosen]
+                draw(axes[:, column], x, chosen, look)
         axes[1, column].set_xlabel(label)
         axes[0, column].grid(alpha=0.3)
         axes[1, column].grid(alpha=0.3)
     axes[0, 0].set_ylabel("test accuracy, %")
     axes[1, 0].set_ylabel("mean exit layer at 0.3 nat")
-    axes[0, 2].legend(fontsize=8)
-    axes[0, 5].legend(fontsize=8)
+    names = {"C0": "3 exponent bits", "C2": "4 exponent bits", "C3": "2 exponent bits"}
+    handles = [Line2D([], [], color=c, marker="o", label=name) for c, name in names.items()]
+    handles += [
+        Line2D([], [], color="k", label="last exit, mean of the draws (bar: worst draw)"),
+        Line2D([], [], color="k", ls="--", label="early exit at 0.3 nat"),
+    ]
+    drawing.legend(handles=handles, loc="outside lower center", ncols=5)
+    drawing.suptitle("One knob at a time, no training afterwards (rt-sentiment, recipe full)")
     drawing.savefig(DOCS / "accuracy.png", dpi=110)
 
 
-def draw(axes: np.ndarray, x: list, chosen: list, marker: str, exponents: int) -> None:
-    """Last exit and threshold 0.3 above, depth below; the worst fault pattern as a bar."""
+def draw(axes: np.ndarray, x: list, chosen: list, colour: str) -> None:
+    """Accuracy above, depth below; the worst fault pattern as a bar."""
     last = [100 * r["test"]["by_exit"][-1] for r in chosen]
     worst = [100 * r["test"]["worst_by_exit"][-1] for r in chosen]
     early = [100 * r["test"]["at_thresholds"]["0.3"]["accuracy"] for r in chosen]
     depth = [r["test"]["at_thresholds"]["0.3"]["mean_exit_layer"] for r in chosen]
-    name = f"{exponents} exponent bits, "
-    axes[0].errorbar(
-        *(x, last),
-        yerr=[np.subtract(last, worst), np.zeros(len(x))],
-        marker=marker,
-        capsize=3,
-        label=f"{name}last exit (bar: worst draw)",
-    )
-    axes[0].plot(x, early, marker=marker, ls="--", label=f"{name}threshold 0.3 nat")
-    axes[1].plot(x, depth, marker=marker)
+    error = [np.subtract(last, worst), np.zeros(len(x))]
+    axes[0].errorbar(x, last, yerr=error, color=colour, marker="o", capsize=3)
+    axes[0].plot(x, early, color=colour, marker=".", ls="--")
+    axes[1].plot(x, depth, color=colour, marker=".", ls="--")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a forward pass costs beside the loop everybody writes: batches as they come, padded.
 
-Both pass 1,000 real sentences through the packaged network on one thread, timed in CPU seconds. With
+Both pass 1,000 real sentences through the packaged network on one thread, in CPU seconds. With
 native bfloat16 ours takes it; where the processor has none, the gain is the order of the batches.
 """
 
