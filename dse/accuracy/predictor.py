@@ -134,6 +134,7 @@ def fitted(
     # Here and not above: an archive is replayed by a given table without scikit-learn.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
+    from threadpoolctl import threadpool_limits
 
     model = MLPRegressor(
         hidden_layer_sizes=(64, 64, 64, 64),
@@ -143,7 +144,8 @@ def fitted(
         alpha=0.0,
     )
     known, wanted = entropies[:, [predict_layer - 1]], entropies[:, predict_layer : layers - 1]
-    with warnings.catch_warnings():
+    # One thread: the matrices are small, and the fit must not depend on the machine.
+    with threadpool_limits(1), warnings.catch_warnings():
         # The number of epochs is the recipe's, converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(known, wanted if wanted.shape[1] > 1 else wanted[:, 0])
