@@ -241,7 +241,7 @@ def _read_parquet(path: Path) -> _TextTable:
             f"{path.name}: Parquet needs pyarrow; install edge-dse[parquet], or give CSV"
         ) from error
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.read_table(path, use_threads=False, pre_buffer=False)
     except pyarrow.ArrowException as error:
         raise DseError(f"{path.name} is no Parquet file: {error}") from error
     columns = {name: table.column(name).to_pylist() for name in table.column_names}

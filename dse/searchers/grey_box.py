@@ -1,7 +1,5 @@
 """Grey box: learns what real runs give, and computes everything else exactly."""
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -12,6 +10,7 @@ from dse.pareto import non_dominated
 from dse.problem import Problem
 from dse.searchers.candidates import Candidates, Pool
 from dse.searchers.grey_parts import Parts, Priced
+from dse.searchers.grey_runs import Runs
 from dse.searchers.improvement import OpenBox, count, nodes
 from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
 from dse.searchers.surrogate import Surrogate
@@ -30,37 +29,6 @@ BASES = 4096
 
 GROWTH = 1.2
 """Surrogates are fitted anew whenever the runs have grown by this factor."""
-
-
-ATTEMPTS = 2
-"""Designs of an unknown run that may fail before the run is given up."""
-
-
-@dataclass(eq=False)
-class _Runs:
-    """What is known of runs. Mutable on purpose: it grows."""
-
-    place: dict[bytes, int] = field(default_factory=dict)
-    x: list[FloatArray] = field(default_factory=list)
-    handed: list[dict[str, Column]] = field(default_factory=list)
-    learned: list[dict[str, FloatArray]] = field(default_factory=list)
-    failures: dict[bytes, int] = field(default_factory=dict)
-    feasible: set[int] = field(default_factory=set)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def known(self, x: FloatArray) -> NDArray[np.int64]:
-        """Number of each run, shape (g,); -1 where it is unknown, -2 where it is given up."""
-        return np.array([self._number(row.tobytes()) for row in x], dtype=np.int64)
-
-    def _number(self, key: bytes) -> int:
-        given_up = key not in self.place and self.failures.get(key, 0) >= ATTEMPTS
-        return -2 if given_up else self.place.get(key, -1)
-
-    def failed(self, x: FloatArray) -> None:
-        """A design of this run failed; whether the run itself did, another design may tell."""
-        self.failures[x.tobytes()] = self.failures.get(x.tobytes(), 0) + 1
 
 
 class GreyBox:
@@ -94,7 +62,7 @@ class GreyBox:
         named = self._candidates.features.named
         self._surrogates = {name: Surrogate(named) for name in self._parts.learned}
         self._fitted = 0
-        self._runs = _Runs()
+        self._runs = Runs()
         self._fresh: list[int] = []
         self._proposed: set[bytes] = set()
         d, m = len(problem.space.parameters), len(problem.objectives)
