@@ -184,7 +184,7 @@ def show_front(
     elif format_ == "csv":
         sys.stdout.write(front_csv(front))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+        console = Console(width=None if sys.stdout.isatty() else 280, highlight=False)
         console.print(front_table(front, rows))
     if not len(front):
         raise typer.Exit(EXIT_NOTHING_FEASIBLE)
