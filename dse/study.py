@@ -339,6 +339,8 @@ def _complaint(detail: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "literal_error" and isinstance(given, str):
         allowed = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
         return _unknown(given, allowed)
+    if kind == "value_error":  # a validator of ours, which names what came and what is allowed
+        return str(detail["ctx"]["error"])
     what = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     shown = repr(given) if len(repr(given)) <= 60 else repr(given)[:57] + "..."
     return f"got {shown}; wanted: {what[:1].lower()}{what[1:]}"

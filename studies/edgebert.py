@@ -14,7 +14,7 @@ from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.pretrained import require_network
 from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, Section, Watcher
-from dse.errors import CompositionError
+from dse.errors import CompositionError, DseError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
 from dse.parameters import Parameter, Value
 from dse.space import Columns
@@ -32,14 +32,17 @@ from search_spaces.edgebert import DEFAULTS, DOMAIN
 from studies.provenance import table_facts
 
 
-def _task(name: str) -> str:
-    require_task(name)
-    return name
+def _accepted(require: Callable[[str], None]) -> AfterValidator:
+    """A name that `require` does not refuse; what it says stands with the other problems."""
 
+    def checked(name: str) -> str:
+        try:
+            require(name)
+        except DseError as error:
+            raise ValueError(str(error)) from None
+        return name
 
-def _network(name: str) -> str:
-    require_network(name)
-    return name
+    return AfterValidator(checked)
 
 
 class Settings(Section):
@@ -59,8 +62,8 @@ class Settings(Section):
         idle_memory: Whether a non-volatile macro leaks while nobody reads it.
     """
 
-    task: Annotated[str, AfterValidator(_task)] = "rt-sentiment"
-    network: Annotated[str, AfterValidator(_network)] = "minilm-l6"
+    task: Annotated[str, _accepted(require_task)] = "rt-sentiment"
+    network: Annotated[str, _accepted(require_network)] = "minilm-l6"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     sentences: Annotated[int, Field(ge=10)] | None = None
     test_sentences: Annotated[int, Field(ge=10)] | None = None

@@ -62,6 +62,11 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     "unknown direction": (edited("accuracy: max", "accuracy: up"), ["objectives.accuracy", "'up'"]),
     "unknown searcher": (edited("searcher: nsga2", "searcher: nsga22"), ["'nsga22'", "'nsga2'"]),
     "unknown system": (edited("system: edgebert", "system: edgebrt"), ["system", "'edgebert'"]),
+    "unknown task": (
+        edited("rt-sentiment", "rt-sentiments"),
+        ["settings.task", "'rt-sentiments'", "tweet3"],
+    ),
+    "unknown network": (edited("minilm-l6", "minilm"), ["settings.network", "'minilm'", "hub:"]),
     "unknown setting": (edited("recipe: demo", "recipee: demo"), ["recipee", "'recipe'"]),
     "missing section": (GOOD.split("export:")[0], ["export", "is missing"]),
     "missing knob": (
