@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dse.errors import CallOrderError
+from dse.errors import CallOrderError, DseError
 from dse.evaluation import EVIDENCE, TEXT_UNITS, Cost, Evaluator
 from dse.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter, Real
 from dse.searchers.searcher import Answers, Searcher
@@ -158,6 +158,58 @@ class SearcherContract:
         space = SearchSpace((Integer("bits", 8, 8, "bit"),))
         for codes in self._batches(space, rounds=4):
             np.testing.assert_array_equal(codes, np.zeros((len(codes), 1)))
+
+    def test_says_what_it_can(self) -> None:
+        """The flags are plain truth values of the class."""
+        searcher = self.searcher(tiny_space(), 2, 0)
+        for flag in ("learns", "limited", "continuous"):
+            assert getattr(type(searcher), flag) in (True, False)
+        assert searcher.continuous == self.continuous()
+
+    def test_never_more_rows_than_wanted(self) -> None:
+        """And whoever asks for few at a time is not kept from the rest; 0 are refused."""
+        space = conditional_space(continuous=False)
+        searcher = self.searcher(space, 2, 1)
+        with pytest.raises(DseError, match="n = 0: at least 1"):
+            searcher.ask(0)
+        seen: set[bytes] = set()
+        for turn in range(1000):
+            wanted = 1 + turn % 3
+            codes = searcher.ask(wanted)
+            if not len(codes):
+                break
+            assert len(codes) <= wanted
+            seen |= {row.tobytes() for row in codes}
+            searcher.tell(answers_to(codes, 2, 1, np.arange(len(codes)) != 1))
+        assert len(seen) == space.size
+
+    def test_learns_of_designs_that_it_did_not_propose(self) -> None:
+        """Failed ones too; twice is as good as once; they are not proposed for want of ideas."""
+        space = conditional_space(continuous=False)
+        known = np.concatenate(list(space.enumerate()))[::2]
+        answers = answers_to(known, 2, 1, np.arange(len(known)) % 5 != 0)
+        searcher = self.searcher(space, 2, 1)
+        searcher.learn(known[:0], answers_to(known[:0], 2, 1, np.zeros(0, dtype=bool)))
+        searcher.learn(known, answers)
+        searcher.learn(known, answers)
+        seen = {row.tobytes() for row in known}
+        while len(codes := searcher.ask()):
+            new = {row.tobytes() for row in codes} - seen
+            assert new
+            seen |= new
+            searcher.tell(answers_to(codes, 2, 1, np.full(len(codes), fill_value=True)))
+        assert len(seen) == space.size
+
+    def test_learning_in_the_middle_of_a_batch_is_refused(self) -> None:
+        """And so are rows without an answer each; what waits is answered afterwards."""
+        searcher = self.searcher(tiny_space(), 2, 0)
+        codes = searcher.ask()
+        answers = answers_to(codes, 2, 0, np.full(len(codes), fill_value=True))
+        with pytest.raises(CallOrderError, match="learn came before"):
+            searcher.learn(codes, answers)
+        searcher.tell(answers)
+        with pytest.raises(CallOrderError, match="designs to learn"):
+            searcher.learn(np.concatenate([codes, codes]), answers)
 
     def test_tell_before_ask_is_refused(self) -> None:
         """Nothing waits for an answer, at the start and after an answer."""

@@ -1,5 +1,7 @@
 """Grey box: learns what real runs give, and computes everything else exactly."""
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -12,7 +14,14 @@ from dse.searchers.candidates import Candidates, Pool
 from dse.searchers.grey_parts import Parts, Priced
 from dse.searchers.grey_runs import Runs
 from dse.searchers.improvement import OpenBox, count, nodes
-from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.searcher import (
+    Answers,
+    check_ask,
+    check_batch,
+    check_learn,
+    check_tell,
+    rows_wanted,
+)
 from dse.searchers.surrogate import Surrogate
 
 OPENING = 10
@@ -52,6 +61,10 @@ class GreyBox:
         CompositionError: If no evaluator is measured.
     """
 
+    learns: ClassVar[bool] = True
+    limited: ClassVar[bool] = True
+    continuous: ClassVar[bool] = True
+
     def __init__(self, problem: Problem, *, seed: int, batch: int = 100, runs: int = 2) -> None:
         check_batch("batch", batch)
         check_batch("runs", runs)
@@ -63,7 +76,7 @@ class GreyBox:
         self._surrogates = {name: Surrogate(named) for name in self._parts.learned}
         self._fitted = 0
         self._runs = Runs()
-        self._fresh: list[int] = []
+        self._fresh: list[FloatArray] = []
         self._proposed: set[bytes] = set()
         d, m = len(problem.space.parameters), len(problem.objectives)
         self._front, self._front_codes = np.empty((0, m)), np.empty((0, d))
@@ -73,16 +86,17 @@ class GreyBox:
 
     # -- the protocol -----------------------------------------------------------------------
 
-    def ask(self) -> FloatArray:
+    def ask(self, n: int | None = None) -> FloatArray:
         """Designs of known runs that enlarge the front, then designs that need new runs."""
         check_ask(self._waiting)
+        batch = rows_wanted(n, self._batch)
         rng = np.random.default_rng([self._seed, self._asks])
         self._asks += 1
         # One thread: the order of a sum must not depend on the machine's, or proposals would.
         with threadpool_limits(1):
             codes, losses = self._harvest(rng)
-            probes = self._probes(losses, rng)
-        rows = np.concatenate([codes[: max(0, self._batch - len(probes))], probes])
+            probes = self._probes(losses, rng)[:batch]
+        rows = np.concatenate([codes[: batch - len(probes)], probes])
         self._proposed.update(row.tobytes() for row in rows)
         self._asked, self._waiting = rows, len(rows)
         return rows.copy()
@@ -90,23 +104,31 @@ class GreyBox:
     def tell(self, answers: Answers) -> None:
         """Learn what the runs gave."""
         check_tell(self._waiting, answers)
+        self._learnt(self._asked, answers)
         self._waiting = None
+
+    def learn(self, codes: FloatArray, answers: Answers) -> None:
+        """Learn from runs that somebody else made; they need not be made again."""
+        check_learn(self._waiting, codes, answers)
+        self._learnt(codes, answers)
+        self._proposed.update(row.tobytes() for row in codes)
+
+    def _learnt(self, codes: FloatArray, answers: Answers) -> None:
         ok = answers.ok
         missing = [name for name in self._parts.handed if name not in answers.metrics]
         if ok.any() and missing:
             raise CompositionError(f"the answers carry no {', '.join(missing)}: nothing to learn")
-        designs = self._problem.space.decode(self._asked)
+        designs = self._problem.space.decode(codes)
         numbers = self._runs.known(x := self._candidates.features.of(designs))
         for row in np.flatnonzero((numbers == -1) & ok):
-            self._remember(
-                x[row], {n: answers.metrics[n][row : row + 1] for n in self._parts.handed}
-            )
-        self._candidates.refuse(self._asked[~ok])
+            handed = {n: answers.metrics[n][row : row + 1] for n in self._parts.handed}
+            self._remember(codes[row], x[row], handed)
+        self._candidates.refuse(codes[~ok])
         for row in np.flatnonzero((numbers == -1) & ~ok):
             self._runs.failed(x[row])
         feasible = ok & (np.nan_to_num(answers.violations, nan=np.inf) <= 0).all(axis=1)
         self._runs.feasible |= {int(i) for i in self._runs.known(x[feasible]) if i >= 0}
-        self._grow(answers.losses[feasible], self._asked[feasible])
+        self._grow(answers.losses[feasible], codes[feasible])
 
     def _grow(self, losses: FloatArray, codes: FloatArray) -> None:
         losses = np.concatenate([self._front, losses])
@@ -114,7 +136,7 @@ class GreyBox:
         best = non_dominated(losses)
         self._front, self._front_codes = losses[best], codes[best]
 
-    def _remember(self, x: FloatArray, handed: dict[str, Column]) -> None:
+    def _remember(self, code: FloatArray, x: FloatArray, handed: dict[str, Column]) -> None:
         key = x.tobytes()
         if key in self._runs.place:
             return
@@ -124,7 +146,7 @@ class GreyBox:
         # Strings of their own length: the padding of a batch is not part of a handle.
         self._runs.handed.append({k: np.array(v.tolist()) for k, v in handed.items()})
         self._runs.learned.append({})
-        self._fresh.append(number)
+        self._fresh.append(code.copy())
 
     # -- designs of runs that have been made ------------------------------------------------
 
@@ -154,18 +176,12 @@ class GreyBox:
         whole = self._candidates.whole()
         if whole is not None:
             return whole.of_groups(self._runs.known(whole.runs) >= 0)
-        told = self._asked[self._told_first()] if self._fresh else self._asked[:0]
+        told = np.array(self._fresh) if self._fresh else self._asked[:0]
         rows = self._candidates.completed(told, self._front_codes, rng, most=1024)
         if len(self._front_codes) and self._candidates.free:
             near = self._candidates.neighbours(self._front_codes, 1024, rng, free=True)
             rows = np.concatenate([rows, near])
         return self._candidates.pool(rows)
-
-    def _told_first(self) -> NDArray[np.int64]:
-        """One row of the last batch per fresh run."""
-        designs = self._problem.space.decode(self._asked)
-        numbers = self._runs.known(self._candidates.features.of(designs))
-        return np.array([int(np.flatnonzero(numbers == n)[0]) for n in self._fresh])
 
     def _recalled(self, pool: Pool, numbers: NDArray[np.int64]) -> Priced:
         handed = {

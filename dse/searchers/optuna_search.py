@@ -2,9 +2,9 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import optuna
@@ -18,7 +18,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dse.parameters import Categorical, FloatArray, Parameter
 from dse.pareto import non_dominated
-from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.searcher import (
+    Answers,
+    check_ask,
+    check_batch,
+    check_learn,
+    check_tell,
+    rows_wanted,
+)
 from dse.searchers.unseen import Unseen
 from dse.space import SearchSpace
 
@@ -52,6 +59,10 @@ class OptunaSearch:
         sampler: Which one.
     """
 
+    learns: ClassVar[bool] = True
+    limited: ClassVar[bool] = True
+    continuous: ClassVar[bool] = True
+
     def __init__(
         self,
         space: SearchSpace,
@@ -80,12 +91,13 @@ class OptunaSearch:
         self._codes = np.empty((0, len(space.parameters)))
         self._waiting: int | None = None
 
-    def ask(self) -> FloatArray:
-        """The next rows, shape (n, d); fewer than `batch` only when all designs are proposed."""
+    def ask(self, n: int | None = None) -> FloatArray:
+        """The next rows, shape (k, d); fewer than `batch` only when all designs are proposed."""
         check_ask(self._waiting)
+        batch = rows_wanted(n, self._batch)
         rows: list[FloatArray] = []
         with _quiet():
-            while len(rows) < self._batch and (codes := self._one()) is not None:
+            while len(rows) < batch and (codes := self._one()) is not None:
                 rows.append(codes)
         self._codes = np.concatenate([self._codes[:0], *rows])
         self._waiting = len(rows)
@@ -109,9 +121,19 @@ class OptunaSearch:
         codes = self._unseen.draw(1, self._rng)
         if not len(codes):
             return None
-        self._study.enqueue_trial(self._params(codes[0]))
-        self._trials.append(self._study.ask(self._distributions))
+        self._trials.append(self._trial_of(codes[0]))
         return codes
+
+    def _trial_of(self, code: FloatArray) -> optuna.Trial:
+        """A trial of Optuna's whose design is ours."""
+        self._study.enqueue_trial(self._params(code))
+        trial = self._study.ask(self._distributions)
+        sampler = self._study.sampler
+        if isinstance(sampler, optuna.samplers.BaseGASampler):
+            # A trial that it did not sample would belong to no generation and never be a parent.
+            frozen = self._study.get_trials(deepcopy=False)[trial.number]
+            sampler.get_trial_generation(self._study, frozen)
+        return trial
 
     def _params(self, code: FloatArray) -> dict[str, float | int]:
         numbers = np.maximum(code, 0.0).tolist()
@@ -135,19 +157,37 @@ class OptunaSearch:
         """Hand every row of the batch to Optuna, in order."""
         check_tell(self._waiting, answers)
         with _quiet():
-            for row, trial in enumerate(self._trials):
-                key = self._codes[row].tobytes()
-                if not answers.ok[row]:
-                    self._known[key] = None
-                    self._study.tell(trial, state=TrialState.FAIL)
-                    continue
-                known = answers.losses[row].copy(), answers.violations[row].copy()
-                self._known[key] = known
-                self._tell(trial, *known)
-            if self._bounded:
-                self._forget()
+            self._answered(self._trials, self._codes, answers, range(len(self._codes)))
         self._trials.clear()
         self._waiting = None
+
+    def learn(self, codes: FloatArray, answers: Answers) -> None:
+        """Enter designs that another searcher chose, as if Optuna had asked for them."""
+        check_learn(self._waiting, codes, answers)
+        rows = np.flatnonzero(self._unseen.mask(codes)).tolist()
+        self._unseen.add(codes[rows])
+        with _quiet():
+            self._answered([self._trial_of(codes[row]) for row in rows], codes, answers, rows)
+
+    def _answered(
+        self,
+        trials: list[optuna.Trial],
+        codes: FloatArray,
+        answers: Answers,
+        rows: Iterable[int],
+    ) -> None:
+        """Tell Optuna what became of some rows, one trial each."""
+        for row, trial in zip(rows, trials, strict=True):
+            key = codes[row].tobytes()
+            if not answers.ok[row]:
+                self._known[key] = None
+                self._study.tell(trial, state=TrialState.FAIL)
+                continue
+            known = answers.losses[row].copy(), answers.violations[row].copy()
+            self._known[key] = known
+            self._tell(trial, *known)
+        if self._bounded:
+            self._forget()
 
     def _forget(self) -> None:
         """Keep the best and the recent trials once there are twice as many."""

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,14 @@ from pymoo.problems.static import StaticProblem
 from pymoo.util.ref_dirs import get_reference_directions
 
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.searcher import (
+    Answers,
+    check_ask,
+    check_batch,
+    check_learn,
+    check_tell,
+    rows_wanted,
+)
 from dse.searchers.unseen import Unseen
 from dse.space import INACTIVE, SearchSpace
 
@@ -51,7 +58,9 @@ def _onto_levels(rows: FloatArray, counts: FloatArray) -> FloatArray:
 class PymooSearch:
     """NSGA-II (Deb et al., 2002) or NSGA-III (Deb and Jain, 2014) over level indices, by pymoo.
 
-    A failed row is left out of the generation that pymoo is told, never replaced by a penalty.
+    pymoo is told whole generations, however few rows of them are asked at a time. A failed row is
+    left out, never replaced by a penalty. Learnt designs take the place of random ones in the first
+    generation, and join a later one as if they were its children.
     Where the whole first generation failed, a fresh random one follows; where a later one did, the
     same parents mate again. Where mating finds nothing that was not proposed before, random designs
     that were not follow, and when these are used up, nothing.
@@ -65,6 +74,10 @@ class PymooSearch:
         population: Designs per generation; NSGA-III has at most as many reference directions.
         algorithm: Which of the two.
     """
+
+    learns: ClassVar[bool] = True
+    limited: ClassVar[bool] = True
+    continuous: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -89,7 +102,11 @@ class PymooSearch:
         )
         self._algorithm = self._first_generation(seed)
         self._started = False
-        self._asked: Any = None
+        self._foreign = Population.new("X", np.empty((0, len(space.parameters))))
+        self._bred: FloatArray = np.empty((0, len(space.parameters)))
+        self._codes = self._bred
+        self._handed = 0
+        self._told = _unknown(0, *self._shape)
         self._waiting: int | None = None
 
     def _first_generation(self, seed: int) -> Any:  # noqa: ANN401  # pymoo ships no types
@@ -116,34 +133,46 @@ class PymooSearch:
         genes[:, finite] = (codes[:, finite] + 0.5) / self._counts[finite]
         return np.where(codes == INACTIVE, self._rng.random(codes.shape), genes)
 
-    def _codes(self, genes: FloatArray) -> FloatArray:
+    def _codes_of(self, genes: FloatArray) -> FloatArray:
         finite = self._counts > 0
         codes = np.clip(genes, 0.0, 1.0)
         c = self._counts[finite]
         codes[:, finite] = np.minimum(np.floor(codes[:, finite] * c), c - 1)
         return self._space.canonical(codes)
 
-    def ask(self) -> FloatArray:
-        """The next generation, shape (n, d) with n <= population; n = 0 when all is proposed."""
+    def ask(self, n: int | None = None) -> FloatArray:
+        """Rows of a generation, shape (k, d), k <= population; k = 0 when all is proposed."""
         check_ask(self._waiting)
+        most = rows_wanted(n, self._population)
+        if self._handed == len(self._codes):
+            self._breed()
+        rows = self._codes[self._handed : self._handed + most]
+        self._handed += len(rows)
+        self._waiting = len(rows)
+        return rows.copy()
+
+    def _breed(self) -> None:
+        """Make the next generation."""
+        if self._started or len(self._foreign) >= self._population:
+            self._advance(self._foreign)
+            self._foreign = self._foreign[:0]
         population = self._algorithm.ask()
         if population is None:
             self._algorithm.termination.force_termination = False
             population = Population.new("X", np.empty((0, len(self._counts))))
-        genes = np.asarray(population.get("X"), dtype=np.float64)
-        codes = self._codes(genes.reshape(-1, len(self._counts)))
+        genes = np.asarray(population.get("X"), dtype=np.float64).reshape(-1, len(self._counts))
+        genes = genes[: self._population - len(self._foreign)]
+        codes = self._codes_of(genes)
         excluded = ~self._space.allowed(codes)
         if excluded.any():
             codes[excluded] = self._repaired(codes[excluded])
             genes[excluded] = self._genes(codes[excluded])
-            population.set("X", genes)
         if not self._unseen.mask(codes).any():
             codes = self._unseen.draw(self._population, self._rng)
-            population = Population.new("X", self._genes(codes))
+            genes = self._genes(codes)
         self._unseen.add(codes)
-        self._asked = population
-        self._waiting = len(codes)
-        return codes
+        self._bred, self._codes, self._handed = genes, codes, 0
+        self._told = _unknown(len(codes), *self._shape)
 
     def _repaired(self, codes: FloatArray) -> FloatArray:
         """Allowed designs in place of forbidden ones, changed in one knob that a rule names.
@@ -166,21 +195,55 @@ class PymooSearch:
         return fixed
 
     def tell(self, answers: Answers) -> None:
-        """Hand the generation's good rows to pymoo."""
+        """Hand the good rows to pymoo once the generation is complete."""
         check_tell(self._waiting, answers)
         self._waiting = None
-        if not answers.ok.any():
-            if not self._started:
-                # pymoo cannot begin with a generation in which nothing succeeded.
-                self._algorithm = self._first_generation(int(self._rng.integers(2**31)))
+        rows = slice(self._handed - len(answers), self._handed)
+        self._told.losses[rows] = answers.losses
+        self._told.violations[rows] = answers.violations
+        self._told.ok[rows] = answers.ok
+        if self._handed < len(self._codes):
             return
-        self._started = True
-        population = self._asked[answers.ok]
-        values: dict[str, NDArray[np.float64]] = {"F": answers.losses[answers.ok]}
+        self._advance(Population.merge(self._evaluated(self._bred, self._told), self._foreign))
+        self._foreign = self._foreign[:0]
+
+    def learn(self, codes: FloatArray, answers: Answers) -> None:
+        """Take the good rows into the population."""
+        check_learn(self._waiting, codes, answers)
+        new = self._unseen.mask(codes)
+        self._unseen.add(codes)
+        rows = Answers(answers.losses[new], answers.violations[new], answers.ok[new])
+        learnt = self._evaluated(self._genes(codes[new]), rows)
+        self._foreign = Population.merge(self._foreign, learnt)
+
+    def _evaluated(self, genes: FloatArray, answers: Answers) -> Any:  # noqa: ANN401
+        """The rows that are ok, as pymoo wants them."""
+        ok = answers.ok
+        population = Population.new("X", genes[ok])
+        values: dict[str, NDArray[np.float64]] = {"F": answers.losses[ok]}
         if self._shape[1]:
-            values["G"] = answers.violations[answers.ok]
-        PymooEvaluator().eval(StaticProblem(self._problem, **values), population)
-        self._algorithm.tell(infills=population)
+            values["G"] = answers.violations[ok]
+        if len(population):
+            PymooEvaluator().eval(StaticProblem(self._problem, **values), population)
+        return population
+
+    def _advance(self, population: Any) -> None:  # noqa: ANN401  # pymoo ships no types
+        """Let these rows compete with those that live."""
+        if len(population):
+            self._algorithm.tell(infills=population)
+            self._started = True
+        elif not self._started:
+            # pymoo cannot begin with a generation in which nothing succeeded.
+            self._algorithm = self._first_generation(int(self._rng.integers(2**31)))
+
+
+def _unknown(rows: int, objectives: int, constraints: int) -> Answers:
+    """Room for the answers to so many rows."""
+    return Answers(
+        np.full((rows, objectives), np.nan),
+        np.full((rows, constraints), np.nan),
+        np.zeros(rows, dtype=np.bool_),
+    )
 
 
 def _directions(objectives: int, population: int) -> FloatArray:

@@ -1,9 +1,18 @@
 """Random search: the baseline that every searcher must beat."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.searcher import (
+    Answers,
+    check_ask,
+    check_batch,
+    check_learn,
+    check_tell,
+    rows_wanted,
+)
 from dse.searchers.unseen import Unseen
 from dse.space import SearchSpace
 
@@ -17,6 +26,10 @@ class RandomSearch:
         batch: Designs per ask.
     """
 
+    learns: ClassVar[bool] = False
+    limited: ClassVar[bool] = False
+    continuous: ClassVar[bool] = True
+
     def __init__(self, space: SearchSpace, *, seed: int, batch: int = 50) -> None:
         check_batch("batch", batch)
         self._unseen = Unseen(space)
@@ -24,10 +37,11 @@ class RandomSearch:
         self._batch = batch
         self._waiting: int | None = None
 
-    def ask(self) -> FloatArray:
+    def ask(self, n: int | None = None) -> FloatArray:
         """The next random rows, shape (n, d); fewer than `batch` when nothing else is left."""
         check_ask(self._waiting)
-        rows = self._unseen.draw(self._batch, np.random.default_rng([self._seed, self._asks]))
+        rng = np.random.default_rng([self._seed, self._asks])
+        rows = self._unseen.draw(rows_wanted(n, self._batch), rng)
         self._asks += 1
         self._waiting = len(rows)
         return rows
@@ -36,3 +50,8 @@ class RandomSearch:
         """Take note that the batch is answered."""
         check_tell(self._waiting, answers)
         self._waiting = None
+
+    def learn(self, codes: FloatArray, answers: Answers) -> None:
+        """Take note of designs that need not be proposed."""
+        check_learn(self._waiting, codes, answers)
+        self._unseen.add(codes)

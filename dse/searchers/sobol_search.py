@@ -1,9 +1,18 @@
 """Sobol search: an even net of designs; the only user of scipy's quasi-random numbers."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers, check_ask, check_batch, check_tell
+from dse.searchers.searcher import (
+    Answers,
+    check_ask,
+    check_batch,
+    check_learn,
+    check_tell,
+    rows_wanted,
+)
 from dse.searchers.unseen import ROUNDS, Unseen
 from dse.space import SearchSpace
 
@@ -24,6 +33,10 @@ class SobolSearch:
         batch: Designs per ask.
     """
 
+    learns: ClassVar[bool] = False
+    limited: ClassVar[bool] = False
+    continuous: ClassVar[bool] = True
+
     def __init__(self, space: SearchSpace, *, seed: int, batch: int = 50) -> None:
         check_batch("batch", batch)
         # Here and not above: scipy.stats takes half a second that other searchers need not wait.
@@ -38,21 +51,22 @@ class SobolSearch:
         self._ready = np.empty((0, len(space.parameters)))
         self._waiting: int | None = None
 
-    def ask(self) -> FloatArray:
+    def ask(self, n: int | None = None) -> FloatArray:
         """The next rows, shape (n, d); fewer than `batch` when nothing else is left."""
         check_ask(self._waiting)
+        batch = rows_wanted(n, self._batch)
         for _ in range(ROUNDS):
-            if len(self._ready) >= self._batch:
+            if len(self._ready) >= batch:
                 break
             codes = self._codes(self._sobol.random(NET))
             codes = codes[self._space.allowed(codes)]
             codes = codes[self._unseen.mask(codes)]
             self._unseen.add(codes)
             self._ready = np.concatenate([self._ready, codes])
-        if len(self._ready) < self._batch:
-            more = self._unseen.draw(self._batch - len(self._ready), self._rng)
+        if len(self._ready) < batch:
+            more = self._unseen.draw(batch - len(self._ready), self._rng)
             self._ready = np.concatenate([self._ready, more])
-        rows, self._ready = self._ready[: self._batch], self._ready[self._batch :]
+        rows, self._ready = self._ready[:batch], self._ready[batch:]
         self._waiting = len(rows)
         return rows.copy()
 
@@ -66,3 +80,10 @@ class SobolSearch:
         """Take note that the batch is answered."""
         check_tell(self._waiting, answers)
         self._waiting = None
+
+    def learn(self, codes: FloatArray, answers: Answers) -> None:
+        """Take note of designs that need not be proposed."""
+        check_learn(self._waiting, codes, answers)
+        known = {code.tobytes() for code in codes}
+        self._ready = self._ready[[row.tobytes() not in known for row in self._ready]]
+        self._unseen.add(codes)

@@ -309,3 +309,24 @@ def test_a_continuous_front_is_approached(name):
     t = np.linspace(0, 1, 2001)
     truth = np.stack([t**2, (1 - t) ** 2], axis=1)
     assert share_of(truth, explore(problem, searcher, budget=budget).trials) > 0.9
+
+
+@pytest.mark.parametrize("name", ["nsga2", "nsga3", "tpe", "optuna_nsga2"])
+def test_a_search_that_starts_from_known_designs_is_ahead(name):
+    """Good designs of another run are worth more than those that it would begin with."""
+    problem = accelerator_problem()
+    make = {"nsga2": Nsga2, "nsga3": Nsga3, "tpe": Tpe, "optuna_nsga2": OptunaNsga2}[name]
+    size = {"population" if make in (Nsga2, Nsga3) else "batch": 30}
+    found = explore(problem, Exhaustive(problem.space), budget=10**6).trials
+    good = np.flatnonzero(found.feasible)[non_dominated(found.losses[found.feasible])][::3]
+    reference = Reference.of(front_losses(found))
+
+    def share(warm):
+        searcher = make(problem.space, objectives=3, constraints=1, seed=4, **size)
+        if warm:
+            few = found.rows(good[:30])
+            searcher.learn(few.codes, Answers(few.losses, few.violations, few.ok))
+        trials = explore(problem, searcher, budget=60).trials
+        return hypervolume(front_losses(trials), reference)
+
+    assert share(warm=True) > share(warm=False)
