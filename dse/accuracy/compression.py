@@ -1,11 +1,12 @@
 """What is done to a trained network before it is passed through, and the network that comes out.
 
 Order: prune the encoder matrices, prune the embeddings, quantise every matrix, store the embeddings
-in cells that may be misread, attend within the spans, quantise what enters each matrix product.
+in cells that may be misread, attend within the spans, quantise what enters each matrix product,
+quantise the state that crosses a link from the edge to the cloud, if the network is cut.
 Vectors (biases, layer norms; 0.3 % of the parameters) stay float32.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -43,6 +44,8 @@ class Compression:
         activation_bits: Of an AdaptivFloat activation [bit]; 32: float32.
         exponent_bits: Of both [bit].
         cell_bits: Of the memory cells that hold the embeddings [bit].
+        link_layer: Layers before the link over which the network is cut [layer]; 0: not cut.
+        link_bits: Of an AdaptivFloat element of the state that crosses it [bit]; 32: float32.
 
     Raises:
         DseError: If a value is outside its range, or needs training and gets none.
@@ -58,11 +61,13 @@ class Compression:
     activation_bits: int = FLOAT32
     exponent_bits: int = 3
     cell_bits: int = 1
+    link_layer: int = 0
+    link_bits: int = FLOAT32
 
     def __post_init__(self) -> None:
         for name in ("pruning_ratio", "embedding_sparsity"):
             _require(name, getattr(self, name), 0.0, below=1.0)
-        for name in ("finetune_steps", "span_penalty", "attention_span"):
+        for name in ("finetune_steps", "span_penalty", "attention_span", "link_layer"):
             _require(name, getattr(self, name), 0.0, below=float("inf"))
         if self.pruning_method not in ("magnitude", "movement"):
             raise DseError(f"pruning_method = {self.pruning_method!r}: magnitude or movement")
@@ -71,25 +76,43 @@ class Compression:
         )
         if needy and not self.finetune_steps:
             raise DseError("movement pruning and learned spans need finetune_steps > 0")
-        for bits in (self.weight_bits, self.activation_bits):
+        for bits in (self.weight_bits, self.activation_bits, self.link_bits):
             if bits != FLOAT32:
                 Format(bits, self.exponent_bits)
 
     def canonical(self) -> "Compression":
         """The same network said in one way: knobs that have no effect get their default."""
         span = min(self.attention_span, float(LONGEST_PAIR))
-        quantises = self.weight_bits != FLOAT32 or self.activation_bits != FLOAT32
+        linked = self.link_layer > 0 and self.link_bits != FLOAT32
+        quantises = linked or self.weight_bits != FLOAT32 or self.activation_bits != FLOAT32
         return replace(
             self,
             pruning_method=self.pruning_method if self.pruning_ratio else "magnitude",
             attention_span=float(LONGEST_PAIR) if self.span_penalty else span,
             exponent_bits=self.exponent_bits if quantises else 3,
+            link_layer=self.link_layer if linked else 0,
+            link_bits=self.link_bits if linked else FLOAT32,
         )
 
 
 def _require(name: str, value: float, least: float, below: float) -> None:
     if not least <= value < below:
         raise DseError(f"{name} = {value} is outside {least:g} <= {name} < {below:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """How the state of a cut network crosses the link.
+
+    Attributes:
+        layer: Layers before the link [layer].
+        form: Of an element.
+        top: Largest exponent of an element.
+    """
+
+    layer: int
+    form: Format
+    top: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +127,7 @@ class Compressed:
             float32.
         form: Of an activation.
         misread: Cells that were misread.
+        crossing: Of the link; None: the state crosses none, or as it is.
     """
 
     network: Network
@@ -112,11 +136,16 @@ class Compressed:
     activations: dict[str, int] | None
     form: Format | None
     misread: int
+    crossing: Crossing | None = None
 
     @contextmanager
     def running(self) -> Iterator[torch.nn.Module]:
-        """The encoder with its spans and its activation format in force."""
+        """The encoder with its spans, its activation format and its link in force."""
         hooks = []
+        if self.crossing is not None:
+            behind = _layers(self.network.encoder)[self.crossing.layer]
+            hook = _rounding(self.crossing.form, self.crossing.top)
+            hooks.append(behind.register_forward_pre_hook(hook))
         if self.activations is not None and self.form is not None:
             for name, module in self.network.encoder.named_modules():
                 if name in self.activations:
@@ -162,11 +191,14 @@ def compressed(
         config: Any = network.encoder.config
         shape = (config.num_hidden_layers, config.num_attention_heads)
         reach, ramp = torch.full(shape, float(how.attention_span)), 1.0
-    plain = Compressed(network, reach, ramp, None, None, misread)
-    if how.activation_bits == FLOAT32:
-        return plain
-    tops = _activation_exponents(plain, calibration)
-    return replace(plain, activations=tops, form=Format(how.activation_bits, how.exponent_bits))
+    made = Compressed(network, reach, ramp, None, None, misread)
+    if how.activation_bits != FLOAT32:
+        tops = _activation_exponents(made, calibration)
+        form = Format(how.activation_bits, how.exponent_bits)
+        made = replace(made, activations=tops, form=form)
+    if how.canonical().link_layer:
+        made = replace(made, crossing=_crossing(made, how, calibration))
+    return made
 
 
 def _form(bits: int, how: Compression) -> Format | None:
@@ -217,8 +249,49 @@ def _misread(encoder: torch.nn.Module, form: Format, cells: Cells, draw: int) ->
     return total
 
 
+def _layers(encoder: torch.nn.Module) -> torch.nn.ModuleList:
+    """The layers of an encoder, each a module of its own.
+
+    Raises:
+        DseError: If the layers share their weights: there is nothing to cut between.
+    """
+    config: Any = encoder.config
+    for name, module in encoder.named_modules():
+        if not isinstance(module, torch.nn.ModuleList) or not in_layers(name):
+            continue
+        if len(module) == config.num_hidden_layers:
+            return module
+    raise DseError(f"a {config.model_type} encoder cannot be cut: no list of its layers was found")
+
+
+def _crossing(run: Compressed, how: Compression, calibration: list[Tokens]) -> Crossing:
+    """The format of the crossing state, its exponents from the calibration sentences."""
+    layers = _layers(run.network.encoder)
+    if how.link_layer >= len(layers):
+        raise DseError(
+            f"link_layer = {how.link_layer} is outside 1 to {len(layers) - 1}: the network has "
+            f"{len(layers)} layers and nothing crosses behind the last"
+        )
+    tops = _exponents(run, {"link": layers[how.link_layer]}, calibration)
+    if "link" not in tops:
+        raise DseError(f"the state behind layer {how.link_layer} is zero; nothing to send")
+    return Crossing(how.link_layer, Format(how.link_bits, how.exponent_bits), tops["link"])
+
+
 def _activation_exponents(run: Compressed, calibration: list[Tokens]) -> dict[str, int]:
     """Largest exponent of what enters each linear layer while the calibration sentences pass."""
+    linear = {
+        name: module
+        for name, module in run.network.encoder.named_modules()
+        if isinstance(module, torch.nn.Linear) and in_layers(name)
+    }
+    return _exponents(run, linear, calibration)
+
+
+def _exponents(
+    run: Compressed, modules: Mapping[str, torch.nn.Module], calibration: list[Tokens]
+) -> dict[str, int]:
+    """Largest exponent of what enters each module; one that saw zeros only is left out."""
     tops: dict[str, int] = {}
 
     def observe(name: str) -> Any:  # noqa: ANN401  (torch types hooks as Any)
@@ -229,11 +302,7 @@ def _activation_exponents(run: Compressed, calibration: list[Tokens]) -> dict[st
 
         return hook
 
-    hooks = [
-        module.register_forward_pre_hook(observe(name))
-        for name, module in run.network.encoder.named_modules()
-        if isinstance(module, torch.nn.Linear) and in_layers(name)
-    ]
+    hooks = [module.register_forward_pre_hook(observe(n)) for n, module in modules.items()]
     try:
         with torch.inference_mode(), run.running() as encoder:
             layer_means(encoder, padded(calibration))

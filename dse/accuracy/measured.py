@@ -38,6 +38,8 @@ KNOBS: Mapping[str, str] = {
     "activation_bits": "bit",
     "exponent_bits": "bit",
     "cell_bits": "bit",
+    "link_layer": "layer",
+    "link_bits": "bit",
 }
 """Name and unit of every knob that an accuracy run can read: the fields of `Compression`."""
 
@@ -143,7 +145,7 @@ class AccuracyRun:
             "kind": "archive of logits",
             "version": VERSION,
             "sentences": self.sentences,
-            "compression": asdict(stored),
+            "compression": _said(stored),
             "cells": None if cells is None else asdict(cells),
             "draws": 1 if cells is None else self.draws,
         }
@@ -208,6 +210,15 @@ class AccuracyRun:
             means = all_means(encoder, tokens, bfloat16=self._precision() == "bfloat16")
         logits: NDArray[np.float32] = made.network.logits(means).numpy()
         return logits
+
+
+def _said(how: Compression) -> dict[str, object]:
+    """A compression as an archive's record has it; a network that is not cut names no link."""
+    said: dict[str, object] = asdict(how)
+    return said if how.link_layer else {k: v for k, v in said.items() if k not in _LINK}
+
+
+_LINK = ("link_layer", "link_bits")
 
 
 @lru_cache(maxsize=4)

@@ -117,6 +117,26 @@ def test_everything_that_changes_the_logits_changes_the_handle(here):
     assert len(set(handles)) == len(handles)
 
 
+def cut(here, layer, bits):
+    run = replace(here, knobs=("pruning_ratio", "weight_bits", "link_layer", "link_bits"))
+    columns = design(0.0, 8) | {"link_layer": np.array([layer]), "link_bits": np.array([bits])}
+    return run(columns)["archive"][0]
+
+
+def test_a_link_changes_what_is_computed_behind_it_and_nothing_before(here):
+    whole = str(here(design(0.0, 8))["archive"][0])
+    # Sent as it is, or sent nowhere: the same network, and the same archive as without the knobs.
+    assert cut(here, 3, 32) == cut(here, 0, 4) == whole
+    plain, coarse = (read_archive(here.cache, str(h)).logits for h in (whole, cut(here, 3, 4)))
+    fine = read_archive(here.cache, str(cut(here, 3, 12))).logits
+    assert np.array_equal(coarse[:, :3], plain[:, :3])
+    assert np.array_equal(fine[:, :3], plain[:, :3])
+    lost, kept = np.abs(coarse - plain)[:, 3:].mean(), np.abs(fine - plain)[:, 3:].mean()
+    assert 0 < kept < lost / 3
+    with pytest.raises(DseError, match="link_layer = 6 is outside 1 to 5"):
+        cut(here, 6, 8)
+
+
 @pytest.mark.parametrize(("ratio", "bits"), [(1.0, 8), (-0.1, 8), (0.0, 3), (0.0, 17)])
 def test_a_design_that_cannot_exist_is_refused(here, ratio, bits):
     with pytest.raises(DseError, match=r"ratio|bits"):
