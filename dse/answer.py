@@ -6,76 +6,49 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from dse.config import Composed, Execution, Watcher
 from dse.errors import DseError, RunDiffers
 from dse.evaluation import Evaluator
-from dse.explore import explore
-from dse.failures import failure_counts
+from dse.events import read_events
+from dse.explore import explore, never_enough
 from dse.files import canonical_json
 from dse.front import Front
-from dse.indicators import Reference, hypervolume
-from dse.parameters import FloatArray
-from dse.pareto import non_dominated
-from dse.problem import Problem, Trials
+from dse.opening import Opened
+from dse.plateau import Plateau
+from dse.problem import Problem
 from dse.run_lock import now
 from dse.searchers.of_study import searcher_of
-from dse.stopping import Stop
+from dse.standing import Drained, Onlooker, Standing, Watch
+from dse.stopping import Clock, Stop
 from dse.store import Question, RunWriter, read_resolved, read_run, require_free
 from dse.study import Study
 from dse.views import write_views
+from dse.warm_start import Opening, opening_of
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
-from dse.workers.workers import STOPPED, Needs, Spread, Workers
+from dse.workers.workers import Needs, Spread, Workers
 
 LIBRARIES = ("edge-dse", "numpy", "moocore", "pymoo", "optuna", "torch", "transformers", "ray")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a run is.
+class Answer:
+    """A run that has ended, by itself or because somebody asked it to.
 
     Attributes:
-        trials: Distinct designs evaluated.
-        failed: Of these.
-        feasible: Of these.
-        hypervolume: Of the feasible ones, as a share of the box that the first feasible batch spans
-            (above 1 where later designs lie beyond it); 0 while there is none.
-        runs_made: Real runs of measured evaluators.
-        runs_reused: Answers of measured evaluators that an earlier run had left behind.
+        folder, standing, front: Of the run.
+        ending: `budget`, `exhausted`, `nothing new`, `plateau`, `wall time` or `interrupted`.
+        seconds: Of this session.
+        max_failed_share: What the study takes.
+        why: More about the ending, if there is more to say.
     """
-
-    trials: int
-    failed: int
-    feasible: int
-    hypervolume: float
-    runs_made: int
-    runs_reused: int
-
-
-class Onlooker(Protocol):
-    """Sees a study being answered."""
-
-    def preparing(self, what: str, share: float) -> None:
-        """A long preparation: what, and which share of it is done."""
-
-    def searching(self, standing: Standing) -> None:
-        """After each batch."""
-
-    def noting(self, what: str) -> None:
-        """Something that a person should know and that stops nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A run that has ended, by itself or because somebody asked it to."""
 
     folder: Path
     standing: Standing
@@ -83,6 +56,7 @@ class Answer:
     ending: str
     seconds: float
     max_failed_share: float
+    why: str = ""
 
 
 def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer:
@@ -101,15 +75,22 @@ def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer
         DseError: If a task is not fetched, a library is missing, or the parts do not fit.
     """
     require_free(folder)
-    with workers_of(study.file.execution, stop.wanted) as workers:
-        job = _Job.of(study, workers, onlooker, stop)
+    clock = Clock()
+    with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
+        job = _Job.of(study, workers, onlooker, stop, clock)
+        opening = opening_of(study, job.problem, study.identified_by(job.facts))
+        for note in opening.notes:
+            onlooker.noting(note)
+        identified = _identified(study, job.facts, opening)
         manifest = {
-            "identity": study.identity(job.facts),
-            "identified_by": study.identified_by(job.facts),
+            "identity": sha256(canonical_json(identified).encode()).hexdigest(),
+            "identified_by": identified,
             "facts": dict(job.facts),
             "seed": study.file.search.seed,
             "searcher": study.file.search.searcher,
             "trials_asked": study.file.search.trials,
+            "stopping": _stopping(study),
+            **({"opening": opening.record} if opening.record else {}),
             "overrides": list(study.overrides),
             "export": study.file.export.model_dump(),
             "versions": versions(),
@@ -117,11 +98,34 @@ def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer
         }
         texts = {"study_text": study.text, "resolved": study.resolved()}
         with RunWriter(folder, job.question, **texts, manifest=manifest) as writer:
-            return job.search(writer, folder)
+            return job.search(writer, folder, opening)
+
+
+def _stopping(study: Study) -> dict[str, Any]:
+    """Rules other than the number of trials that end a search, as a manifest keeps them."""
+    search = study.file.search
+    return {
+        "max_wall_s": None if search.max_wall is None else search.max_wall.seconds,
+        "plateau": None if search.plateau is None else search.plateau.model_dump(),
+    }
+
+
+def _identified(study: Study, facts: Mapping[str, str], opening: Opening) -> dict[str, Any]:
+    """What is asked, what the answers depend on, and which designs were given beforehand."""
+    identified = study.identified_by(facts)
+    if opening.record:
+        codes = canonical_json(opening.record["codes"])
+        identified["opening"] = sha256(codes.encode()).hexdigest()
+    return identified
 
 
 def resume(
-    folder: Path, load: Callable[[int], Study], trials: str | None, onlooker: Onlooker, stop: Stop
+    folder: Path,
+    load: Callable[[int], Study],
+    trials: str | None,
+    onlooker: Onlooker,
+    stop: Stop,
+    stopping: Mapping[str, Any] | None = None,
 ) -> Answer:
     """Go on with a run as if it had never stopped, and with more trials if asked.
 
@@ -135,6 +139,8 @@ def resume(
             as last asked.
         onlooker: Is told how it goes.
         stop: Says when to stop.
+        stopping: Rules that replace those that the run was begun with: `max_wall_s`, the seconds
+            that all of its sessions may take together, and `plateau` (None: no such rule).
 
     Raises:
         RunHeld: If a living process works on the run.
@@ -149,13 +155,23 @@ def resume(
         asked = int(writer.manifest["trials_asked"])
         wanted = grown(asked, trials)
         study = load(wanted)
-        with workers_of(study.file.execution, stop.wanted) as workers:
-            job = _Job.of(study, workers, onlooker, stop)
-            _require_same(writer.manifest, study.identified_by(job.facts))
+        clock = Clock(_seconds_spent(folder))
+        with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
+            job = _Job.of(study, workers, onlooker, stop, clock)
+            opening = Opening.recorded(writer.manifest, job.problem)
+            _require_same(writer.manifest, _identified(study, job.facts, opening))
             if wanted > asked:
                 writer.note("grown", {"from": asked, "to": wanted})
                 writer.record({"trials_asked": wanted})
-            return job.search(writer, folder)
+            if stopping:
+                writer.note("stopping", stopping)
+                writer.record({"stopping": {**writer.manifest.get("stopping", {}), **stopping}})
+            return job.search(writer, folder, opening)
+
+
+def _seconds_spent(folder: Path) -> float:
+    """What the batches of a run have taken so far, all sessions together, dead ones too."""
+    return float(sum(e.get("seconds", 0.0) for e in read_events(folder) if e["event"] == "trials"))
 
 
 def grown(asked: int, trials: str | None) -> int:
@@ -199,10 +215,6 @@ def _flat(content: object, above: str = "") -> dict[str, object]:
     return flat
 
 
-class _Drained(Exception):
-    """Somebody asked for an end, and everything that was begun is stored."""
-
-
 @dataclass(frozen=True, eq=False)
 class _Job:
     """A study with its parts composed, ready to be searched."""
@@ -212,13 +224,16 @@ class _Job:
     composed: Composed
     onlooker: Onlooker
     stop: Stop
+    clock: Clock
 
     @classmethod
-    def of(cls, study: Study, workers: Workers, onlooker: Onlooker, stop: Stop) -> "_Job":
+    def of(
+        cls, study: Study, workers: Workers, onlooker: Onlooker, stop: Stop, clock: Clock
+    ) -> "_Job":
         """Compose a study with its measured parts on the workers."""
         composed = compose(study, workers, onlooker.preparing)
         problem = Problem(study.space, composed.evaluator, study.objectives, study.constraints)
-        return cls(study, problem, composed, onlooker, stop)
+        return cls(study, problem, composed, onlooker, stop, clock)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -230,41 +245,80 @@ class _Job:
         """What is asked."""
         return Question.of(self.study.file.study, self.study.file.question, self.problem)
 
-    def search(self, writer: RunWriter, folder: Path) -> Answer:
-        """Search until the budget is spent or somebody stops it; the views are left up to date."""
+    def search(self, writer: RunWriter, folder: Path, opening: Opening) -> Answer:
+        """Search until a rule or somebody stops it; the views are left up to date."""
         began = time.monotonic()
-        searcher = searcher_of(self.study.file.search, self.problem)
-        watch = _Watch(writer, self)
+        watch = Watch(writer, self.composed.count_runs, self._over, self.onlooker)
         where = self.study.file.execution.model_dump(exclude_none=True)
         sessions = list(writer.manifest["sessions"])
         session = {"began": now(), "trials_before": writer.trials, **where}
         self.stop.folder = folder
         writer.begin({**where, "sessions": len(sessions) + 1})
-        ending, repeats = "interrupted", None
+        end = _End("interrupted")
         try:
-            with self.stop.draining(), contextlib.suppress(_Drained):
-                found = explore(
-                    self.problem,
-                    searcher,
-                    budget=self.study.file.search.trials,
-                    on_batch=watch.batch,
-                    known=writer.known,
-                )
-                if self.composed.held_out is not None:
-                    self.onlooker.preparing("the front on held-out data", 0.0)
-                    front = Front.of(self.question, found.trials)
-                    writer.record({"held_out": front.measured_on(self.composed.held_out)})
-                    self.onlooker.preparing("the front on held-out data", 1.0)
-                ending, repeats = found.ending, found.repeats
+            with self.stop.draining():
+                end = self._explored(writer, watch, opening)
+                if end.ending != "interrupted":
+                    self._measure_held_out(writer, folder)
+        except BaseException:
+            end = _End("interrupted")
+            raise
         finally:
             seconds = time.monotonic() - began
             made, reused = self.composed.count_runs()
-            session |= {"ended": now(), "ending": ending, "seconds": round(seconds, 3)}
+            session |= {"ended": now(), "ending": end.ending, "seconds": round(seconds, 3)}
             session |= {"trials_after": writer.trials, "runs_made": made, "runs_reused": reused}
-            writer.finish(ending, _facts(watch.standing(), repeats, [*sessions, session]))
+            facts = _facts(watch.standing(), end.repeats, [*sessions, session])
+            writer.finish(end.ending, {**facts, "why": end.why})
             front = write_views(read_run(folder))
         share = self.study.file.search.max_failed_share
-        return Answer(folder, watch.standing(), front, ending, seconds, share)
+        return Answer(folder, watch.standing(), front, end.ending, seconds, share, end.why)
+
+    def _over(self) -> bool:
+        """Whether nothing new shall be begun."""
+        return self.stop.wanted() or self.clock.expired()
+
+    def _explored(self, writer: RunWriter, watch: Watch, opening: Opening) -> "_End":
+        """Search until a rule or somebody stops it."""
+        search, rules = self.study.file.search, writer.manifest.get("stopping", {})
+        searcher = Opened(searcher_of(search, self.problem), opening.codes, search.batch)
+        limit = rules.get("max_wall_s")
+        self.clock.start(limit)
+        late = _End("wall time", f"the {limit} s of search.max_wall are spent")
+        if self.clock.expired():
+            return late
+        try:
+            found = explore(
+                self.problem,
+                searcher,
+                budget=search.trials,
+                on_batch=watch.batch,
+                known=writer.known,
+                given=opening.given,
+                enough=Plateau(**rules["plateau"]) if rules.get("plateau") else never_enough,
+            )
+        except Drained:
+            return _End("interrupted") if self.stop.wanted() else late
+        finally:
+            self.clock.stop()
+        return _End(found.ending, found.why, found.repeats)
+
+    def _measure_held_out(self, writer: RunWriter, folder: Path) -> None:
+        if self.composed.held_out is None:
+            return
+        self.onlooker.preparing("the front on held-out data", 0.0)
+        front = Front.of(self.question, read_run(folder).trials)
+        writer.record({"held_out": front.measured_on(self.composed.held_out)})
+        self.onlooker.preparing("the front on held-out data", 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a search ended, why if there is more to say, and how many repeats it proposed."""
+
+    ending: str
+    why: str = ""
+    repeats: int | None = None
 
 
 def compose(study: Study, workers: Workers, watch: Watcher) -> Composed:
@@ -314,55 +368,3 @@ def _facts(
         "seconds": round(sum(s["seconds"] for s in sessions), 3),
         "sessions": sessions,
     }
-
-
-class _Watch:
-    """Stores each batch and reports where the run stands. Mutable on purpose."""
-
-    def __init__(self, writer: RunWriter, job: _Job) -> None:
-        self._writer = writer
-        self._job = job
-        self._losses: FloatArray = np.empty((0, len(job.problem.objectives)))
-        self._reference: Reference | None = None
-        if "reference" in writer.manifest:
-            box = writer.manifest["reference"]
-            self._reference = Reference(tuple(box["ideal"]), tuple(box["nadir"]))
-        self._counts = [0, 0, 0]
-        self._before = time.monotonic()
-        if writer.known is not None:
-            self._count(writer.known)
-
-    def batch(self, trials: Trials) -> None:
-        """Take a batch of new trials; of one that was broken off, the first that are complete."""
-        stopped = [row for row, why in enumerate(trials.failures) if why == STOPPED]
-        done = trials.rows(np.arange(stopped[0])) if stopped else trials
-        if len(done):
-            seconds, self._before = time.monotonic() - self._before, time.monotonic()
-            classes = failure_counts(done.failures)
-            self._writer.add(done, {"seconds": round(seconds, 4), "failures": classes})
-            self._count(done)
-            self._job.onlooker.searching(self.standing())
-        if self._job.stop.wanted():
-            raise _Drained
-
-    def _count(self, trials: Trials) -> None:
-        good = trials.losses[trials.feasible]
-        self._counts[0] += len(trials)
-        self._counts[1] += int((~trials.ok).sum())
-        self._counts[2] += len(good)
-        if not len(good):
-            return
-        if self._reference is None:
-            self._reference = Reference.of(good)
-            self._writer.record({"reference": asdict(self._reference)})
-        known = np.concatenate([self._losses, good])
-        self._losses = known[non_dominated(known)]
-
-    def standing(self) -> Standing:
-        """Where the run stands."""
-        volume = 0.0
-        if self._reference is not None:
-            volume = hypervolume(self._losses, self._reference)
-        made, reused = self._job.composed.count_runs()
-        trials, failed, feasible = self._counts
-        return Standing(trials, failed, feasible, volume, made, reused)

@@ -10,7 +10,8 @@ from rich.console import Console
 
 import dse.commands.runs
 from dse.answer import Answer, answer, grown, resume
-from dse.config import System
+from dse.config import System, Wait
+from dse.errors import DseError
 from dse.front import Front
 from dse.front_table import front_csv, front_table
 from dse.stopping import Stop
@@ -23,6 +24,10 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 Setting = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. search.seed=3."),
+]
+MaxWall = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="search.max_wall, over all sessions: 90s, 30min or 2h."),
 ]
 
 
@@ -88,12 +93,23 @@ def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: S
         address: Annotated[
             str | None, typer.Option(help="execution.address of a Ray cluster.")
         ] = None,
+        max_wall: MaxWall = None,
+        warm_start: Annotated[
+            str | None,
+            typer.Option(
+                metavar="RUN|TABLE",
+                help="search.warm_start.path: designs to try first, of a run or of a CSV, Parquet "
+                "or JSONL file.",
+            ),
+        ] = None,
         set_: Setting = None,
     ) -> None:
         """Search what a study asks; leaves a run folder."""
         flags = {
             "search.searcher": searcher,
             "search.trials": trials,
+            "search.max_wall": _wall(max_wall),
+            "search.warm_start.path": warm_start,
             "execution.workers": workers,
             "execution.executor": executor,
             "execution.address": address,
@@ -106,7 +122,7 @@ def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: S
 
 def _add_resume(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> None:
     @app.command("resume", epilog="Example: dse resume runs/demo --trials +500")
-    def resume_run(
+    def resume_run(  # noqa: PLR0913  (one argument per flag)
         run: RunPath,
         trials: Annotated[
             str | None, typer.Option(metavar="+N|N", help="So many more, or so many in all.")
@@ -118,6 +134,10 @@ def _add_resume(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> 
         address: Annotated[
             str | None, typer.Option(help="execution.address of a Ray cluster.")
         ] = None,
+        max_wall: MaxWall = None,
+        no_plateau: Annotated[
+            bool, typer.Option("--no-plateau", help="Do not end at a plateau any more.")
+        ] = False,
     ) -> None:
         """Go on with a run as if it had never stopped; workers may change, the question may not."""
         flags = {
@@ -130,14 +150,40 @@ def _add_resume(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> 
         def load(count: int) -> Study:
             return load_study(run / RESOLVED, systems, [*_given(flags), f"search.trials={count}"])
 
+        stopping: dict[str, object] = {"plateau": None} if no_plateau else {}
+        if max_wall is not None:
+            stopping["max_wall_s"] = waited(max_wall).seconds
         with Bars(grown(asked, trials)) as bars:
-            found = resume(run, load, trials, bars, stop)
+            found = resume(run, load, trials, bars, stop, stopping)
         _report(found)
 
 
 def _given(flags: Mapping[str, object]) -> list[str]:
     """Flags as overrides of the study file."""
     return [f"{key}={value}" for key, value in flags.items() if value is not None]
+
+
+def _wall(text: str | None) -> str | None:
+    """A time as an override of the study file."""
+    if text is None:
+        return None
+    wall = waited(text)
+    return f"{{value: {wall.value}, unit: {wall.unit}}}"
+
+
+def waited(text: str) -> Wait:
+    """A time as a flag gives it: number and unit, as in `30min`.
+
+    Raises:
+        DseError: If it is none.
+    """
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        return Wait(value=float(number), unit=text[len(number) :])  # type: ignore[arg-type]
+    except ValueError as error:
+        raise DseError(
+            f"--max-wall {text}: write a number above 0 and s, min or h, as in 30min"
+        ) from error
 
 
 def _next_folder(study: Study) -> Path:
@@ -149,8 +195,9 @@ def _next_folder(study: Study) -> Path:
 
 def _report(found: Answer) -> None:
     s = found.standing
+    ending = f"{found.ending}: {found.why}" if found.why else found.ending
     notes.print(
-        f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({found.ending}): {s.feasible:,} "
+        f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({ending}): {s.feasible:,} "
         f"feasible, {s.failed:,} failed, {len(found.front):,} on the front; {s.runs_made} real "
         f"runs made, {s.runs_reused} reused",
         markup=False,
@@ -158,6 +205,12 @@ def _report(found: Answer) -> None:
     notes.print(f"run folder: {found.folder}   look: dse front {found.folder}", markup=False)
     if found.ending == "interrupted":
         return
+    further = {"wall time": "--max-wall 2h (in all)", "plateau": "--no-plateau"}
+    if found.ending in further:
+        notes.print(
+            f"to go on all the same: dse resume {found.folder} {further[found.ending]}",
+            markup=False,
+        )
     if s.failed > found.max_failed_share * s.trials:
         notes.print(
             f"{s.failed} of {s.trials} trials failed, more than search.max_failed_share = "

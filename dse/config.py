@@ -55,11 +55,50 @@ class Limit(Section):
         return "1" if unit == 1 and not isinstance(unit, bool) else unit
 
 
+SECONDS: Mapping[str, float] = {"s": 1.0, "min": 60.0, "h": 3600.0}
+"""Notations of a time that people wait for."""
+
+
+class Wait(Section):
+    """A time that a person is ready to wait."""
+
+    value: Annotated[Number, Field(gt=0)]
+    unit: Literal["s", "min", "h"]
+
+    @property
+    def seconds(self) -> float:
+        """The same in seconds."""
+        return self.value * SECONDS[self.unit]
+
+
+class PlateauRule(Section):
+    """A search ends when its hypervolume grows too little; see `dse.plateau.Plateau`.
+
+    It ends once the hypervolume has grown by less than a share `gain` of what it is now over the
+    last `trials` trials, whole batches, in the frame of the front of now.
+    """
+
+    gain: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    trials: Annotated[int, Field(ge=1)] = 500
+
+
+class WarmStart(Section):
+    """Designs of others that are tried first: of a run folder, or of a table (CSV, Parquet, JSONL).
+
+    `take` says which of a run: its front, or all designs that have not failed. Of a table: all.
+    """
+
+    path: str = Field(min_length=1)
+    take: Literal["front", "all"] = "front"
+
+
 class Search(Section):
     """Who searches, how long, and from which seed.
 
     `batch` is the population of the genetic searchers and the designs per proposal of the others.
-    A run whose failed trials pass `max_failed_share` ends with its own exit code.
+    A run whose failed trials pass `max_failed_share` ends with its own exit code. A search ends
+    after `trials` trials, after `max_wall`, at a `plateau`, or when there is nothing left; the
+    designs of the system's `corners` and of a `warm_start` are its first trials.
     """
 
     searcher: Literal[
@@ -78,6 +117,10 @@ class Search(Section):
     batch: Annotated[int, Field(ge=2, le=100_000)] = 100
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    max_wall: Wait | None = None
+    plateau: PlateauRule | None = None
+    corners: bool = True
+    warm_start: WarmStart | None = None
 
 
 class Execution(Section):
@@ -195,6 +238,17 @@ class Defaulted(Protocol):
     @property
     def defaults(self) -> Mapping[str, Value]:
         """Knob -> the value that it is fixed at, in SI units."""
+
+
+@runtime_checkable
+class Cornered(Protocol):
+    """A system that knows extreme designs which are worth a look before any searcher has one."""
+
+    def corners(self, settings: Section, space: SearchSpace) -> Mapping[str, Mapping[str, Value]]:
+        """Name of a corner -> its design, a value in SI units for every knob of the space.
+
+        A corner may be forbidden in the space; it is then left out.
+        """
 
 
 def parameter_of(knob: Knob, widest: Parameter) -> Parameter:

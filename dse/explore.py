@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from dse.errors import DseError, SpaceError
 from dse.parameters import FloatArray
 from dse.problem import Problem, Trials
-from dse.searchers.searcher import Answers, Searcher
+from dse.searchers.searcher import Answers
 
 IDLE = 100
 """Batches in a row without a new design after which a search is over."""
 
-Ending: TypeAlias = Literal["budget", "exhausted", "nothing new"]
+Ending: TypeAlias = Literal["budget", "exhausted", "nothing new", "plateau"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,25 +22,44 @@ class Exploration:
     """All distinct designs that were evaluated, in the order of asking, and why it ended.
 
     `budget`: as many as allowed. `exhausted`: the whole space, or the searcher had no more.
-    `nothing new`: the searcher proposed only known designs for `IDLE` batches.
+    `nothing new`: the searcher proposed only known designs for `IDLE` batches. `plateau`: `enough`
+    had enough; `why` is what it said, and empty otherwise.
     """
 
     trials: Trials
     ending: Ending
     repeats: int
+    why: str = ""
+
+
+class Proposer(Protocol):
+    """What the loop needs of a searcher."""
+
+    def ask(self) -> FloatArray:
+        """Propose code rows, shape (n, d); n = 0 says that there is nothing left to propose."""
+
+    def tell(self, answers: Answers) -> None:
+        """Learn what became of the rows last asked."""
 
 
 def unwatched(_: Trials) -> None:
     """The `on_batch` of those who do not watch."""
 
 
-def explore(
+def never_enough(_: Trials) -> str:
+    """The `enough` of those who spend their budget."""
+    return ""
+
+
+def explore(  # noqa: PLR0913  (one argument per thing that a caller may want to have a say in)
     problem: Problem,
-    searcher: Searcher,
+    searcher: Proposer,
     *,
     budget: int,
     on_batch: Callable[[Trials], None] = unwatched,
     known: Trials | None = None,
+    given: Trials | None = None,
+    enough: Callable[[Trials], str] = never_enough,
 ) -> Exploration:
     """Evaluate batch after batch until `budget` distinct designs are known.
 
@@ -59,6 +78,10 @@ def explore(
             of them; never with recalled ones.
         known: Trials of an earlier exploration of the same problem by an equal searcher: all of
             them, the first so many, or all batches but a part of the last.
+        given: Trials that somebody else evaluated with an equal evaluator: a design among them is
+            new to this exploration, but is not evaluated.
+        enough: Called with the new designs of each batch, recalled ones too, once all of them are
+            known; what it says, if it says anything, ends the search.
 
     Raises:
         DseError: If the budget is below 1, or the searcher goes another way than `known` did.
@@ -67,30 +90,36 @@ def explore(
     if budget < 1:
         raise DseError(f"trials = {budget}: at least 1 is needed")
     memory = _Memory(problem)
-    past = _Past(problem, known)
-    idle = 0
-    ending: Ending = "budget"
-    while len(memory) < budget:
+    past = _Past(problem, known, given)
+    idle, why = 0, ""
+    ending: Ending | None = None
+    while ending is None:
         codes = _proposed(problem, searcher)
-        if not len(codes):
-            ending = "exhausted"
-            break
-        fresh = memory.fresh(codes)[: budget - len(memory)]
+        new = memory.fresh(codes)
+        fresh = new[: budget - len(memory)]
         idle = 0 if len(fresh) else idle + 1
         if len(fresh):
-            memory.add(past.trials(codes[fresh], on_batch))
-        if len(memory) == problem.space.size:
-            ending = "exhausted"
-            break
-        if idle == IDLE:
-            ending = "nothing new"
-            break
-        if len(memory) < budget:
+            trials = past.trials(codes[fresh], on_batch)
+            memory.add(trials)
+            # A batch that the budget cuts says nothing: a larger budget would not have cut it.
+            why = enough(trials) if len(fresh) == len(new) else ""
+        ending = _ending(memory, budget, idle, why) if len(codes) else "exhausted"
+        if ending is None:
             searcher.tell(memory.answers(codes))
-    return Exploration(memory.trials(), ending, memory.repeats)
+    return Exploration(memory.trials(), ending, memory.repeats, why)
 
 
-def _proposed(problem: Problem, searcher: Searcher) -> FloatArray:
+def _ending(memory: "_Memory", budget: int, idle: int, why: str) -> Ending | None:
+    if len(memory) == memory.problem.space.size:
+        return "exhausted"
+    if idle == IDLE:
+        return "nothing new"
+    if why:
+        return "plateau"
+    return "budget" if len(memory) >= budget else None
+
+
+def _proposed(problem: Problem, searcher: Proposer) -> FloatArray:
     codes = problem.space.canonical(searcher.ask())
     strange = codes[~problem.space.allowed(codes)]
     if len(strange):
@@ -100,21 +129,20 @@ def _proposed(problem: Problem, searcher: Searcher) -> FloatArray:
 
 
 class _Past:
-    """Trials of an earlier exploration. Mutable on purpose: it counts what was recalled."""
+    """Trials of earlier explorations. Mutable on purpose: it counts what was recalled."""
 
-    def __init__(self, problem: Problem, known: Trials | None) -> None:
+    def __init__(self, problem: Problem, known: Trials | None, given: Trials | None) -> None:
         self._problem = problem
         self._known = known
-        self._row: dict[bytes, int] = {}
-        if known is not None:
-            codes = problem.space.canonical(known.codes)
-            self._row = {code.tobytes(): row for row, code in enumerate(codes)}
+        self._row = _places(problem, known)
         self._left = len(self._row)
+        self._given = given
+        self._given_row = _places(problem, given)
 
     def trials(self, codes: FloatArray, on_batch: Callable[[Trials], None]) -> Trials:
         """Trials of distinct designs that this exploration sees for the first time, in order."""
         if self._known is None or not self._left:
-            trials = self._problem.evaluate(codes)
+            trials = self._evaluated(codes)
             on_batch(trials)
             return trials
         rows = [self._row.get(code.tobytes(), -1) for code in codes]
@@ -130,12 +158,38 @@ class _Past:
                 f"{_said(self._problem, codes[unknown[:1]])}; another seed, batch, searcher, space "
                 "or library version explains that"
             )
-        fresh = self._problem.evaluate(codes[unknown])
+        fresh = self._evaluated(codes[unknown])
         on_batch(fresh)
-        order = np.empty(len(rows), dtype=np.int64)
-        order[np.array(rows) >= 0] = np.arange(len(recalled))
-        order[unknown] = len(recalled) + np.arange(len(unknown))
-        return _joined([self._known.rows(np.array(recalled, dtype=np.int64)), fresh]).rows(order)
+        return _merged(self._known, rows, fresh)
+
+    def _evaluated(self, codes: FloatArray) -> Trials:
+        """Trials of designs that nobody knows but, perhaps, `given`."""
+        if self._given is None:
+            return self._problem.evaluate(codes)
+        rows = [self._given_row.get(code.tobytes(), -1) for code in codes]
+        unknown = np.flatnonzero(np.array(rows) < 0)
+        if len(unknown) == len(rows):
+            return self._problem.evaluate(codes)
+        if not len(unknown):
+            return self._given.rows(np.array(rows))
+        return _merged(self._given, rows, self._problem.evaluate(codes[unknown]))
+
+
+def _places(problem: Problem, trials: Trials | None) -> dict[bytes, int]:
+    if trials is None:
+        return {}
+    codes = problem.space.canonical(trials.codes)
+    return {code.tobytes(): row for row, code in enumerate(codes)}
+
+
+def _merged(known: Trials, rows: list[int], fresh: Trials) -> Trials:
+    """The known trials of these rows; where a row is -1, the next fresh trial instead."""
+    recalled = np.array([row for row in rows if row >= 0], dtype=np.int64)
+    order = np.empty(len(rows), dtype=np.int64)
+    there = np.array(rows) >= 0
+    order[there] = np.arange(len(recalled))
+    order[~there] = len(recalled) + np.arange(len(fresh))
+    return _joined([known.rows(recalled), fresh]).rows(order)
 
 
 def _joined(parts: list[Trials]) -> Trials:
@@ -158,7 +212,7 @@ class _Memory:
     """Every design evaluated so far. Mutable on purpose."""
 
     def __init__(self, problem: Problem) -> None:
-        self._problem = problem
+        self.problem = problem
         self._batches: list[Trials] = []
         self._place: dict[bytes, tuple[int, int]] = {}
         self.repeats = 0
@@ -196,6 +250,6 @@ class _Memory:
     def trials(self) -> Trials:
         """All batches as one."""
         if not self._batches:
-            empty = np.empty((0, len(self._problem.space.parameters)))
-            return self._problem.evaluate(empty)
+            empty = np.empty((0, len(self.problem.space.parameters)))
+            return self.problem.evaluate(empty)
         return _joined(self._batches)

@@ -247,3 +247,10 @@ class Categorical:
 
 
 Parameter: TypeAlias = Real | Integer | Ordinal | Categorical
+
+
+def ends(parameter: Parameter) -> tuple[Value, Value]:
+    """First and last value [unit]; of a `Categorical`, in the order in which they are listed."""
+    if isinstance(parameter, Real | Integer):
+        return parameter.low, parameter.high
+    return parameter.values[0], parameter.values[-1]

@@ -22,7 +22,8 @@ class RunStatus:
         folder: Of the run.
         study: What it answers.
         state: `running`, `interrupted`, `killed`, or how it ended: `budget`, `exhausted`,
-            `nothing new`.
+            `nothing new`, `plateau`, `wall time`.
+        why: More about how it ended; empty if there is no more to say.
         trials: Stored.
         asked: Wanted.
         failed: Of the stored, by class of failure.
@@ -35,6 +36,7 @@ class RunStatus:
     folder: Path
     study: str
     state: str
+    why: str
     trials: int
     asked: int
     failed: dict[str, int]
@@ -52,7 +54,7 @@ class RunStatus:
         share = self.trials / self.asked if self.asked else 1.0
         failed = ", ".join(f"{n:,} {name}" for name, n in self.failed.items())
         lines = {
-            "state": self.state,
+            "state": f"{self.state}: {self.why}" if self.why else self.state,
             "trials": f"{self.trials:,} of {self.asked:,} ({share:.0%})",
             "failed": failed or "none",
             "speed": f"{self.speed:.3g} trials/s" if self.speed else "not known",
@@ -87,6 +89,7 @@ def run_status(folder: Path) -> RunStatus:
         folder,
         manifest["asked"]["study"],
         state,
+        "" if state in ("running", "killed") else str(manifest.get("why", "")),
         trials,
         int(manifest.get("trials_asked", trials)),
         dict(sum((Counter(e.get("failures", {})) for e in batches), Counter())),

@@ -1,7 +1,8 @@
-"""What Ctrl-C and SIGTERM ask of a run: finish what is begun, or leave at once."""
+"""What ends a search from outside: Ctrl-C and SIGTERM, or a clock."""
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,3 +51,32 @@ class Stop:
             yield
         finally:
             self._drains = False
+
+
+class Clock:
+    """The time that a run may take, over all of its sessions. Mutable on purpose: it runs.
+
+    It runs from `start` to `stop`; before and after, nothing is ever late.
+
+    Args:
+        spent: Seconds that earlier sessions took.
+    """
+
+    def __init__(self, spent: float = 0.0) -> None:
+        self._spent = spent
+        self._limit: float | None = None
+        self._began = 0.0
+
+    def start(self, limit: float | None) -> None:
+        """Run until so many seconds are spent in all; None: without end."""
+        self._limit, self._began = limit, time.monotonic()
+
+    def stop(self) -> None:
+        """What follows may take as long as it takes."""
+        self._limit = None
+
+    def expired(self) -> bool:
+        """Whether the time is up."""
+        if self._limit is None:
+            return False
+        return self._spent + time.monotonic() - self._began >= self._limit

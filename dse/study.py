@@ -75,7 +75,11 @@ class Study:
         """What is asked and what the answers depend on; not how long or where."""
         content = self.file.model_dump(exclude={"execution", "export"})
         content["settings"] = self.settings.model_dump()
-        del content["search"]["trials"]
+        for how_long in ("trials", "max_wall", "plateau"):
+            del content["search"][how_long]
+        # What they come to, codes of designs, is added by who reads them.
+        for opening in ("corners", "warm_start"):
+            del content["search"][opening]
         return {"study": content, "facts": dict(facts)}
 
     def identity(self, facts: Mapping[str, str]) -> str:

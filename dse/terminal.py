@@ -15,8 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dse.answer import Standing
 from dse.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
+from dse.standing import Standing
 from dse.stopping import Stop
 
 EXIT_BUG = 1

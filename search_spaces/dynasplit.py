@@ -1,13 +1,14 @@
 """DynaSplit's choices (arXiv 2410.23881): where a network is cut, clock, accelerator, cloud GPU."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from dse.errors import SpaceError
-from dse.parameters import Categorical, Integer, Ordinal, Parameter, Value
+from dse.parameters import Categorical, Integer, Ordinal, Parameter, Value, ends
 from dse.space import Forbidden, SearchSpace
 
 NetworkName: TypeAlias = Literal[
@@ -113,6 +114,27 @@ def _levels(parameter: Parameter) -> list[Value]:
         raise SpaceError(f"{parameter.name} is continuous; every knob here is a list")
     levels: list[Value] = parameter.decode(np.arange(float(parameter.count))).tolist()
     return levels
+
+
+def corners(space: SearchSpace) -> Mapping[str, Mapping[str, Value]]:
+    """All in the cloud, and all on the edge with and without its accelerator, at full clock."""
+    cuts, clocks = ends(space["split_layer"]), ends(space["cpu_frequency"])
+    off, fast = _has(space["tpu_mode"], "off"), _has(space["tpu_mode"], "max")
+    dark, lit = _has(space["cloud_gpu"], "off"), _has(space["cloud_gpu"], "on")
+    clock = clocks[1]
+    cloud = {"split_layer": cuts[0], "cpu_frequency": clock, "tpu_mode": off, "cloud_gpu": lit}
+    edge = {"split_layer": cuts[1], "cpu_frequency": clock, "tpu_mode": off, "cloud_gpu": dark}
+    return {
+        "all cloud": cloud,
+        "all edge": edge,
+        "all edge, accelerator": {**edge, "tpu_mode": fast},
+    }
+
+
+def _has(parameter: Parameter, name: str) -> Value:
+    """The name where the study has it, otherwise its first value."""
+    levels = _levels(parameter)
+    return name if name in levels else levels[0]
 
 
 def budget(size: int, share: float = 0.2) -> int:

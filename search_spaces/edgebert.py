@@ -1,6 +1,9 @@
 """EdgeBERT's choices (arXiv 2011.14203): compression, embedding memory, voltage, early exit."""
 
-from dse.parameters import Categorical, Integer, Parameter, Real, Value
+from collections.abc import Mapping
+
+from dse.parameters import Categorical, Integer, Parameter, Real, Value, ends
+from dse.space import SearchSpace
 
 PRUNING_RATIO = Real("pruning_ratio", 0.0, 0.95, "1", stage="design")
 """Share of zeros in each encoder matrix."""
@@ -51,3 +54,31 @@ DEFAULTS: dict[str, Value] = {
 }
 """What a study that does not name a knob gets: embeddings whole, heads that see everything,
 activations in float32, no training beyond the dense network's."""
+
+
+def corners(space: SearchSpace) -> Mapping[str, Mapping[str, Value]]:
+    """The dense network and the most compressed one, at both ends of voltage and early exit.
+
+    As far as the study's knobs reach. The highest voltage is the nominal one.
+    """
+    first = {p.name: ends(p)[0] for p in space.parameters}
+    last = {p.name: ends(p)[1] for p in space.parameters}
+    dense = {
+        **{name: first[name] for name in ("pruning_ratio", "embedding_sparsity", "envm_cell")},
+        **{name: last[name] for name in ("attention_span", "weight_bits", "activation_bits")},
+        "finetune_steps": first["finetune_steps"],
+    }
+    small = {
+        **{name: last[name] for name in ("pruning_ratio", "embedding_sparsity", "envm_cell")},
+        **{name: first[name] for name in ("attention_span", "weight_bits", "activation_bits")},
+        "finetune_steps": first["finetune_steps"],  # a corner is cheap: nothing is trained for it
+    }
+    never = {"exit_threshold": first["exit_threshold"]}
+    soonest = {"exit_threshold": last["exit_threshold"]}
+    low, nominal = {"vdd": first["vdd"]}, {"vdd": last["vdd"]}
+    return {
+        "dense, nominal voltage": {**dense, **nominal, **never},
+        "dense, lowest voltage": {**dense, **low, **never},
+        "dense, nominal voltage, earliest exit": {**dense, **nominal, **soonest},
+        "most compressed, nominal voltage": {**small, **nominal, **never},
+    }

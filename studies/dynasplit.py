@@ -10,11 +10,11 @@ from pydantic import Field
 from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError
 from dse.evaluation import Cost, Evaluator, InBatches
-from dse.parameters import FloatArray, Parameter
+from dse.parameters import FloatArray, Parameter, Value
 from dse.space import Columns, SearchSpace
 from hw_models import SplitComputing
 from hw_models.link import lan_testbed
-from search_spaces.dynasplit import DOMAIN, narrowed
+from search_spaces.dynasplit import DOMAIN, corners, narrowed
 from studies.dynasplit_testbed import Priced, priced_testbed
 from studies.provenance import table_facts
 
@@ -134,6 +134,14 @@ class Dynasplit:
     def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
         """The configurations of the network that exist among the knobs asked for."""
         return narrowed(_own(settings).network, parameters)
+
+    def corners(
+        self,
+        settings: Section,  # noqa: ARG002  (the same corners under all settings)
+        space: SearchSpace,
+    ) -> Mapping[str, Mapping[str, Value]]:
+        """Extreme designs, as far as the study's knobs reach."""
+        return corners(space)
 
     def compose(
         self,

@@ -17,7 +17,7 @@ from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError, DseError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
 from dse.parameters import Parameter, Value
-from dse.space import Columns
+from dse.space import Columns, SearchSpace
 from hw_models import (
     Accelerator,
     AttentionSpan,
@@ -28,7 +28,7 @@ from hw_models import (
     shipped,
 )
 from hw_models.faults import level_misreads
-from search_spaces.edgebert import DEFAULTS, DOMAIN
+from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
 from studies.provenance import table_facts
 
 
@@ -108,6 +108,14 @@ class Edgebert:
     def settings(self) -> type[Section]:
         """Schema of `settings`."""
         return Settings
+
+    def corners(
+        self,
+        settings: Section,  # noqa: ARG002  (the same corners under all settings)
+        space: SearchSpace,
+    ) -> Mapping[str, Mapping[str, Value]]:
+        """Extreme designs, as far as the study's knobs reach."""
+        return corners(space)
 
     def compose(
         self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher

@@ -194,9 +194,9 @@ def test_a_signal_keeps_the_trials_and_says_so(
         text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    database = tmp_path / "out" / "run.sqlite"
+    manifest = tmp_path / "out" / "manifest.json"  # the last file to come
     while time.monotonic() < deadline and process.poll() is None:
-        if database.is_file() and len(read_run(tmp_path / "out").trials):
+        if manifest.is_file() and len(read_run(tmp_path / "out").trials):
             break
         time.sleep(0.2)
     process.send_signal(number)
