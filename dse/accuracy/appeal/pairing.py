@@ -1,0 +1,77 @@
+"""Which pair: what a small network, its large one and the training between them are."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from dse.accuracy.appeal.image_data import IMAGES
+from dse.accuracy.appeal.losses import CloudAccess, require_beta
+from dse.accuracy.appeal.two_heads import Schedule
+from dse.errors import DseError
+
+VERSION = 1
+"""Counts changes that change what a pair answers."""
+
+TEXT_SCHEDULE = Schedule(warm=0, joint=10, rate=1e-3, joint_rate=3e-4, head_rate=1e-3, decay=0.1)
+"""Heads on finished states: the approximator starts as the off-ramp of its layer."""
+
+IMAGE_SCHEDULE = Schedule()
+
+DIGITS_SCHEDULE = Schedule(warm=60, joint=40, batch=25)
+"""Two thousand images need more epochs than sixty thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A small and a large network, and how they are brought together.
+
+    Attributes:
+        task: Image task, or a fetched task on sentences.
+        edge_layers: Layers of the small network [layer]: of the encoder that the large one is, or
+            convolutions (1: none, a linear answer to averaged pixels).
+        cloud_network: For sentences the recipe of the encoder behind the link, for images
+            cnn-small or cnn-large.
+        beta: Price of an appeal in the joint loss, above 0.
+        access: Whether the large network's losses are known in training.
+        seed: Of first weights and of all orders.
+        trunk: Recipe of the encoder whose first layers are the small network; images: not read.
+        network: Pretrained encoder; images: not read.
+        schedule: Of the trainings.
+    """
+
+    task: str
+    edge_layers: int
+    cloud_network: str
+    beta: float
+    access: CloudAccess = "white-box"
+    seed: int = 1
+    trunk: str = "demo"
+    network: str = "minilm-l6"
+    schedule: Schedule = field(default_factory=Schedule)
+
+    def __post_init__(self) -> None:
+        require_beta(self.beta)
+        if self.edge_layers < 1:
+            raise DseError(f"edge_layers = {self.edge_layers}; layers count from 1")
+
+    @property
+    def on_images(self) -> bool:
+        """Whether the task is one on images."""
+        return self.task in IMAGES
+
+    def facts(self, digests: dict[str, str], part: Literal["validation", "test"]) -> dict[str, Any]:
+        """Everything that an archive of this pair depends on.
+
+        Args:
+            digests: Of data and of networks that were trained before.
+            part: Of the data.
+        """
+        return {
+            "kind": "archive of a pair",
+            "version": VERSION,
+            **asdict(self),
+            **digests,
+            "part": part,
+            "torch": torch.__version__,
+        }
