@@ -1,8 +1,8 @@
 """The front of a run: feasible trials that no other feasible trial dominates."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from dse.errors import DseError, RowsFailed
 from dse.evaluation import TEXT_UNITS, Evaluator, evaluate_rows
 from dse.indicators import Reference, hypervolume
+from dse.parameters import Column
 from dse.pareto import non_dominated
 from dse.problem import Trials
 from dse.store import Question, Run, canonical_json
+
+Limits: TypeAlias = tuple[float, float] | Collection[str]
+"""Least and greatest value in the SI unit, both allowed (-inf and inf set none); or names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +81,29 @@ class Front:
 
     def __len__(self) -> int:
         return len(self.trials)
+
+    def rows(self, which: Column) -> "Front":
+        """Some designs, by mask or by index; none of them dominates another."""
+        return replace(self, trials=self.trials.rows(which), numbers=self.numbers[which])
+
+    def select(self, limits: Mapping[str, Limits]) -> "Front":
+        """The designs within limits on knobs and metrics.
+
+        Args:
+            limits: Column -> (least, greatest) in its SI unit, or the names allowed of a choice.
+
+        Raises:
+            RunError: If there is no such column.
+        """
+        columns = {**self.trials.designs, **self.trials.metrics}
+        kept = np.ones(len(self), dtype=bool)
+        for name, allowed in limits.items():
+            if self.question[name].unit in TEXT_UNITS:
+                kept &= np.isin(columns[name], [str(label) for label in allowed])
+            else:
+                low, high = (float(limit) for limit in allowed)
+                kept &= (columns[name] >= low) & (columns[name] <= high)
+        return self.rows(np.flatnonzero(kept))
 
     def best(self, objective: str) -> int:
         """Row with the best value of an objective.

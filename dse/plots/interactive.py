@@ -57,7 +57,7 @@ def front_figure(view: FrontView) -> go.Figure:
     for column, panel in enumerate(view.panels, start=1):
         if panel.border is not None:
             line = _line(panel.border.corners, LOOKS["front"].colour)
-            line.update(name=_plain(panel.border.label), showlegend=True)
+            line.update(name=plain(panel.border.label), showlegend=True)
             figure.add_trace(line, row=1, col=column)
         right = figure.layout[f"xaxis{column if column > 1 else ''}"].domain[1]
         for name in DRAWN:
@@ -89,14 +89,14 @@ def write_html(figure: go.Figure, path: Path) -> None:
     write_atomically(path, page)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that plotly shows letter by letter: no tag, no link, no template of its own."""
     return html.escape(text, quote=False).replace("%{", "&#37;{")
 
 
 def _hover_texts(columns: list[list[str]]) -> NDArray[np.object_]:
     """One row of texts per point; as an array, for plotly walks through lists item by item."""
-    texts = [[_plain(text) for text in column] for column in columns]
+    texts = [[plain(text) for text in column] for column in columns]
     return np.array(texts, dtype=np.object_).T
 
 
@@ -104,8 +104,8 @@ def _hover_template(view: FrontView) -> str:
     knobs = {q.name for q in view.question.knobs}
     lines = ["<b>trial %{customdata[0]}</b>: %{customdata[1]}<br>"]
     for place, (name, notation) in enumerate(view.notations.items(), start=2):
-        text = f"{_plain(notation.label)}: %{{customdata[{place}]}}"
-        evidence = _plain(str(view.question[name].evidence))
+        text = f"{plain(notation.label)}: %{{customdata[{place}]}}"
+        evidence = plain(str(view.question[name].evidence))
         lines.append(text if name in knobs else f"<b>{text}</b> ({evidence})")
     return "<br>".join(lines) + "<extra></extra>"
 
@@ -116,7 +116,7 @@ def _legend_entry(view: FrontView, name: TrialClass) -> go.Scatter:
         x=[None],
         y=[None],
         mode="markers",
-        name=_plain(view.legend(name)),
+        name=plain(view.legend(name)),
         legendgroup=name,
         legendrank=CLASSES.index(name) + 1,
         marker={"symbol": look.symbol, "color": look.colour, "size": look.size + 2},
@@ -159,7 +159,7 @@ def _coloured(axis: Axis, rows: NDArray[np.int64], right: float) -> dict[str, ob
         "colorscale": "Viridis",
         "reversescale": axis.better == "higher",
         "colorbar": {
-            "title": {"text": f"front: {_plain(axis.title)}, darker is better", "side": "right"},
+            "title": {"text": f"front: {plain(axis.title)}, darker is better", "side": "right"},
             "x": right + 0.005,
             "thickness": 12,
             "outlinewidth": 0,
@@ -193,9 +193,9 @@ def _draw_axes(figure: go.Figure, panel: Panel, column: int) -> None:
     for axis, update in ((panel.x, figure.update_xaxes), (panel.y, figure.update_yaxes)):
         ends = [_place(axis, axis.low), _place(axis, axis.high)]
         update(range=ends, type="log" if axis.log else "linear", row=1, col=column)
-    figure.update_xaxes(title_text=_plain(panel.x.heading), row=1, col=column)
+    figure.update_xaxes(title_text=plain(panel.x.heading), row=1, col=column)
     if column == 1:
-        figure.update_yaxes(title_text=_plain(panel.y.heading), row=1, col=1)
+        figure.update_yaxes(title_text=plain(panel.y.heading), row=1, col=1)
     for limit in panel.x.limits:
         corners = np.array([[limit.value, panel.y.low], [limit.value, panel.y.high]])
         figure.add_trace(_line(corners, LIMIT_COLOUR, "dash"), row=1, col=column)
@@ -210,7 +210,7 @@ def _draw_axes(figure: go.Figure, panel: Panel, column: int) -> None:
 
 def _note(text: str, at: dict[str, object]) -> dict[str, object]:
     font = {"size": 11, "color": LIMIT_COLOUR}
-    return {"text": _plain(text), "showarrow": False, "yanchor": "bottom", "font": font, **at}
+    return {"text": plain(text), "showarrow": False, "yanchor": "bottom", "font": font, **at}
 
 
 def _place(axis: Axis, value: float) -> float:
@@ -231,9 +231,9 @@ def _lay_out(figure: go.Figure, view: FrontView) -> None:
         hoverlabel={"align": "left", "bgcolor": "white", "font": {"color": INK}},
         font={"color": INK, "size": 13},
         title={
-            "text": _plain(view.title),
+            "text": plain(view.title),
             "subtitle": {
-                "text": "<br>".join(map(_plain, facts)),
+                "text": "<br>".join(map(plain, facts)),
                 "font": {"size": 12.5, "weight": 400},
             },
             "font": {"weight": 700},
@@ -258,7 +258,7 @@ def _lay_out(figure: go.Figure, view: FrontView) -> None:
 
 def _footnote(lines: list[str]) -> dict[str, object]:
     return {
-        "text": "<br>".join(map(_plain, lines)),
+        "text": "<br>".join(map(plain, lines)),
         "align": "left",
         "showarrow": False,
         "font": {"size": 12},
