@@ -154,7 +154,7 @@ def test_a_sigmoid_far_out_is_still_one():
 
 def test_a_head_that_trusts_everything_is_degenerate():
     assert degenerate(np.full(10, 0.981))
-    assert not degenerate(np.full(10, 0.98))
+    assert not degenerate(np.full(10, 0.979))
 
 
 def test_the_saving_shrinks_as_everything_is_appealed():

@@ -6,7 +6,7 @@ from dse.accuracy.appeal.image_data import ImageSource
 from dse.accuracy.appeal.two_heads import TwoHeads
 from dse.errors import DseError
 
-CLOUD_WIDTHS = {"cnn-small": 12, "cnn-large": 24}
+CLOUD_WIDTHS = {"cnn-small": 8, "cnn-large": 16}
 """Channels of the first convolutions."""
 
 DEEPEST = 3

@@ -7,8 +7,9 @@
     learning-to-exit   1 - the chance of being wrong, as a head on a finished network foretells it
                        (BERxiT, Xin et al., EACL 2021)
     random             a uniform number, the same for the same row
-    oracle             1 where the small network is right, else 0 or, where the large one is wrong
-                       too, 1/2: no order of the inputs needs fewer appeals for any accuracy
+    oracle             0 where only the large network is right, 1/3 where neither, 2/3 where both,
+                       1 where only the small one is: no order of the inputs needs fewer appeals
+                       for any accuracy
 
 All scores lie in [0, 1] and the rule is always: stay if score >= threshold. So threshold 0 keeps
 everything, and one above 1 appeals everything. The published learning-to-exit head foretells the
@@ -106,7 +107,7 @@ class Routed:
 
 def oracle_score(edge_right: BoolArray, cloud_right: BoolArray) -> FloatArray:
     """The oracle's score, shape (n,): see the list above."""
-    return np.where(edge_right, 1.0, np.where(cloud_right, 0.0, 0.5))
+    return np.asarray((1.0 + 2.0 * edge_right - cloud_right) / 3.0)
 
 
 def random_score(n: int, seed: int = 0) -> FloatArray:
