@@ -17,7 +17,7 @@ from pymoo.operators.mutation.pm import PM
 from pymoo.problems.static import StaticProblem
 from pymoo.util.ref_dirs import get_reference_directions
 
-from dse.parameters import FloatArray
+from dse.parameters import Categorical, FloatArray
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -34,25 +34,15 @@ MATINGS = 10
 
 
 class _OntoLevels(Repair):  # type: ignore[misc]  # pymoo ships no types
-    """Moves children onto existing levels before duplicates are removed."""
+    """Moves children onto the nearest levels before duplicates are removed."""
 
-    def __init__(self, counts: FloatArray) -> None:
+    def __init__(self, finite: NDArray[np.bool_]) -> None:
         super().__init__()
-        self._counts = counts
+        self._finite = finite
 
     def _do(self, _problem: object, rows: FloatArray, **_: object) -> FloatArray:
         """Called by pymoo with whatever its version passes along."""
-        return _onto_levels(rows, self._counts)
-
-
-def _onto_levels(rows: FloatArray, counts: FloatArray) -> FloatArray:
-    finite = counts > 0
-    snapped = rows.copy()
-    # Genes live in [0, 1]; level k of c owns the k-th of c equal intervals, so that each is equally
-    # likely.
-    c = counts[finite]
-    snapped[:, finite] = (np.minimum(np.floor(rows[:, finite] * c), c - 1) + 0.5) / c
-    return snapped
+        return np.where(self._finite, np.around(rows), rows)
 
 
 class PymooSearch:
@@ -64,7 +54,8 @@ class PymooSearch:
     Where the whole first generation failed, a fresh random one follows; where a later one did, the
     same parents mate again. Where mating finds nothing that was not proposed before, random designs
     that were not follow, and when these are used up, nothing.
-    Children that a forbidden combination excludes get one of the knobs it names anew.
+    A child that a forbidden combination excludes moves to the nearest level of a knob it names that
+    is allowed.
 
     Args:
         space: What may be chosen.
@@ -96,9 +87,11 @@ class PymooSearch:
         self._population = population
         self._kind = algorithm
         self._shape = (objectives, constraints)
-        self._counts = np.array([float(p.count or 0) for p in space.parameters])
+        self._finite = np.array([p.count is not None for p in space.parameters])
+        # A gene is a code: the number of a level, or the place of a Real between its ends.
+        self._top = np.array([1.0 if p.count is None else p.count - 1.0 for p in space.parameters])
         self._problem = PymooProblem(
-            n_var=len(space.parameters), n_obj=objectives, n_ieq_constr=constraints, xl=0.0, xu=1.0
+            n_var=len(self._top), n_obj=objectives, n_ieq_constr=constraints, xl=0.0, xu=self._top
         )
         self._algorithm = self._first_generation(seed)
         self._started = False
@@ -113,7 +106,7 @@ class PymooSearch:
         options: dict[str, Any] = {
             "pop_size": self._population,
             "sampling": self._genes(self._space.sample(self._population, self._rng)),
-            "repair": _OntoLevels(self._counts),
+            "repair": _OntoLevels(self._finite),
             # Wide distributions: on a handful of levels a narrow one gives back its parents.
             "crossover": SBX(prob=1.0, eta=3.0),
             "mutation": PM(prob=1.0, eta=3.0),
@@ -127,18 +120,13 @@ class PymooSearch:
         return algorithm
 
     def _genes(self, codes: FloatArray) -> FloatArray:
-        """Genes of codes; an inactive one is random, as it may become active in a child."""
-        finite = self._counts > 0
-        genes = codes.copy()
-        genes[:, finite] = (codes[:, finite] + 0.5) / self._counts[finite]
-        return np.where(codes == INACTIVE, self._rng.random(codes.shape), genes)
+        """Codes with some code for knobs that are off: in a child they may be on."""
+        draw = self._rng.random(codes.shape)
+        some = np.where(self._finite, np.floor(draw * (self._top + 1.0)), draw)
+        return np.where(codes == INACTIVE, some, codes)
 
     def _codes_of(self, genes: FloatArray) -> FloatArray:
-        finite = self._counts > 0
-        codes = np.clip(genes, 0.0, 1.0)
-        c = self._counts[finite]
-        codes[:, finite] = np.minimum(np.floor(codes[:, finite] * c), c - 1)
-        return self._space.canonical(codes)
+        return self._space.canonical(np.clip(genes, 0.0, self._top))
 
     def ask(self, n: int | None = None) -> FloatArray:
         """Rows of a generation, shape (k, d), k <= population; k = 0 when all is proposed."""
@@ -159,8 +147,8 @@ class PymooSearch:
         population = self._algorithm.ask()
         if population is None:
             self._algorithm.termination.force_termination = False
-            population = Population.new("X", np.empty((0, len(self._counts))))
-        genes = np.asarray(population.get("X"), dtype=np.float64).reshape(-1, len(self._counts))
+            population = Population.new("X", np.empty((0, len(self._top))))
+        genes = np.asarray(population.get("X"), dtype=np.float64).reshape(-1, len(self._top))
         genes = genes[: self._population - len(self._foreign)]
         codes = self._codes_of(genes)
         excluded = ~self._space.allowed(codes)
@@ -177,22 +165,39 @@ class PymooSearch:
     def _repaired(self, codes: FloatArray) -> FloatArray:
         """Allowed designs in place of forbidden ones, changed in one knob that a rule names.
 
-        It gets its value from a random allowed design; where no single knob helps, all do.
+        Knobs with an order before names, the smallest step that helps first; where no single knob
+        helps, a random design.
         """
-        named = {name for rule in self._space.forbidden for name in rule.combination}
-        columns = sorted((self._space.index(name) for name in named), reverse=True)
         fixed = self._space.sample(len(codes), self._rng)
         left = np.ones(len(codes), dtype=bool)
-        for column in columns * 2:
-            other = self._space.sample(len(codes), self._rng)
-            # A knob that another one's new value wakes up needs some code.
-            tried = np.where(codes == INACTIVE, 0.0, codes)
-            able = other[:, column] != INACTIVE
-            tried[able, column] = other[able, column]
-            good = left & able & self._space.allowed(tried)
-            fixed[good] = self._space.canonical(tried)[good]
-            left &= ~good
+        for column, step in self._steps():
+            rows = np.flatnonzero(left & (codes[:, column] != INACTIVE))
+            tried = codes[rows]
+            tried[:, column] += step
+            inside = (tried[:, column] >= 0) & (tried[:, column] <= self._top[column])
+            rows, tried = rows[inside], self._genes(tried[inside])
+            good = self._space.allowed(tried)
+            fixed[rows[good]] = self._space.canonical(tried[good])
+            left[rows[good]] = False
         return fixed
+
+    def _steps(self) -> list[tuple[int, float]]:
+        """Columns that rules name and steps along them, in the order of trying."""
+        named = {name for rule in self._space.forbidden for name in rule.combination}
+        columns = sorted(self._space.index(name) for name in named)
+        columns = [c for c in columns if self._finite[c]]
+        ordered = [c for c in columns if not self._is_name(c)]
+        steps = []
+        for column in [*ordered, *(c for c in columns if self._is_name(c))]:
+            far = range(1, int(self._top[column]) + 1)
+            ways = [step for distance in far for step in (-float(distance), float(distance))]
+            if self._is_name(column):
+                ways = self._rng.permutation(ways).tolist()
+            steps += [(column, way) for way in ways]
+        return steps
+
+    def _is_name(self, column: int) -> bool:
+        return isinstance(self._space.parameters[column], Categorical)
 
     def tell(self, answers: Answers) -> None:
         """Hand the good rows to pymoo once the generation is complete."""
@@ -247,12 +252,24 @@ def _unknown(rows: int, objectives: int, constraints: int) -> Answers:
 
 
 def _directions(objectives: int, population: int) -> FloatArray:
-    """Even directions on the simplex (Das and Dennis, 1998), as many as the population carries."""
-    partitions = 1
-    while objectives > 1 and math.comb(partitions + objectives, objectives - 1) <= population:
-        partitions += 1
-    found = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
-    return np.asarray(found, dtype=np.float64)[:population]
+    """Even directions on the simplex (Das and Dennis, 1998), as many as the population carries.
+
+    What one layer leaves of the population goes to layers within, each half as wide as the last
+    (Deb and Jain, 2014, section IV-B).
+    """
+    if objectives == 1:
+        return np.ones((1, 1))
+    layers: list[FloatArray] = []
+    width, left = 1.0, population
+    while left >= objectives or not layers:
+        partitions = 1
+        while math.comb(partitions + objectives, objectives - 1) <= left:
+            partitions += 1
+        even = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+        layers.append(np.asarray(even) * width + (1.0 - width) / objectives)
+        left -= len(even)
+        width /= 2
+    return np.concatenate(layers)[:population]
 
 
 Nsga2 = partial(PymooSearch, algorithm="nsga2")
