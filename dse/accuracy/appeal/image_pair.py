@@ -123,7 +123,7 @@ def cloud_answers(task: str, name: str, cloud: Cloud, cache: Path, part: Part) -
 def image_pair(pairing: Pairing, cache: Path, watch: Watch) -> dict[str, PairArchive]:
     """Train a pair and let it answer validation and test; archives without provenance."""
     task = pairing.task
-    cloud = cloud_trained(task, pairing.cloud_network, pairing.seed, cache, watch)
+    cloud = cloud_trained(task, pairing.cloud_network, pairing.cloud_seed, cache, watch)
     plain, joint = _edge_networks(pairing, cloud, cache, watch)
     archives: dict[str, PairArchive] = {}
     parts: tuple[Part, ...] = ("validation", "test")
@@ -143,7 +143,7 @@ def image_pair(pairing: Pairing, cache: Path, watch: Watch) -> dict[str, PairArc
 
 def image_digests(pairing: Pairing, cache: Path, watch: Watch) -> dict[str, str]:
     """What a pair on images depends on beside its own description."""
-    cloud = cloud_trained(pairing.task, pairing.cloud_network, pairing.seed, cache, watch)
+    cloud = cloud_trained(pairing.task, pairing.cloud_network, pairing.cloud_seed, cache, watch)
     digest = read_images(pairing.task, cache, "validation").digest
     return {"task_sha256": digest, "cloud_sha256": cloud.sha256}
 
@@ -174,5 +174,5 @@ def _edge_networks(
             pairing.schedule,
             beta=pairing.beta,
             seed=pairing.seed,
-            done=share_of(watch, "training the edge network"),
+            kept=pairing.kept(image_digests(pairing, cache, watch), cache),
         )

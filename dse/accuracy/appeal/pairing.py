@@ -1,6 +1,8 @@
 """Which pair: what a small network, its large one and the training between them are."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -8,18 +10,22 @@ import torch
 from dse.accuracy.appeal.image_data import IMAGES
 from dse.accuracy.appeal.losses import CloudAccess, require_beta
 from dse.accuracy.appeal.two_heads import Schedule
+from dse.accuracy.cache import key_of
 from dse.errors import DseError
 
 VERSION = 1
 """Counts changes that change what a pair answers."""
 
-TEXT_SCHEDULE = Schedule(warm=0, joint=10, rate=1e-3, joint_rate=3e-4, head_rate=1e-3, decay=0.1)
+TEXT_SCHEDULE = Schedule(warm=0, joint=10, batch=200, joint_rate=6e-4, decay=0.1)
 """Heads on finished states: the approximator starts as the off-ramp of its layer."""
 
 IMAGE_SCHEDULE = Schedule()
 
 DIGITS_SCHEDULE = Schedule(warm=60, joint=40, batch=25)
 """Two thousand images need more epochs than sixty thousand."""
+
+
+_JOINT_ALONE = ("head_rate", "decay", "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class Pairing:
         beta: Price of an appeal in the joint loss, above 0.
         access: Whether the large network's losses are known in training.
         seed: Of first weights and of all orders.
+        cloud_seed: The same of the large network on images.
         trunk: Recipe of the encoder whose first layers are the small network; images: not read.
         network: Pretrained encoder; images: not read.
         schedule: Of the trainings.
@@ -46,6 +53,7 @@ class Pairing:
     beta: float
     access: CloudAccess = "white-box"
     seed: int = 1
+    cloud_seed: int = 1
     trunk: str = "demo"
     network: str = "minilm-l6"
     schedule: Schedule = field(default_factory=Schedule)
@@ -60,7 +68,17 @@ class Pairing:
         """Whether the task is one on images."""
         return self.task in IMAGES
 
-    def facts(self, digests: dict[str, str], part: Literal["validation", "test"]) -> dict[str, Any]:
+    def kept(self, digests: Mapping[str, str], cache: Path) -> Path:
+        """Where the part of the training lies that neither beta nor access nor target changes."""
+        plain = {k: v for k, v in asdict(self).items() if k not in ("beta", "access")}
+        plain["schedule"] = {k: v for k, v in plain["schedule"].items() if k not in _JOINT_ALONE}
+        same = {k: v for k, v in digests.items() if k != "cloud_sha256"}
+        facts = {"kind": "small network", "version": VERSION, **plain, **same}
+        return cache / "networks" / f"{key_of({**facts, 'torch': torch.__version__})}.safetensors"
+
+    def facts(
+        self, digests: Mapping[str, str], part: Literal["validation", "test"]
+    ) -> dict[str, Any]:
         """Everything that an archive of this pair depends on.
 
         Args:

@@ -137,7 +137,7 @@ def text_pair(pairing: Pairing, cache: Path, watch: Watch) -> dict[str, PairArch
             pairing.schedule,
             beta=pairing.beta,
             seed=pairing.seed,
-            done=share_of(watch, "training the heads"),
+            kept=pairing.kept(text_digests(pairing, cache, watch), cache),
         )
         parts: tuple[Split, ...] = ("validation", "test")
         archives: dict[str, PairArchive] = {}

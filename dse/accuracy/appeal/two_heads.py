@@ -12,15 +12,17 @@ probabilities and their entropy, each standardised; without that the learned hea
 max-softmax.
 """
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 
 from dse.accuracy.appeal.losses import joint_loss, require_beta
+from dse.accuracy.cache import write_whole
 from dse.accuracy.loop import Rows, fit
 from dse.errors import DseError
 
@@ -123,7 +125,7 @@ def trained_pair(
     *,
     beta: float,
     seed: int,
-    done: Callable[[float], None] = lambda _share: None,
+    kept: Path | None = None,
 ) -> tuple[TwoHeads, TwoHeads]:
     """The plainly and the jointly trained small network, both in evaluation mode.
 
@@ -133,7 +135,7 @@ def trained_pair(
         schedule: How.
         beta: Price of an appeal, above 0.
         seed: Of the order of inputs.
-        done: Is told which share is done.
+        kept: File of what does not depend on beta and target: written, or read if it is there.
 
     Raises:
         DseError: If beta is not above 0, or there is nothing to learn from.
@@ -144,19 +146,27 @@ def trained_pair(
             f"{len(lesson.seen)} inputs to learn from and {len(lesson.held_back)} held back; "
             "a predictor head needs some that the network was not fitted on"
         )
-    plain = make()
-    _classify(plain, lesson, lesson.seen, schedule, schedule.rate, schedule.warm, seed)
-    done(0.4)
-    joint = copy.deepcopy(plain)
-    _classify(
-        plain, lesson, lesson.held_back, schedule, schedule.joint_rate, schedule.joint, seed + 1
-    )
-    done(0.6)
+    joint, plain = make(), make()
+    if kept is None or not kept.is_file():
+        _classify(joint, lesson, lesson.seen, schedule.rate, schedule, seed)
+        plain.load_state_dict(joint.state_dict())
+        _classify(plain, lesson, lesson.held_back, schedule.joint_rate, schedule, seed + 1)
+        _learn_to_exit(plain, lesson, schedule)
+        if kept is not None:
+            write_whole(kept, save(_state("warm.", joint) | _state("plain.", plain)))
+    else:
+        tensors = load_file(kept)
+        for prefix, network in (("warm.", joint), ("plain.", plain)):
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            network.load_state_dict(own)
+    # From its own seed, so that a network that was found trained goes on to the same bits.
+    torch.manual_seed(seed)
     _join(joint, lesson, schedule, beta, seed + 1)
-    done(0.9)
-    _learn_to_exit(plain, lesson, schedule)
-    done(1.0)
     return plain.eval(), joint.eval()
+
+
+def _state(prefix: str, network: TwoHeads) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{k}": v.detach().contiguous() for k, v in network.state_dict().items()}
 
 
 def _order(rows: Rows, batch: int, epochs: int, seed: int) -> list[Rows]:
@@ -170,16 +180,11 @@ def _order(rows: Rows, batch: int, epochs: int, seed: int) -> list[Rows]:
     return order
 
 
-def _classify(  # noqa: PLR0913  (one call, everything by name)
-    network: TwoHeads,
-    lesson: Lesson,
-    rows: Rows,
-    schedule: Schedule,
-    rate: float,
-    epochs: int,
-    seed: int,
+def _classify(
+    network: TwoHeads, lesson: Lesson, rows: Rows, rate: float, schedule: Schedule, seed: int
 ) -> None:
     """Trunk and approximator under cross-entropy, in place."""
+    epochs = schedule.warm if rows is lesson.seen else schedule.joint
     if not epochs or not rate:
         return
     free = [*network.trunk.parameters(), *network.approximator.parameters()]
