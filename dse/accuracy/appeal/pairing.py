@@ -25,6 +25,9 @@ DIGITS_SCHEDULE = Schedule(warm=60, joint=40, batch=25)
 """Two thousand images need more epochs than sixty thousand."""
 
 
+SCHEDULES: Mapping[str, Schedule] = {"digits": DIGITS_SCHEDULE, "fashion-mnist": IMAGE_SCHEDULE}
+"""By image task; every other task takes `TEXT_SCHEDULE`."""
+
 _JOINT_ALONE = ("head_rate", "decay", "target")
 
 

@@ -1,0 +1,203 @@
+"""Composes AppealNet: a trained pair, its replay over thresholds, and board, link and node."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dse.accuracy.cache import cache_root
+from dse.config import Composed, Section, Watcher
+from dse.errors import CompositionError
+from dse.evaluation import Cached, Chain, Evaluator, InBatches
+from dse.parameters import Parameter, Value
+from dse.space import SearchSpace
+from hw_models.appeal import Appealing
+from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
+from studies.appealnet_testbed import Surroundings, priced_appeal, surroundings, text_macs
+from studies.edgebert import Counted
+from studies.provenance import table_facts
+
+if TYPE_CHECKING:
+    from dse.accuracy.appeal.pairing import Pairing
+
+IMAGE_TASKS = ("digits", "fashion-mnist")
+"""Tasks on images; every other one is on sentences."""
+
+
+class Settings(Section):
+    """What stays fixed in an AppealNet study.
+
+    Attributes:
+        task: digits or fashion-mnist, or a fetched task on sentences.
+        network: Pretrained encoder of tasks on sentences.
+        trunk: Recipe of the encoder whose first layers are the small network.
+        router: Who decides; all but `appeal` are scored on a plainly trained small network.
+        cloud_access: Whether the large network's losses are known in training.
+        target: What the head is fitted to: the losses, as published, or mistakes.
+        seed: Of the small network's training.
+        sequence_length: Tokens that are charged per sentence.
+        bandwidth_mbit_s: Goodput of the link [Mbit/s]; None takes the published testbed's 592.
+        radio_fixed_mj: Energy of waking the radio for one transfer [mJ].
+        radio_nj_per_byte: Energy of a byte on the radio [nJ].
+        waiting_w: Power of the board while it waits for link and cloud [W].
+        cloud_idle_w: Power of the node that is not charged to the input [W].
+        cloud_cpu_slowdown: Arithmetic time of the node with its GPU off over on [1]; assumed.
+    """
+
+    task: str = "tweet3"
+    network: str = "minilm-l6"
+    trunk: Literal["small", "demo", "full", "frozen"] = "demo"
+    router: Literal["appeal", "max-softmax", "margin", "entropy", "learning-to-exit"] = "appeal"
+    cloud_access: Literal["white-box", "black-box"] = "white-box"
+    target: Literal["losses", "mistakes"] = "losses"
+    seed: Annotated[int, Field(ge=0)] = 1
+    sequence_length: Annotated[int, Field(ge=1, le=512)] = 64
+    bandwidth_mbit_s: Annotated[float, Field(gt=0)] | None = None
+    radio_fixed_mj: Annotated[float, Field(ge=0)] = 0.0
+    radio_nj_per_byte: Annotated[float, Field(ge=0)] = 0.0
+    waiting_w: Annotated[float, Field(ge=0)] = 2.7
+    cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
+    cloud_cpu_slowdown: Annotated[float, Field(ge=1)] = 5.0
+
+    @property
+    def on_images(self) -> bool:
+        """Whether the task is one on images."""
+        return self.task in IMAGE_TASKS
+
+
+METRICS: Mapping[str, str] = {
+    "accuracy": "1",
+    "appeal_rate": "1",
+    "edge_accuracy": "1",
+    "cloud_accuracy": "1",
+    "mean_trust": "1",
+    **Appealing.outputs,
+}
+
+
+class Appealnet:
+    """The AppealNet system, as a study file can name it."""
+
+    @property
+    def domain(self) -> tuple[Parameter, ...]:
+        """Every knob, as wide as the models reach."""
+        return DOMAIN
+
+    @property
+    def defaults(self) -> Mapping[str, Value]:
+        """Knobs that a study file may leave out."""
+        return DEFAULTS
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Everything that an objective or a constraint may name."""
+        return METRICS
+
+    @property
+    def settings(self) -> type[Section]:
+        """Schema of `settings`."""
+        return Settings
+
+    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
+        """The designs of the task's kind."""
+        require_networks(parameters, on_images=_own(settings).on_images)
+        return SearchSpace(parameters)
+
+    def compose(
+        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
+    ) -> Composed:
+        """Train what all pairs start from, then chain training, replay and cost."""
+        own = _own(settings)
+        # Here and not above: torch takes seconds that `dse validate` need not wait.
+        from dse.accuracy.appeal.measured import AppealReplay, PairRun
+
+        cache = cache_root()
+        pairing = pairing_of(own)
+        if not own.on_images:
+            from dse.accuracy.training import trained_network
+
+            trained_network(own.network, own.task, own.trunk, cache, watch)
+        run, test = PairRun(pairing, cache), PairRun(pairing, cache, "test")
+        counted = Counted(spread(run), run.handles, run.exist)
+        stages = (
+            Cached(counted),
+            InBatches(AppealReplay(cache, own.router)),
+            InBatches(priced(own)),
+        )
+        held_out = Chain(
+            (Cached(spread(test)), InBatches(AppealReplay(cache, own.router, prefix="test_")))
+        )
+        facts = {"task": own.task, "task_sha256": _digest(own), **table_facts()}
+        return Composed(Chain(stages), facts, counted.counts, held_out)
+
+
+def pairing_of(own: Settings) -> "Pairing":
+    """The pair of a study; its knobs are overwritten row by row."""
+    from dse.accuracy.appeal.pairing import SCHEDULES, TEXT_SCHEDULE, Pairing
+
+    schedule = replace(SCHEDULES.get(own.task, TEXT_SCHEDULE), target=own.target)
+    return Pairing(
+        own.task,
+        1,
+        FOR_IMAGES[0] if own.on_images else own.trunk,
+        1.0,
+        access=own.cloud_access,
+        seed=own.seed,
+        trunk=own.trunk,
+        network=own.network,
+        schedule=schedule,
+    )
+
+
+def _digest(own: Settings) -> str:
+    if own.on_images:
+        from dse.accuracy.appeal.image_data import read_images
+
+        return read_images(own.task, cache_root(), "validation").digest
+    from dse.accuracy.tasks import read_split
+
+    return read_split(own.task, cache_root(), "validation").digest
+
+
+def _own(settings: Section) -> Settings:
+    if not isinstance(settings, Settings):
+        raise CompositionError(f"appealnet reads Settings, got {type(settings).__name__}")
+    return settings
+
+
+def priced(own: Settings) -> Appealing:
+    """Board, link and node of a study."""
+    around = surroundings(
+        own.bandwidth_mbit_s and own.bandwidth_mbit_s * 1e6,
+        own.waiting_w,
+        own.cloud_idle_w,
+        own.cloud_cpu_slowdown,
+        own.radio_fixed_mj * 1e-3,
+        own.radio_nj_per_byte * 1e-9,
+    )
+    return _priced_images(own, around) if own.on_images else _priced_sentences(own, around)
+
+
+def _priced_sentences(own: Settings, around: Surroundings) -> Appealing:
+    from dse.accuracy.tasks import task_classes
+
+    classes = len(task_classes(own.task, cache_root()))
+    macs = text_macs(own.sequence_length, classes, hidden=32)
+    clouds = dict.fromkeys(FOR_SENTENCES, float(macs[-1]))
+    return priced_appeal("vit", macs, clouds, 4.0 * own.sequence_length, around)
+
+
+def _priced_images(own: Settings, around: Surroundings) -> Appealing:
+    import torch
+
+    from dse.accuracy.appeal.image_data import IMAGES
+    from dse.accuracy.appeal.image_networks import DEEPEST, cloud_network, edge_network, macs
+
+    source = IMAGES[own.task]
+    one = torch.zeros(1, 1, source.side, source.side)
+    depths = range(1, DEEPEST + 1)
+    edge = np.array([0.0, *(float(macs(edge_network(source, k), one)) for k in depths)])
+    clouds = {name: float(macs(cloud_network(source, name), one)) for name in FOR_IMAGES}
+    return priced_appeal("vgg16", edge, clouds, float(source.side**2), around)
