@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from dse.parameters import FloatArray
 from dse.plots.looks import INK
 from dse.plots.static import DPI
-from dse.units import pretty, readable
+from dse.units import notations, pretty, readable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A",
            "#6A3D9A")  # fmt: skip
@@ -85,8 +85,9 @@ def _draw_curves(axes: Axes, view: SimulationView) -> None:
     order = np.argsort(view.deadline, kind="stable")
     groups = [g for g in np.array_split(order, BINS) if len(g)]
     where, unit = readable(np.array([np.median(view.deadline[g]) for g in groups]), "s")
+    _, joule = readable(np.concatenate([policy.energy for policy in view.policies]), "J")
     for i, policy in enumerate(view.policies):
-        means = np.array([policy.energy[g].mean() for g in groups])
+        means = np.array([policy.energy[g].mean() for g in groups]) / 10.0 ** notations("J")[joule]
         axes.plot(
             where,
             means,
@@ -98,7 +99,7 @@ def _draw_curves(axes: Axes, view: SimulationView) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel(f"deadline [{pretty(unit)}]")
-    axes.set_ylabel("mean energy per request [J]")
+    axes.set_ylabel(f"mean energy per request [{pretty(joule)}]")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
