@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dse.config import Composed, Execution, Watcher
+from dse.config import Composed, Execution, Staged, Watcher
 from dse.errors import DseError, RunDiffers
 from dse.evaluation import Evaluator
 from dse.events import read_events
@@ -21,7 +21,7 @@ from dse.files import canonical_json
 from dse.front import Front
 from dse.opening import Opened
 from dse.plateau import Plateau
-from dse.problem import Problem
+from dse.problem import Problem, Trials
 from dse.run_lock import now
 from dse.searchers.of_study import searcher_of
 from dse.standing import Drained, Onlooker, Standing, Watch
@@ -222,6 +222,7 @@ class _Job:
     study: Study
     problem: Problem
     composed: Composed
+    staged: Staged | None
     onlooker: Onlooker
     stop: Stop
     clock: Clock
@@ -232,8 +233,12 @@ class _Job:
     ) -> "_Job":
         """Compose a study with its measured parts on the workers."""
         composed = compose(study, workers, onlooker.preparing)
-        problem = Problem(study.space, composed.evaluator, study.objectives, study.constraints)
-        return cls(study, problem, composed, onlooker, stop, clock)
+        staged = _staged(study, composed)
+        evaluator = composed.evaluator if staged is None else staged.evaluator
+        problem = Problem(study.space, evaluator, study.objectives, study.constraints)
+        if staged is not None:
+            staged.early.follow(problem, staged.handle)
+        return cls(study, problem, composed, staged, onlooker, stop, clock)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -268,6 +273,9 @@ class _Job:
             made, reused = self.composed.count_runs()
             session |= {"ended": now(), "ending": end.ending, "seconds": round(seconds, 3)}
             session |= {"trials_after": writer.trials, "runs_made": made, "runs_reused": reused}
+            if self.staged is not None:
+                names = ("runs_stopped", "sentences_passed", "sentences_whole")
+                session |= zip(names, self.staged.tally(), strict=True)
             facts = _facts(watch.standing(), end.repeats, [*sessions, session])
             writer.finish(end.ending, {**facts, "why": end.why})
             front = write_views(read_run(folder))
@@ -295,13 +303,24 @@ class _Job:
                 on_batch=watch.batch,
                 known=writer.known,
                 given=opening.given,
-                enough=Plateau(**rules["plateau"]) if rules.get("plateau") else never_enough,
+                enough=self._enough(rules),
             )
         except Drained:
             return _End("interrupted") if self.stop.wanted() else late
         finally:
             self.clock.stop()
         return _End(found.ending, found.why, found.repeats)
+
+    def _enough(self, rules: Mapping[str, Any]) -> Callable[[Trials], str]:
+        """Tells each complete batch to the early stop and to the plateau, which may end it."""
+        plateau = Plateau(**rules["plateau"]) if rules.get("plateau") else never_enough
+
+        def enough(batch: Trials) -> str:
+            if self.staged is not None:
+                self.staged.early.saw(batch)
+            return plateau(batch)
+
+        return enough
 
     def _measure_held_out(self, writer: RunWriter, folder: Path) -> None:
         if self.composed.held_out is None:
@@ -319,6 +338,17 @@ class _End:
     ending: str
     why: str = ""
     repeats: int | None = None
+
+
+def _staged(study: Study, composed: Composed) -> Staged | None:
+    rule = study.file.search.early_stop
+    if rule is None:
+        return None
+    if composed.staged is None:
+        raise DseError(
+            f"search.early_stop: {study.file.system} has no real runs that could be broken off"
+        )
+    return composed.staged(rule)
 
 
 def compose(study: Study, workers: Workers, watch: Watcher) -> Composed:
@@ -361,6 +391,7 @@ def _facts(
     return {
         "trials": standing.trials,
         "failed": standing.failed,
+        "stopped_early": standing.stopped,
         "feasible": standing.feasible,
         "repeats_answered_from_memory": repeats,
         "real_runs_made": sum(s["runs_made"] for s in sessions),

@@ -196,10 +196,11 @@ def _next_folder(study: Study) -> Path:
 def _report(found: Answer) -> None:
     s = found.standing
     ending = f"{found.ending}: {found.why}" if found.why else found.ending
+    stopped = f" {s.stopped:,} stopped early," if s.stopped else ""
     notes.print(
         f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({ending}): {s.feasible:,} "
-        f"feasible, {s.failed:,} failed, {len(found.front):,} on the front; {s.runs_made} real "
-        f"runs made, {s.runs_reused} reused",
+        f"feasible, {s.failed:,} failed,{stopped} {len(found.front):,} on the front; "
+        f"{s.runs_made} real runs made, {s.runs_reused} reused",
         markup=False,
     )
     notes.print(f"run folder: {found.folder}   look: dse front {found.folder}", markup=False)

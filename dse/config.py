@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkab
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from dse.early_stop import EarlyStop
 from dse.errors import DseError, SpaceError
 from dse.evaluation import Evaluator
 from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
@@ -92,6 +93,17 @@ class WarmStart(Section):
     take: Literal["front", "all"] = "front"
 
 
+class EarlyStopRule(Section):
+    """Measured runs are broken off where nothing that they can still give joins the front.
+
+    A run is looked at after each of `looks`, shares of its sentences. With `confidence`, no run is
+    broken off one of whose designs the front would have held.
+    """
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    looks: list[Annotated[float, Field(gt=0, lt=1)]] = Field([0.1, 0.25, 0.5], min_length=1)
+
+
 class Search(Section):
     """Who searches, how long, and from which seed.
 
@@ -121,6 +133,7 @@ class Search(Section):
     plateau: PlateauRule | None = None
     corners: bool = True
     warm_start: WarmStart | None = None
+    early_stop: EarlyStopRule | None = None
 
 
 class Execution(Section):
@@ -161,6 +174,23 @@ class StudyFile(Section):
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """An evaluator whose real runs can be broken off.
+
+    Attributes:
+        evaluator: From the knobs to all metrics.
+        early: Decides; is told of the trials.
+        handle: Metric that names the run of a design.
+        tally: Runs broken off, sentences that the runs needed, and sentences that they have.
+    """
+
+    evaluator: Evaluator
+    early: EarlyStop
+    handle: str
+    tally: Callable[[], tuple[int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Composed:
     """What a system makes of its settings.
 
@@ -170,12 +200,15 @@ class Composed:
         count_runs: Real runs made and results reused so far, for the report.
         held_out: From the knobs to metrics on data that no choice has seen; asked about the front
             alone, once it is known.
+        staged: The evaluator again, with measured runs that can be broken off, and what decides
+            it; None where the system has no such runs.
     """
 
     evaluator: Evaluator
     facts: Mapping[str, str]
     count_runs: Callable[[], tuple[int, int]]
     held_out: Evaluator | None = None
+    staged: Callable[[EarlyStopRule], Staged] | None = None
 
 
 class Watcher(Protocol):

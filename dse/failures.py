@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+from dse.problem import STOPPED_EARLY
 from dse.workers.workers import LOST, TIMED_OUT
 
 FailureClass: TypeAlias = Literal["crashed", "timed out", "not finite", "wrong shape", "raised"]
@@ -23,5 +24,9 @@ def failure_class(reason: str) -> FailureClass:
 
 
 def failure_counts(failures: Sequence[str]) -> dict[str, int]:
-    """How many trials failed in which way; classes that do not occur are left out."""
-    return dict(sorted(Counter(failure_class(reason) for reason in failures if reason).items()))
+    """How many trials failed in which way; classes that do not occur are left out.
+
+    A run that was broken off on purpose has not failed.
+    """
+    failed = [why for why in failures if why and not why.startswith(STOPPED_EARLY)]
+    return dict(sorted(Counter(map(failure_class, failed)).items()))

@@ -14,6 +14,10 @@ from dse.space import SearchSpace
 
 Direction: TypeAlias = Literal["min", "max"]
 
+STOPPED_EARLY = "stopped early"
+"""How the reason begins of a design whose real run was broken off, because what it had shown was
+enough to know that the design joins no front."""
+
 
 @dataclass(frozen=True, slots=True)
 class Objective:
@@ -81,7 +85,7 @@ class Trials:
         metrics: Output columns in their units, each shape (n,); meaningless in failed rows.
         losses: Objectives with "max" flipped (smaller is better), shape (n, m); NaN in failed rows.
         violations: Constraint violations, shape (n, c), feasible at <= 0; NaN in failed rows.
-        failures: Why each row failed, empty where it did not, length n.
+        failures: Why each row has no metrics, empty where it has them, length n.
     """
 
     codes: FloatArray
@@ -98,6 +102,16 @@ class Trials:
     def ok(self) -> NDArray[np.bool_]:
         """Rows that were evaluated, shape (n,)."""
         return np.array([not reason for reason in self.failures], dtype=bool)
+
+    @property
+    def stopped(self) -> NDArray[np.bool_]:
+        """Rows whose run was broken off on purpose: neither evaluated nor failed, shape (n,)."""
+        return np.array([why.startswith(STOPPED_EARLY) for why in self.failures], dtype=bool)
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Rows that have no metrics because something went wrong, shape (n,)."""
+        return ~self.ok & ~self.stopped
 
     @property
     def feasible(self) -> NDArray[np.bool_]:

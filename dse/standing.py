@@ -27,6 +27,7 @@ class Standing:
     Attributes:
         trials: Distinct designs evaluated.
         failed: Of these.
+        stopped: Of these, those whose real run was broken off on purpose.
         feasible: Of these.
         hypervolume: Of the feasible ones, as a share of the box that the first feasible batch spans
             (above 1 where later designs lie beyond it); 0 while there is none.
@@ -36,6 +37,7 @@ class Standing:
 
     trials: int
     failed: int
+    stopped: int
     feasible: int
     hypervolume: float
     runs_made: int
@@ -79,7 +81,7 @@ class Watch:
         if "reference" in writer.manifest:
             box = writer.manifest["reference"]
             self._reference = Reference(tuple(box["ideal"]), tuple(box["nadir"]))
-        self._counts = [0, 0, 0]
+        self._counts = [0, 0, 0, 0]
         self._before = time.monotonic()
         if writer.known is not None:
             self._count(writer.known)
@@ -104,8 +106,9 @@ class Watch:
     def _count(self, trials: Trials) -> None:
         good = trials.losses[trials.feasible]
         self._counts[0] += len(trials)
-        self._counts[1] += int((~trials.ok).sum())
-        self._counts[2] += len(good)
+        self._counts[1] += int(trials.failed.sum())
+        self._counts[2] += int(trials.stopped.sum())
+        self._counts[3] += len(good)
         if not len(good):
             return
         if self._reference is None:
@@ -120,5 +123,5 @@ class Watch:
         if self._reference is not None and self._losses is not None:
             volume = hypervolume(self._losses, self._reference)
         made, reused = self._count_runs()
-        trials, failed, feasible = self._counts
-        return Standing(trials, failed, feasible, volume, made, reused)
+        trials, failed, stopped, feasible = self._counts
+        return Standing(trials, failed, stopped, feasible, volume, made, reused)

@@ -164,7 +164,7 @@ class RunWriter:
         """Append a batch; when this returns, it is on the disk. `facts` go to the events."""
         begin = self._table.count
         self._table.add(_rows(trials))
-        failed = int((~trials.ok).sum())
+        failed = int(trials.failed.sum())
         span = {"from": begin, "to": self._table.count, "failed": failed}
         self.note("trials", {**span, **(facts or {})})
 

@@ -80,6 +80,8 @@ class Study:
         # What they come to, codes of designs, is added by who reads them.
         for opening in ("corners", "warm_start"):
             del content["search"][opening]
+        if content["search"]["early_stop"] is None:
+            del content["search"]["early_stop"]
         return {"study": content, "facts": dict(facts)}
 
     def identity(self, facts: Mapping[str, str]) -> str:

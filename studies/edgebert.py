@@ -13,10 +13,12 @@ from dse.accuracy.cells import Cells
 from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.pretrained import require_network
 from dse.accuracy.tasks import require_task, task_classes
-from dse.config import Composed, Section, Watcher
+from dse.config import Composed, EarlyStopRule, Section, Staged, Watcher
+from dse.early_stop import EarlyStop
 from dse.errors import CompositionError, DseError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
 from dse.parameters import Parameter, Value
+from dse.problem import Direction
 from dse.space import Columns, SearchSpace
 from hw_models import (
     Accelerator,
@@ -32,7 +34,7 @@ from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
 from studies.provenance import table_facts
 
 
-def _accepted(require: Callable[[str], None]) -> AfterValidator:
+def accepted(require: Callable[[str], None]) -> AfterValidator:
     """A name that `require` does not refuse; what it says stands with the other problems."""
 
     def checked(name: str) -> str:
@@ -62,8 +64,8 @@ class Settings(Section):
         idle_memory: Whether a non-volatile macro leaks while nobody reads it.
     """
 
-    task: Annotated[str, _accepted(require_task)] = "rt-sentiment"
-    network: Annotated[str, _accepted(require_network)] = "minilm-l6"
+    task: Annotated[str, accepted(require_task)] = "rt-sentiment"
+    network: Annotated[str, accepted(require_network)] = "minilm-l6"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     sentences: Annotated[int, Field(ge=10)] | None = None
     test_sentences: Annotated[int, Field(ge=10)] | None = None
@@ -84,6 +86,17 @@ METRICS: Mapping[str, str] = {
     "latency_p95": "s",
     "area": "m^2",
 }
+
+
+BEST: Mapping[str, Direction] = {
+    "accuracy": "max",
+    "accuracy_worst_draw": "max",
+    "mean_exit_layer": "min",
+    "p95_exit_layer": "min",
+    "energy": "min",
+    "latency_p95": "min",
+}
+"""Every metric that an accuracy run decides, and its better side: who leaves early costs less."""
 
 
 class Edgebert:
@@ -125,7 +138,9 @@ class Edgebert:
             raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
         from dse.accuracy.compression import Compression
+        from dse.accuracy.fidelity import PartRun
         from dse.accuracy.measured import AccuracyRun
+        from dse.accuracy.staged import Looks, StagedRun
         from dse.accuracy.training import trained_network
 
         cache = cache_root()
@@ -158,7 +173,17 @@ class Edgebert:
             )
         )
         facts = {**run.facts(), **table_facts()}
-        return Composed(Chain(stages), facts, counted.counts, held_out)
+
+        def staged(rule: EarlyStopRule) -> Staged:
+            looks = Looks(tuple(rule.looks), rule.confidence)
+            part = PartRun(run)
+            early = EarlyStop(stages[0], stages[3], BEST)
+            parts = StagedRun(part, spread(part), looks, settings.exit_rule, early)
+            counting = replace(counted, evaluator=parts, handles=part.whole)
+            chain = Chain((stages[0], counting, *stages[2:]))
+            return Staged(chain, early, "archive", parts.tally.counts)
+
+        return Composed(Chain(stages), facts, counted.counts, held_out, staged)
 
 
 def accelerator(
@@ -287,7 +312,7 @@ class Chips:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """Counts how many archives a run made and how many it found.
+    """Counts how many archives a run made and how many it found, each archive once.
 
     Mutable on purpose: it counts. Looks before and after, so a pass that failed counts as neither.
     """
@@ -297,7 +322,8 @@ class Counted:
     exist: Callable[
         [np.ndarray[tuple[int], np.dtype[np.str_]]], np.ndarray[tuple[int], np.dtype[np.bool_]]
     ]
-    _counts: list[int] = field(default_factory=lambda: [0, 0], init=False)
+    _made: set[str] = field(default_factory=set)
+    _found: set[str] = field(default_factory=set)
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -321,14 +347,15 @@ class Counted:
 
     def counts(self) -> tuple[int, int]:
         """Archives made, archives found."""
-        return self._counts[0], self._counts[1]
+        return len(self._made), len(self._found)
 
     def __call__(self, columns: Columns) -> Columns:
         """The evaluator's outputs."""
-        handles = self.handles(columns)
+        handles = np.unique(self.handles(columns))
         before = self.exist(handles)
         try:
             return self.evaluator(columns)
         finally:
-            self._counts[0] += int((self.exist(handles) & ~before).sum())
-            self._counts[1] += int(before.sum())
+            made = self.exist(handles) & ~before
+            self._made.update(handles[made].tolist())
+            self._found.update(set(handles[before].tolist()) - self._made)

@@ -167,6 +167,15 @@ class ExitCurve:
         return accuracy[row], mean[row], p95[row], worst[row]
 
 
+OUTPUTS: Mapping[str, str] = {
+    "accuracy": "1",
+    "mean_exit_layer": "layer",
+    "p95_exit_layer": "layer",
+    "accuracy_worst_draw": "1",
+}
+"""What a replay gives, in the order of `ExitCurve.at`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExitReplay:
     """Evaluator: archive and threshold to accuracy and depth.
@@ -186,13 +195,7 @@ class ExitReplay:
     @property
     def outputs(self) -> Mapping[str, str]:
         """accuracy, mean_exit_layer, p95_exit_layer, accuracy_worst_draw, each with the prefix."""
-        units = {
-            "accuracy": "1",
-            "mean_exit_layer": "layer",
-            "p95_exit_layer": "layer",
-            "accuracy_worst_draw": "1",
-        }
-        return {f"{self.prefix}{name}": unit for name, unit in units.items()}
+        return {f"{self.prefix}{name}": unit for name, unit in OUTPUTS.items()}
 
     @property
     def evidence(self) -> Mapping[str, str]:

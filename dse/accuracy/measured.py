@@ -90,7 +90,7 @@ class AccuracyRun:
         Raises:
             DseError: If a knob's value does not exist, or the task is not fetched.
         """
-        hows = self._compressions(columns)
+        hows = self.compressions(columns)
         handles = [self._handle(how) for how in hows]
         for how, handle in zip(hows, handles, strict=True):
             if not self._is_there(handle):
@@ -99,7 +99,7 @@ class AccuracyRun:
 
     def handles(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
         """Content addresses, shape (n,), known before anything is run."""
-        return np.array([self._handle(how) for how in self._compressions(columns)], dtype="<U64")
+        return np.array([self._handle(how) for how in self.compressions(columns)], dtype="<U64")
 
     def exist(self, handles: NDArray[np.str_]) -> NDArray[np.bool_]:
         """Which archives are in the cache, shape (n,)."""
@@ -121,7 +121,7 @@ class AccuracyRun:
             return self.precision
         return "bfloat16" if native_bfloat16() else "float32"
 
-    def _compressions(self, columns: Mapping[str, NDArray[Any]]) -> list[Compression]:
+    def compressions(self, columns: Mapping[str, NDArray[Any]]) -> list[Compression]:
         """One per row, said in one way, so that equal networks get equal handles."""
         kinds = {f.name: type(getattr(self.fixed, f.name)) for f in fields(Compression)}
         rows = zip(*(columns[name] for name in self.knobs), strict=True)
@@ -135,9 +135,10 @@ class AccuracyRun:
         return next((cells for cells in self.cells if cells.bits == how.cell_bits), None)
 
     def _handle(self, how: Compression) -> str:
-        return key_of(self._facts(how))
+        return key_of(self.archive_facts(how))
 
-    def _facts(self, how: Compression) -> dict[str, object]:
+    def archive_facts(self, how: Compression) -> dict[str, object]:
+        """What the archive of a compression depends on: its address, and what it says of itself."""
         cells = self._cells(how)
         stored = replace(how, cell_bits=1) if cells is None else how
         return {
@@ -168,20 +169,39 @@ class AccuracyRun:
                 self._run(handle, how)
 
     def _run(self, handle: str, how: Compression) -> None:
-        examples = _examples(self.task, self.cache, self.split).first(self.sentences)
+        write_archive(self.cache, handle, self.passed(how))
+
+    @property
+    def total(self) -> int:
+        """Sentences that a run passes."""
+        return len(self._examples().sentences)
+
+    def _examples(self) -> Examples:
+        return _examples(self.task, self.cache, self.split).first(self.sentences)
+
+    def passed(self, how: Compression, rows: NDArray[np.int64] | None = None) -> Archive:
+        """A real pass of the sentences, or of some of them.
+
+        Args:
+            how: What is done to the network.
+            rows: Numbers of the sentences; None: all of them.
+        """
+        examples = self._examples()
         tokens = _tokens(self.trained.folder, examples)
+        labels = np.array(examples.labels, dtype=np.int64)
+        if rows is not None:
+            tokens, labels = [tokens[row] for row in rows], labels[rows]
         trained = self.trained
         if how.finetune_steps:
             trained = tuned_network(trained, self.task, Tuning.of(how), self.cache)
         draws = self._passes(trained, how, tokens)
-        archive = Archive(
+        return Archive(
             np.concatenate(draws).astype(np.float32),
-            np.tile(np.array(examples.labels, dtype=np.int64), len(draws)),
+            np.tile(labels, len(draws)),
             np.tile(np.array([len(t.ids) for t in tokens], dtype=np.int64), len(draws)),
-            self._facts(how),
+            self.archive_facts(how),
             draws=len(draws),
         )
-        write_archive(self.cache, handle, archive)
 
     def _passes(
         self, trained: Trained, how: Compression, tokens: list[Tokens]

@@ -1,0 +1,227 @@
+"""Accuracy runs that see a few sentences first, and the others only where it still matters.
+
+The sentences of a run are passed in an order that is drawn once, from the run's own address. After
+some of them, what all of them will give is bounded: the split is finite and the sentences seen are
+a sample without replacement, so a count over all of them has Clopper and Pearson's limit
+(Biometrika 26, 1934) on the hypergeometric distribution, which is exact and becomes the count
+itself when nothing is left unseen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from scipy.stats import hypergeom
+
+from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
+from dse.accuracy.cache import key_of
+from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
+from dse.accuracy.measured import AccuracyRun
+from dse.errors import DseError
+
+VERSION = 1
+"""Counts changes that change which sentences are seen first."""
+
+
+@lru_cache(maxsize=256)
+def upper_limits(seen: int, total: int, risk: float) -> NDArray[np.int64]:
+    """Largest believable count among all, for each count among those seen, shape (seen + 1,).
+
+    The largest K of `total` with P(at most x of `seen` drawn without replacement) > `risk`:
+    whatever the true count is, it lies above its limit with a probability of at most `risk`.
+
+    Args:
+        seen: Drawn, 0 to `total`.
+        total: Of the split.
+        risk: Of being wrong, above 0 and below 1.
+
+    Raises:
+        DseError: If one of them is out of range.
+    """
+    if not 0 <= seen <= total or not 0 < risk < 1:
+        raise DseError(f"seen = {seen} of {total} at risk = {risk}: 0 <= seen, 0 < risk < 1")
+    counts = np.arange(seen + 1)
+    low, high = counts.copy(), counts + total - seen
+    while (low < high).any():
+        middle = (low + high + 1) // 2
+        believable = hypergeom.cdf(counts, total, middle, seen) > risk
+        low, high = np.where(believable, middle, low), np.where(believable, high, middle - 1)
+    return low
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What some sentences of a run have shown, and what all of them may give at best.
+
+    Attributes:
+        curves: One per draw, of the sentences seen.
+        seen: Sentences seen, at least 1.
+        total: Sentences of the split.
+        risk: That one setting's optimistic values are not optimistic, at this look.
+    """
+
+    curves: tuple[ExitCurve, ...]
+    seen: int
+    total: int
+    risk: float
+
+    @classmethod
+    def of(cls, part: Archive, total: int, rule: Rule, risk: float) -> "Seen":
+        """What an archive of some sentences shows."""
+        seen = len(part.labels) // part.draws
+        rows = [slice(d * seen, (d + 1) * seen) for d in range(part.draws)]
+        curves = tuple(ExitCurve.of(part.logits[r], part.labels[r], rule) for r in rows)
+        return cls(curves, seen, total, risk)
+
+    def at_best(self, below: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """What `ExitCurve.at` gives of all sentences, at best: most accurate, shallowest.
+
+        At any one limit, all four hold together with a probability of at least 1 - risk: half of
+        it is spent on the answers, half on the depths, evenly over draws and layers.
+
+        Args:
+            below: Scores below which a sentence leaves, shape (n,).
+        """
+        draws, layers = len(self.curves), self.curves[0].left_by.shape[1]
+        share = self.risk / (2 * draws)
+        right = upper_limits(self.seen, self.total, share)
+        gone = upper_limits(self.seen, self.total, share / max(1, layers - 1))
+        rows = [np.searchsorted(c.breakpoints, below, side="left") for c in self.curves]
+        correct = np.stack(
+            [right[c.correct[row, 0]] for c, row in zip(self.curves, rows, strict=True)]
+        )
+        left = np.stack(
+            [gone[c.left_by[row, :-1]] for c, row in zip(self.curves, rows, strict=True)]
+        ).mean(axis=0)
+        mean = 1.0 + (1.0 - left / self.total).sum(axis=1)
+        p95 = 1.0 + (100 * left < 95 * self.total).sum(axis=1)
+        accuracy = correct / self.total
+        return accuracy.mean(axis=0), mean, p95, accuracy.min(axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimisticReplay:
+    """What `ExitReplay` will give at best, of one run of which some sentences have been seen.
+
+    Attributes:
+        seen: Of that run.
+        rule: Which score decides.
+    """
+
+    seen: Seen
+    rule: Rule
+
+    def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
+        """The replay's columns at their best, each shape (n,)."""
+        found = self.seen.at_best(limits(self.rule, columns["exit_threshold"]))
+        return dict(zip(OUTPUTS, found, strict=True))
+
+
+def order_of(handle: str, total: int) -> NDArray[np.int64]:
+    """In which order a run passes its sentences, shape (total,)."""
+    return np.random.default_rng([VERSION, int(handle[:16], 16)]).permutation(total)
+
+
+@dataclass(frozen=True, slots=True)
+class PartRun:
+    """Evaluator: some sentences of an accuracy run, as an archive of their own.
+
+    Attributes:
+        run: Which sentences there are, and what is done to the network.
+    """
+
+    run: AccuracyRun
+
+    outputs: ClassVar[Mapping[str, str]] = {"part": "handle"}
+    evidence: ClassVar[Mapping[str, str]] = {"part": "measured"}
+    cost: ClassVar[Literal["measured"]] = "measured"
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """What the run reads, and from which to before which sentence of its order."""
+        return {**self.run.inputs, "first": "1", "last": "1"}
+
+    def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
+        """Handles of the parts, shape (n,)."""
+        hows = self.run.compressions(columns)
+        handles = self.whole(columns)
+        spans = zip(columns["first"].tolist(), columns["last"].tolist(), strict=True)
+        parts = []
+        for how, handle, (first, last) in zip(hows, handles, spans, strict=True):
+            part = part_handle(str(handle), int(first), int(last))
+            path = archive_path(self.run.cache, part)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):
+                if not reads(self.run.cache, part):
+                    rows = order_of(str(handle), self.run.total)[int(first) : int(last)]
+                    write_archive(self.run.cache, part, self.run.passed(how, rows))
+            parts.append(part)
+        return {"part": np.array(parts, dtype="<U64")}
+
+    def whole(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
+        """Handles of the archives that all parts of a run make together, shape (n,).
+
+        Not those of runs in one piece: a sum's last bits depend on who shares a batch.
+        """
+        hows = self.run.compressions(columns)
+        facts = [{**self.run.archive_facts(how), "in_parts": VERSION} for how in hows]
+        return np.array([key_of(f) for f in facts], dtype="<U64")
+
+
+def part_handle(whole: str, first: int, last: int) -> str:
+    """Address of the sentences from `first` to before `last` of a run's order."""
+    return key_of({"kind": "part of an archive", "of": whole, "first": first, "last": last})
+
+
+def joined(parts: list[Archive]) -> Archive:
+    """Archives of different sentences as one, each draw's sentences in the order of the parts."""
+    draws = parts[0].draws
+    pieces = [
+        Archive(p.logits[rows], p.labels[rows], p.tokens[rows], p.provenance)
+        for draw in range(draws)
+        for p in parts
+        for rows in [slice(draw * len(p.labels) // draws, (draw + 1) * len(p.labels) // draws)]
+    ]
+    return Archive(
+        np.concatenate([p.logits for p in pieces]),
+        np.concatenate([p.labels for p in pieces]),
+        np.concatenate([p.tokens for p in pieces]),
+        parts[0].provenance,
+        draws=draws,
+    )
+
+
+def rows_of(archive: Archive, rows: NDArray[np.int64]) -> Archive:
+    """Some sentences of an archive, in each draw, in the order given."""
+    n = len(archive.labels) // archive.draws
+    index = np.concatenate([draw * n + rows for draw in range(archive.draws)])
+    return Archive(
+        archive.logits[index],
+        archive.labels[index],
+        archive.tokens[index],
+        archive.provenance,
+        draws=archive.draws,
+    )
+
+
+def write_whole_run(cache: Path, handle: str, parts: list[Archive]) -> None:
+    """Store all parts of a run, in the order of the run, as one archive in the split's order."""
+    together = joined(parts)
+    order = order_of(handle, len(together.labels) // together.draws)
+    write_archive(cache, handle, rows_of(together, np.argsort(order)))
+
+
+def reads(cache: Path, handle: str) -> bool:
+    """Whether an archive is there and whole."""
+    if not archive_path(cache, handle).is_file():
+        return False
+    try:
+        read_archive(cache, handle)
+    except DseError:
+        return False  # damaged: made again
+    return True
