@@ -167,9 +167,9 @@ def _own(settings: Section) -> Settings:
     return settings
 
 
-def priced(own: Settings) -> Appealing:
-    """Board, link and node of a study."""
-    around = surroundings(
+def around_of(own: Settings) -> Surroundings:
+    """Link, waiting and node of a study."""
+    return surroundings(
         own.bandwidth_mbit_s and own.bandwidth_mbit_s * 1e6,
         own.waiting_w,
         own.cloud_idle_w,
@@ -177,6 +177,11 @@ def priced(own: Settings) -> Appealing:
         own.radio_fixed_mj * 1e-3,
         own.radio_nj_per_byte * 1e-9,
     )
+
+
+def priced(own: Settings) -> Appealing:
+    """Board, link and node of a study."""
+    around = around_of(own)
     return _priced_images(own, around) if own.on_images else _priced_sentences(own, around)
 
 

@@ -19,7 +19,7 @@ from dse.accuracy.cache import Watch, key_of, sha256_of, write_whole
 from dse.accuracy.loop import Rows, fit
 from dse.accuracy.training import repeatable, share_of
 
-CLOUD_EPOCHS: Mapping[str, int] = {"digits": 40, "fashion-mnist": 3}
+CLOUD_EPOCHS: Mapping[str, int] = {"digits": 25, "fashion-mnist": 3}
 CLOUD_RATE = 3e-3
 CLOUD_BATCH: Mapping[str, int] = {"digits": 50, "fashion-mnist": 100}
 THREADS = 1
