@@ -140,7 +140,7 @@ class Edgebert:
         from dse.accuracy.compression import Compression
         from dse.accuracy.fidelity import PartRun
         from dse.accuracy.measured import AccuracyRun
-        from dse.accuracy.staged import Looks, StagedRun
+        from dse.accuracy.staged import Looks, StagedRun, Tally
         from dse.accuracy.training import trained_network
 
         cache = cache_root()
@@ -178,10 +178,11 @@ class Edgebert:
             looks = Looks(tuple(rule.looks), rule.confidence)
             part = PartRun(run)
             early = EarlyStop(stages[0], stages[3], BEST)
-            parts = StagedRun(part, spread(part), looks, settings.exit_rule, early)
+            tally = Tally(run.total)
+            parts = StagedRun(part, spread(part), looks, settings.exit_rule, early, tally)
             counting = replace(counted, evaluator=parts, handles=part.whole)
             chain = Chain((stages[0], counting, *stages[2:]))
-            return Staged(chain, early, "archive", parts.tally.counts)
+            return Staged(chain, early, "archive", tally.counts)
 
         return Composed(Chain(stages), facts, counted.counts, held_out, staged)
 

@@ -57,18 +57,22 @@ class Tally:
     """What looking early has spent and saved in this process. Mutable on purpose.
 
     Attributes:
-        stopped: Runs that were broken off.
-        passed: Sentences that runs needed, whether or not an earlier process had passed them.
-        whole: Sentences that the same runs have in all.
+        seen: Sentences that a run needed, by the run, whether or not an earlier process had passed
+            them.
+        whole: Sentences of a run.
     """
 
-    stopped: int = 0
-    passed: int = 0
-    whole: int = 0
+    whole: int
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def needed(self, handle: str, sentences: int) -> None:
+        """Take note that so many sentences of a run were needed."""
+        self.seen[handle] = max(sentences, self.seen.get(handle, 0))
 
     def counts(self) -> tuple[int, int, int]:
-        """All three."""
-        return self.stopped, self.passed, self.whole
+        """Runs broken off, sentences that the runs needed, and sentences that they have."""
+        stopped = sum(seen < self.whole for seen in self.seen.values())
+        return stopped, sum(self.seen.values()), self.whole * len(self.seen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,7 @@ class StagedRun:
     looks: Looks
     rule: Rule
     early: EarlyStop
-    tally: Tally = field(default_factory=Tally)
+    tally: Tally
 
     outputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
     evidence: ClassVar[Mapping[str, str]] = {"archive": "measured"}
@@ -146,8 +150,7 @@ class _Runs:
                     if run not in self._reasons:
                         self._look(run, last)
         for run in [run for run in self._parts if run not in self._reasons]:
-            self._staged.tally.passed += self._total
-            self._staged.tally.whole += self._total
+            self._staged.tally.needed(self._handles[run], self._total)
             self._store(run)
         return self._reasons
 
@@ -178,9 +181,7 @@ class _Runs:
         at_best = OptimisticReplay(part, staged.rule)
         if not staged.early.hopeless(settings, at_best):
             return
-        staged.tally.stopped += 1
-        staged.tally.passed += seen
-        staged.tally.whole += self._total
+        staged.tally.needed(self._handles[run], seen)
         accuracy = at_best(settings)["accuracy"].max()
         self._reasons[run] = (
             f"{STOPPED_EARLY} after {seen:,} of {self._total:,} sentences: at "

@@ -25,7 +25,7 @@ from dse.accuracy.fidelity import (
     upper_limits,
 )
 from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.staged import Looks, StagedRun
+from dse.accuracy.staged import Looks, StagedRun, Tally
 from dse.early_stop import EarlyStop
 from dse.errors import CompositionError, DseError, RowsFailed
 from dse.evaluation import Chain, Cost
@@ -126,7 +126,7 @@ def test_a_run_in_parts_answers_as_a_run_in_one_piece(trained_small, fetched, tm
     design = {"pruning_ratio": np.array([0.2]), "weight_bits": np.array([6])}
     part = PartRun(run)
     early = EarlyStop(None, ExitReplay(tmp_path), {})
-    staged = StagedRun(part, part, Looks((0.25, 0.5)), "entropy", early)
+    staged = StagedRun(part, part, Looks((0.25, 0.5)), "entropy", early, Tally(48))
     problem = Problem(
         SearchSpace((Ordinal("pruning_ratio", (0.2,), "1"), Integer("weight_bits", 6, 6, "bit"),
                      Ordinal("exit_threshold", (0.0, 0.3), "nat"))),
@@ -223,7 +223,9 @@ OBJECTIVES = (Objective("accuracy", "1", "max"), Objective("energy", "J"), Objec
 def staged_problem(cache, archives, confidence=0.95, limits_=()):
     recorded = Recorded(cache, archives)
     early = EarlyStop(None, Chip(), BEST)
-    staged = StagedRun(recorded, recorded, Looks((0.1, 0.25, 0.5), confidence), "entropy", early)
+    staged = StagedRun(
+        recorded, recorded, Looks((0.1, 0.25, 0.5), confidence), "entropy", early, Tally(SENTENCES)
+    )
     chain = Chain((staged, ExitReplay(cache), Chip()))
     problem = Problem(SearchSpace(KNOBS), chain, OBJECTIVES, limits_)
     early.follow(problem, "archive")
@@ -287,8 +289,8 @@ def test_stops_save_sentences_and_cost_no_design_of_the_front(networks, tmp_path
         best = non_dominated(losses)
         wrong += int((best & trials.stopped).sum())
         stops += int(trials.stopped.sum())
-        needed += staged.tally.passed
-        whole += staged.tally.whole
+        needed += staged.tally.counts()[1]
+        whole += staged.tally.counts()[2]
         ok = trials.ok
         np.testing.assert_allclose(trials.losses[ok], losses[ok], atol=1e-12)
         assert not trials.feasible[trials.stopped].any()
@@ -306,7 +308,7 @@ def test_a_stopped_trial_says_after_how_many_sentences_and_how_surely(networks, 
         assert why.startswith(f"{STOPPED_EARLY} after ")
         assert "of 400 sentences: at 95.00% confidence its accuracy is at most 0." in why
     assert failure_counts(trials.failures) == {}
-    assert staged.tally.stopped >= len(set(said))
+    assert staged.tally.counts()[0] >= len(set(said))
 
 
 @pytest.mark.parametrize("stop", [1, 72, 719])
