@@ -16,6 +16,7 @@ from hw_models.cloud import CloudNode
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
 from studies.appealnet import Appealnet, Settings, priced
+from studies.appealnet_online import appeals_of
 from studies.appealnet_sides import sides
 from studies.appealnet_testbed import text_macs
 from studies.dynasplit_testbed import cuts_of, priced_testbed
@@ -163,3 +164,17 @@ def test_the_front_lies_between_edge_only_and_cloud_only(digits_run):
 def test_a_run_of_another_system_is_refused(small_run):
     with pytest.raises((DseError, StudyError)):
         sides(small_run.folder, 3)
+
+
+def test_test_inputs_one_by_one_under_a_deadline(digits_run):
+    roomy, tight = 1.0, 0.030  # an appeal takes 58 ms
+    lines = {
+        (line["policy"], line["deadline"]): line
+        for line in appeals_of(digits_run, [roomy, tight], 25, [])
+    }
+    assert lines["always", roomy] == lines["in time", roomy] | {"policy": "always"}
+    assert lines["in time", tight]["late"] == lines["in time", tight]["appealed"] == 0.0
+    assert lines["always", tight]["late"] == lines["always", tight]["appealed"] > 0.0
+    assert lines["in time", tight] == lines["edge", tight] | {"policy": "in time"}
+    assert lines["edge", roomy]["energy"] < lines["in time", roomy]["energy"]
+    assert lines["in time", roomy]["energy"] < lines["cloud", roomy]["energy"]

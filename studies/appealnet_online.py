@@ -1,0 +1,199 @@
+"""`dse appeals`: the test inputs of an AppealNet run, routed one by one under a deadline.
+
+always appeals or keeps by the score alone, in time appeals only what can be back before the
+deadline; edge and cloud are the two ends.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from dse.errors import DseError
+from dse.front import Front
+from dse.online.appeal import AppealOutcomes, appeal_policy
+from dse.online.choices import Choices
+from dse.online.policies import BySignal, LeastEnergy, PerClass
+from dse.online.requests import Policy, Requests
+from dse.online.simulation import simulate
+from dse.online.switching import Switching
+from dse.store import Run, read_run
+from dse.units import to_si
+from hw_models.appeal import Appealing
+from search_spaces.dynasplit import CLOCKS
+from studies.appealnet import Appealnet, Settings, around_of, pairing_of, priced
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `dse appeals`."""
+    app.command("appeals", epilog="Example: dse appeals runs/appeal --deadline 100ms")(show_appeals)
+
+
+def rows_of(model: Appealing, layers: int, cloud_network: str) -> tuple[Choices, NDArray[np.bool_]]:
+    """A row per clock that keeps and one that appeals, and which of them appeal."""
+    n = len(CLOCKS)
+    found = model(
+        {
+            "edge_layers": np.full(n, layers),
+            "cpu_frequency": np.array(CLOCKS),
+            "cloud_gpu": np.full(n, "on"),
+            "cloud_network": np.full(n, cloud_network),
+            "appeal_rate": np.zeros(n),
+        }
+    )
+    kept = found["energy"]
+    choices = Choices(
+        np.concatenate([kept, kept + found["energy_appeal"]]),
+        np.concatenate([found["latency_kept"], found["latency_appealed"]]),
+        np.zeros(2 * n),
+        {"cpu_frequency": np.tile(CLOCKS, 2)},
+        np.arange(2 * n),
+        np.ones(2 * n, dtype=bool),
+    )
+    return choices, np.repeat([False, True], n)
+
+
+def routed(
+    model: Appealing,
+    choices: Choices,
+    appeals: NDArray[np.bool_],
+    inputs: AppealOutcomes,
+    requests: Requests,
+    threshold: float,
+) -> list[dict[str, float | str]]:
+    """The four ways on the same inputs."""
+    far, near = LeastEnergy.of(choices.only(appeals)), LeastEnergy.of(choices.only(~appeals))
+    bits = 8.0 * model.payload
+    ways: dict[str, Policy] = {
+        "edge": near,
+        "cloud": far,
+        "always": PerClass(BySignal((threshold,)), (far, near)),
+        "in time": appeal_policy(choices, appeals, threshold, bits, model.bandwidth),
+    }
+    lines: list[dict[str, float | str]] = []
+    for name, policy in ways.items():
+        run = simulate(policy, requests, inputs, Switching({}))
+        lines.append(
+            {
+                "policy": name,
+                "deadline": float(requests.deadline[0]),
+                "late": float(run.late.mean()),
+                "appealed": float(appeals[run.rows].mean()),
+                "accuracy": float(run.accuracy.mean()),
+                "right_in_time": float((run.accuracy * ~run.late).mean()),
+                "energy": float(run.energy.mean()),
+                "latency_p95": float(np.quantile(run.latency, 0.95)),
+            }
+        )
+    return lines
+
+
+def show_appeals(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an appealnet study.")],
+    deadline: Annotated[list[str], typer.Option(help="E.g. 100ms; may be given often.")],
+    trial: Annotated[
+        int | None, typer.Option(help="Whose pair and threshold; default: the knee's.")
+    ] = None,
+    bandwidth: Annotated[
+        list[float] | None, typer.Option(help="Of the link [Mbit/s], met in turn.")
+    ] = None,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
+) -> None:
+    """Route the test inputs of a run one by one: late, appealed, accuracy, energy."""
+    seconds = [_seconds(text) for text in deadline]
+    lines = appeals_of(run, seconds, trial, [b * 1e6 for b in bandwidth or ()])
+    if format_ == "json":
+        sys.stdout.write(json.dumps(lines, indent=1) + "\n")
+        return
+    view = Table(title=f"{run}: test inputs one by one")
+    heads = ("policy", "deadline\nms", "late\n%", "appealed\n%", "accuracy\n%",
+             "right in time\n%", "energy\nJ", "p95\nms")  # fmt: skip
+    for head in heads:
+        view.add_column(head, justify="left" if head == "policy" else "right")
+    scales = {"deadline": 1e3, "latency_p95": 1e3, "energy": 1.0}
+    for line in lines:
+        cells = [
+            f"{float(value) * scales.get(name, 100.0):.4g}"
+            for name, value in line.items()
+            if name != "policy"
+        ]
+        view.add_row(str(line["policy"]), *cells)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(view)
+
+
+def appeals_of(
+    folder: Path, deadlines: list[float], trial: int | None, bandwidths: list[float]
+) -> list[dict[str, float | str]]:
+    """Lines of the table.
+
+    Args:
+        folder: Of the run.
+        deadlines: Of every input [s].
+        trial: Whose pair and threshold; None: the knee's.
+        bandwidths: That inputs meet, one after the other [bit/s]; none: that of the study.
+
+    Raises:
+        DseError: If the folder is no run of appealnet, or the trial is none of it.
+    """
+    from dse.accuracy.appeal.archive import read_pair
+    from dse.accuracy.appeal.measured import PairRun
+    from dse.accuracy.cache import cache_root
+    from dse.study import load_study
+
+    settings = load_study(folder / "study.resolved.yaml", {"appealnet": Appealnet()}).settings
+    if not isinstance(settings, Settings):
+        raise DseError(f"{folder} is no run of the system appealnet")
+    run = read_run(folder)
+    number = _knee(run) if trial is None else trial
+    if not 0 <= number < len(run.trials) or not run.trials.ok[number]:
+        raise DseError(f"trial {number} is not among the evaluated ones of {folder}")
+    design = {name: column[[number]] for name, column in run.trials.designs.items()}
+    test = PairRun(pairing_of(settings), cache_root(), "test")
+    handle = test({name: design[name] for name in test.inputs})["archive"][0]
+    seen = read_pair(cache_root(), str(handle)).routed(settings.router)
+    model, around = priced(settings), around_of(settings)
+    choices, appeals = rows_of(
+        model, int(design["edge_layers"][0]), str(design["cloud_network"][0])
+    )
+    waits = around.waiting + around.link.base_power
+    inputs = AppealOutcomes(
+        choices,
+        appeals,
+        8.0 * model.payload,
+        model.bandwidth,
+        waits,
+        seen.edge_right.astype(np.float64),
+        seen.cloud_right.astype(np.float64),
+    )
+    n = len(seen.score)
+    met = np.resize(np.array(bandwidths or [model.bandwidth]), n)
+    requests = Requests.of(np.ones(n), signal=seen.score, bandwidth=met)
+    threshold = float(design["appeal_threshold"][0])
+    return [
+        line
+        for limit in deadlines
+        for line in routed(
+            model, choices, appeals, inputs,
+            replace(requests, deadline=np.full(n, limit)), threshold,
+        )
+    ]  # fmt: skip
+
+
+def _knee(run: Run) -> int:
+    front = Front.of(run.question, run.trials)
+    return int(front.numbers[front.knee()])
+
+
+def _seconds(text: str) -> float:
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        return to_si(float(number), text[len(number) :], "s")
+    except ValueError as error:
+        raise DseError(f"--deadline {text}: write a number and its unit, e.g. 5ms") from error

@@ -1,0 +1,117 @@
+"""Appeal under a deadline: the contract of a policy, and what the deadline changes."""
+
+import numpy as np
+import pytest
+
+from dse.errors import DseError
+from dse.online.appeal import AppealOutcomes, ByAppeal, appeal_policy
+from dse.online.choices import Choices
+from dse.online.policies import BySignal, LeastEnergy, PerClass
+from dse.online.requests import Request, Requests, State
+from dse.online.simulation import simulate
+from dse.online.switching import Switching
+from dse.online.testing import PolicyContract
+
+N = 400
+BITS, BANDWIDTH = 8e3, 1e6
+KEPT = np.array([0.010, 0.020])
+APPEALS = np.array([False, False, True, True])
+
+
+def choices():
+    """Two clocks: fast and dear, slow and cheap; an appeal adds 50 ms, 8 ms of them transfer."""
+    energy = np.array([2.0, 1.0, 12.0, 11.0])
+    latency = np.concatenate([KEPT, KEPT + 0.050])
+    return Choices(energy, latency, np.zeros(4), {"clock": np.array([2.0, 1.0, 2.0, 1.0])},
+                   np.arange(4), np.ones(4, dtype=bool))  # fmt: skip
+
+
+def requests(deadline=None, bandwidth=BANDWIDTH):
+    rng = np.random.default_rng(6)
+    limits = rng.uniform(0.005, 0.1, N) if deadline is None else np.full(N, deadline)
+    return Requests.of(limits, signal=rng.random(N), bandwidth=bandwidth)
+
+
+def policy(threshold=0.6):
+    return appeal_policy(choices(), APPEALS, threshold, BITS, BANDWIDTH)
+
+
+class TestAppealPolicy(PolicyContract):
+    def policy(self):
+        return policy()
+
+    def requests(self):
+        rng = np.random.default_rng(8)
+        return Requests.of(rng.uniform(0.005, 0.1, 60), signal=rng.random(60).round(1),
+                           bandwidth=rng.choice([1e4, 1e6, np.inf], 60))  # fmt: skip
+
+
+def test_what_is_trusted_stays_and_what_cannot_be_back_in_time_stays_too():
+    asked = requests()
+    rows = policy().select_all(asked, -1)
+    appealed = APPEALS[rows]
+    assert not appealed[asked.signal >= 0.6].any()
+    assert not appealed[asked.deadline < 0.060].any()
+    assert appealed[(asked.signal < 0.6) & (asked.deadline >= 0.060)].all()
+
+
+def outcomes():
+    right = np.random.default_rng(1)
+    return AppealOutcomes(
+        choices(), APPEALS, BITS, BANDWIDTH, 2.7, (right.random(N) < 0.7) * 1.0, np.ones(N)
+    )
+
+
+@pytest.mark.parametrize("deadline", [0.015, 0.059, 0.061, 0.075])
+def test_no_deadline_is_missed_that_the_edge_meets(deadline):
+    asked = requests(deadline)
+    run = simulate(policy(), asked, outcomes(), Switching({}))
+    assert not run.late.any()
+    always = PerClass(
+        BySignal((0.6,)),
+        tuple(LeastEnergy.of(choices().only(which)) for which in (APPEALS, ~APPEALS)),
+    )
+    blind = simulate(always, asked, outcomes(), Switching({}))
+    # With time enough both are the same; without, routing by the score alone is late.
+    if deadline >= 0.060:
+        assert (run.rows == blind.rows).all()
+    else:
+        assert blind.late.mean() == pytest.approx((asked.signal < 0.6).mean())
+
+
+def test_a_slow_link_keeps_everything():
+    # 8000 bits at 100 kbit/s take 80 ms, longer than the deadline by themselves.
+    run = simulate(policy(), requests(0.075, 1e5), outcomes(), Switching({}))
+    assert not APPEALS[run.rows].any()
+    assert not run.late.any()
+
+
+def test_a_slower_link_costs_time_and_waiting():
+    asked = requests(0.2, 5e5)
+    run = simulate(policy(1.0), asked, outcomes(), Switching({}))
+    assert APPEALS[run.rows].all()
+    later = BITS / 5e5 - BITS / BANDWIDTH
+    assert run.latency == pytest.approx(np.full(N, 0.070 + later))
+    assert run.energy == pytest.approx(np.full(N, 11.0 + 2.7 * later))
+    assert run.accuracy.mean() == 1.0
+
+
+def test_a_request_without_a_score_is_refused():
+    with pytest.raises(DseError, match="no score"):
+        policy().select(Request(1.0), State())
+    with pytest.raises(DseError, match="no score"):
+        policy().select_all(Requests.of(np.ones(2)), -1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        (0.5, -1.0, 0.0, 1.0),
+        (0.5, 0.0, -1.0, 1.0),
+        (0.5, 0.0, 0.0, 0.0),
+        (float("nan"), 0.0, 0.0, 1.0),
+    ],
+)
+def test_an_appeal_that_cannot_be_is_refused(bad):
+    with pytest.raises(DseError, match="appeal"):
+        ByAppeal(*bad)
