@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="kills, or stops per searcher")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--searchers", default="", help="of kills and stops")
+    parser.add_argument("--reach", type=float, default=1.0, help="of kills: share of a run's time")
     parser.add_argument("--step", type=int, default=1, help="bytes between two cuts")
     parser.add_argument("--resume-every", type=int, default=1, help="of the cuts")
     parser.add_argument("--executor", default="pool", help="of the workers")
@@ -36,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="faults", dir=given.root) as name:
         root = Path(name)
         found = {
-            "kills": lambda: kills(given.count, given.seed, root, chosen or KILLED),
+            "kills": lambda: kills(given.count, given.seed, root, chosen or KILLED, given.reach),
             "cuts": lambda: cuts(given.step, given.resume_every, root),
             "workers": lambda: worker_faults(given.count, given.executor, root),
             "disks": lambda: disk_faults(root),

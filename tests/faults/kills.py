@@ -12,8 +12,14 @@ from dse.checks import check_run
 from dse.store import read_run
 
 
-def kills(count: int, seed: int, root: Path, searchers: Sequence[str]) -> dict[str, object]:
-    """SIGKILL drivers at random moments, resume, kill again; compare with a run left in peace."""
+def kills(
+    count: int, seed: int, root: Path, searchers: Sequence[str], reach: float = 1.0
+) -> dict[str, object]:
+    """SIGKILL drivers at random moments, resume, kill again; compare with a run left in peace.
+
+    Moments are drawn from the time that a run in peace takes, times `reach`: far below 1 hardly any
+    run ends, so that most kills hit its last step; above 1 more runs end unhurt.
+    """
     rng = random.Random(seed)
     found = {"kills": 0, "runs": 0, "lost": 0, "changed": 0, "unreadable": 0, "differing": 0}
     found |= {"acknowledged": 0, "killed_before_the_run_began": 0}
@@ -33,7 +39,7 @@ def kills(count: int, seed: int, root: Path, searchers: Sequence[str]) -> dict[s
         ended = False
         while not ended and found["kills"] < count:
             child = Forked(lambda pipe, f=folder, s=load: go(f, s, Acknowledging(pipe)))
-            ended = not child.kill_after(rng.uniform(0.0, 0.8 * horizon))
+            ended = not child.kill_after(rng.uniform(0.0, reach * horizon))
             _compare(found, folder, truth, child.acknowledged())
             found["kills"] += not ended
         if not ended:

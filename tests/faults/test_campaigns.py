@@ -94,7 +94,9 @@ def test_every_searcher_at_20_points():
 
 @pytest.mark.slow
 def test_2000_kills():
-    found = campaign("kills", "--count", 2000, root=tempfile.gettempdir(), timeout=3000)
+    found = campaign(
+        "kills", "--count", 2000, "--reach", 1.1, root=tempfile.gettempdir(), timeout=3000
+    )
     assert_nothing_lost(found, 2000)
 
 
