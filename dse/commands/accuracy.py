@@ -179,24 +179,33 @@ def data_commands() -> typer.Typer:
     @app.command("list", epilog="Example: dse data list")
     def list_tasks() -> None:
         """Tasks with their source, licence and whether they are here."""
+        from dse.accuracy.appeal.image_data import IMAGES, is_fetched
         from dse.accuracy.tasks import cache_root, list_tasks
 
         table = Table("task", "classes", "here", "licence", "source")
         for task in list_tasks(cache_root()):
             here = "yes" if task.fetched else "no"
             table.add_row(task.name, str(task.classes), here, task.licence, task.source)
+        for images in IMAGES.values():
+            here = "yes" if is_fetched(images.name, cache_root()) else "no"
+            table.add_row(images.name, str(images.classes), here, images.licence, images.origin)
         Console().print(table)
 
     @app.command("fetch", epilog="Example: dse data fetch rt-sentiment")
     def fetch(
         name: Annotated[str, typer.Argument(help="A task of `dse data list`.")],
         archive: Annotated[
-            Path | None, typer.Option(help="Take the source archive from here, not the network.")
+            Path | None,
+            typer.Option(help="Take the source archive, or a folder of images, from here."),
         ] = None,
     ) -> None:
         """Bring a task into the user's cache; afterwards it works offline."""
+        from dse.accuracy.appeal.image_data import IMAGES, fetch_images
         from dse.accuracy.tasks import cache_root, fetch_task
 
+        if name in IMAGES:
+            typer.echo(fetch_images(name, cache_root(), source=archive))
+            return
         with Bars() as bars:
             path = fetch_task(name, cache_root(), archive=archive, watch=bars.preparing)
         typer.echo(path)
