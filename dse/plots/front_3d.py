@@ -19,6 +19,9 @@ from dse.plots.static import DPI
 Marked = Mapping[str, Sequence[int] | NDArray[np.intp]]
 """What rows are called -> rows of the front."""
 
+MOST_TOLD = 10_000
+"""Designs up to which hover shows every knob and metric; of more, the trial and three values."""
+
 _MARKS = (("diamond", "D", LIMIT_COLOUR), ("square-open", "s", INK), ("cross", "P", "#CC79A7"))
 """Symbols of marked rows: plotly's, matplotlib's, colour."""
 
@@ -44,7 +47,7 @@ def front_3d_figure(
         go.Scatter3d(
             x=x.values, y=y.values, z=z.values, mode="markers", marker={**look, **colour},
             name=f"front ({len(front):,})", text=_hover(front),
-            hovertemplate="%{text}<extra></extra>",
+            hovertemplate="%{text}<br>(%{x:.4g}, %{y:.4g}, %{z:.4g})<extra></extra>",
         )
     )  # fmt: skip
     for (label, rows), (symbol, _, ink) in zip((marked or {}).items(), _MARKS, strict=False):
@@ -141,8 +144,12 @@ def _axes(front: Front, names: Sequence[str] | None) -> tuple[Axis, Axis, Axis]:
 
 
 def _hover(front: Front) -> list[str]:
+    """What hover says of each design."""
+    numbers = [f"<b>trial {number}</b>" for number in front.numbers.tolist()]
+    if len(front) > MOST_TOLD:
+        return numbers
     columns = {**front.trials.designs, **front.trials.metrics}
-    lines = [[f"<b>trial {number}</b>" for number in front.numbers.tolist()]]
+    lines = [numbers]
     for quantity in front.question.quantities:
         if quantity.unit != "handle":
             how = Notation.of(quantity, columns[quantity.name])
