@@ -111,7 +111,7 @@ def test_the_brushed_table_holds_the_rows_between_the_brushes(executed):
     assert len(tables) == 3
     front, _, brushed = (set(re.findall(r"<th>(\d+)</th>", table)) for table in tables)
     assert brushed
-    assert len(front) == 8  # of a table's head
+    assert 0 < len(front) <= 8  # the head of a table
 
 
 def test_c_answers_as_python_does(executed):
