@@ -1,13 +1,10 @@
 """From a checked study to a finished run folder, at one go or after any number of stops."""
 
 import contextlib
-import importlib.metadata
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,14 +25,13 @@ from dse.standing import Drained, Onlooker, Standing, Watch
 from dse.stopping import Clock, Stop
 from dse.store import Question, RunWriter, read_resolved, read_run, require_free
 from dse.study import Study
+from dse.versions import versions
 from dse.views import write_views
 from dse.warm_start import Opening, opening_of
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
 from dse.workers.workers import Needs, Spread, Workers
-
-LIBRARIES = ("edge-dse", "numpy", "moocore", "pymoo", "optuna", "torch", "transformers", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,16 +369,6 @@ def workers_of(
     if execution.executor == "pool":
         return ProcessPool(execution.workers, stopping)
     return RayWorkers(execution.workers, address=execution.address, stopping=stopping)
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that numbers may depend on."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
-    for name in LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
 
 
 def _facts(
