@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dse.compare import runs_by_search, surfaces_of
+from dse.attainment import runs_by_search, surfaces_of
 from dse.front import Front
 from dse.parameters import FloatArray
+from dse.plots.axes import spans_decades
 from dse.plots.simulation import COLOURS, STYLES
 from dse.plots.static import DPI
 from dse.problem import Objective
@@ -71,6 +72,10 @@ def _draw_panel(
     x_title, y_title = (_title(o, s) for o, s in zip(shown, scales, strict=True))
     axes.set_xlabel(x_title, fontsize=9)
     axes.set_ylabel(y_title, fontsize=9)
+    if spans_decades(np.abs(rows[:, 0])):
+        axes.set_xscale("log")
+    if spans_decades(np.abs(rows[:, 1])):
+        axes.set_yscale("log")
     axes.tick_params(labelsize=_SMALL)
 
 

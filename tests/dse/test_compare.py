@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from dse.attainment import surfaces_of
 from dse.cli import command_line
 from dse.commands.compare import add_to
-from dse.compare import attained, compared, surfaces_of
+from dse.compare import attained, compared
 from dse.errors import DseError
 from dse.problem import Constraint, Objective, judge
 from dse.question import Quantity, Question
