@@ -111,7 +111,10 @@ def _readings(edge: Archive, layer: int) -> FloatArray:
     # What each off-ramp thinks of the answer that would be given, beside its own best.
     given = np.take_along_axis(log_p, answer[:, None, None], axis=2)[:, :, 0]
     sure = confidence("max-softmax", edge.logits[:, :layer])
-    return np.concatenate([given, sure, sure**2, np.exp(given)], axis=1)
+    # Which class is answered matters too: the large network is not better at all of them alike.
+    each = np.exp(log_p).reshape(len(x), -1)
+    chosen = (answer[:, None] == np.arange(x.shape[2])) * sure[:, -1:]
+    return np.concatenate([given, sure, sure**2, each, chosen], axis=1)
 
 
 def _rights(
