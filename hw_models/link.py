@@ -73,3 +73,27 @@ def lan_testbed() -> tuple[Link, float]:
     """
     table = shipped("link_testbed")
     return Link(table.constant("fixed")), 8.0 / table.constant("byte_time")
+
+
+def shipped_link(name: str) -> tuple[Link, float]:
+    """A link of the shipped table, and its goodput [bit/s].
+
+    Args:
+        name: lan, wifi or lte.
+
+    Source:
+        tables/links.toml; evidence: unverified.
+
+    Raises:
+        ValueError: If the table has no such link.
+    """
+    table = shipped("links")
+    names = table.columns["link"]
+    if name not in names:
+        raise ValueError(f"link = {name!r} is not one of {names.tolist()}, table 'links'")
+    row = int(np.flatnonzero(names == name)[0])
+    fixed, byte_time, base_power, byte_energy = (
+        float(table.columns[column][row])
+        for column in ("fixed", "byte_time", "base_power", "byte_energy")
+    )
+    return Link(fixed, base_power=base_power, byte_energy=byte_energy), 8.0 / byte_time

@@ -46,6 +46,7 @@ _UNITS: Mapping[str, tuple[float, str]] = {
     "W/GHz3": (1e-27, "W/Hz3"),
     "pJ": (1e-12, "J"),
     "pJ/bit": (1e-12, "J/bit"),
+    "pJ/byte": (1e-12, "J/byte"),
     "mA": (1e-3, "A"),
     "mW": (1e-3, "W"),
     "mW/mm2": (1e3, "W/m2"),

@@ -8,14 +8,24 @@ import dse.commands.compare
 import dse.commands.lut
 import dse.commands.online
 import dse.commands.trials_import
+import studies.ablation_report
+import studies.appealnet_online
+import studies.appealnet_sides
 import studies.edgebert_online
 import studies.table_view
 from dse.cli import main as run_command_line
 from dse.config import System
+from studies.appealnet import Appealnet
 from studies.dynasplit import Dynasplit
 from studies.edgebert import Edgebert
+from studies.joint import Joint
 
-SYSTEMS: Mapping[str, System] = {"edgebert": Edgebert(), "dynasplit": Dynasplit()}
+SYSTEMS: Mapping[str, System] = {
+    "edgebert": Edgebert(),
+    "dynasplit": Dynasplit(),
+    "joint": Joint(),
+    "appealnet": Appealnet(),
+}
 """What the `system` key of a study file chooses from."""
 
 MORE = (
@@ -26,6 +36,9 @@ MORE = (
     dse.commands.trials_import.add_to,
     dse.commands.online.add_to,
     studies.edgebert_online.add_to,
+    studies.ablation_report.add_to,
+    studies.appealnet_sides.add_to,
+    studies.appealnet_online.add_to,
 )
 """Commands beyond those of the engine itself."""
 

@@ -1,0 +1,225 @@
+"""Every choice of EdgeBERT, DynaSplit and AppealNet at once, and which of them go together.
+
+A sentence runs on the device layer by layer until an exit's answer is sure enough. One that is not
+sure after the last layer of the device is answered there all the same (`none`), goes on in the
+cloud where it is (`state`: DynaSplit's split), or is put to another network there (`input`:
+AppealNet's appeal) if it is not trusted.
+
+    EdgeBERT    split_layer = the network's depth, offload = none
+    DynaSplit   offload = state, exits off
+    AppealNet   offload = input, exits off
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dse.errors import SpaceError
+from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
+from dse.space import ActiveWhen, Forbidden, SearchSpace
+from search_spaces.dynasplit import CLOUD_GPU, CPU_FREQUENCY
+from search_spaces.edgebert import (
+    ACTIVATION_BITS,
+    ATTENTION_SPAN,
+    EMBEDDING_SPARSITY,
+    ENVM_CELL,
+    FINETUNE_STEPS,
+    PRUNING_RATIO,
+    VDD,
+    WEIGHT_BITS,
+)
+
+DEEPEST = 24
+"""Layers of the deepest encoder that a study may bring [layer]."""
+
+SPLIT_LAYER = Integer("split_layer", 0, DEEPEST, "layer", stage="design")
+"""Layers that the device holds; 0: it only sends."""
+
+EXPONENT_BITS = Ordinal("exponent_bits", (2.0, 3.0, 4.0, 5.0), "bit", stage="design")
+"""Exponent of every AdaptivFloat number."""
+
+MAC_WIDTH = Ordinal("mac_width", (2.0, 4.0, 8.0, 16.0, 32.0), "1", stage="design")
+"""Side n of the n x n multiply-accumulate array."""
+
+WEIGHT_STORE = Categorical("weight_store", ("envm", "sram", "dram"), stage="design")
+"""Where the encoder's weights rest: with the embeddings, in banks of their own, off the chip."""
+
+DVFS = Categorical("dvfs", ("fixed", "sentence"), stage="run")
+"""One voltage for all, or for each sentence the lowest that meets the deadline."""
+
+PREDICT_LAYER = Integer("predict_layer", 1, DEEPEST, "layer", stage="run")
+"""Layers at nominal voltage, after which the exit is foretold."""
+
+EXIT_RULE = Categorical("exit_rule", ("entropy", "max-probability", "patience"), stage="run")
+"""What makes a sentence leave early."""
+
+EXIT_ENTROPY = Real("exit_entropy", 0.0, 5.0, "nat", stage="run")
+"""It leaves with an entropy below; 0: never early."""
+
+EXIT_PROBABILITY = Real("exit_probability", 0.0, 1.0, "1", stage="run")
+"""It leaves with a largest class probability above; 1: never early."""
+
+EXIT_PATIENCE = Integer("exit_patience", 1, DEEPEST, "layer", stage="run")
+"""It leaves after as many equal answers."""
+
+OFFLOAD = Categorical("offload", ("none", "state", "input"), stage="run")
+"""What is sent of a sentence that is not sure after the device's last layer."""
+
+LINK_BITS = Ordinal("link_bits", (4.0, 5.0, 6.0, 8.0, 12.0, 16.0, 32.0), "bit", stage="run")
+"""Of an AdaptivFloat element of a state that is sent; 32: float32."""
+
+CLOUD_NETWORK = Categorical("cloud_network", ("small", "demo", "full"), stage="run")
+"""Recipe of the network that answers appeals."""
+
+APPEAL_SIGNAL = Categorical("appeal_signal", ("max-softmax", "margin", "appeal"), stage="run")
+"""What says whether the device's answer is trusted; `appeal` is a learned head."""
+
+BETA = Real("beta", 0.01, 1.0, "1", stage="design")
+"""Price of an appeal in the joint loss that the learned head is fitted with."""
+
+APPEAL_THRESHOLD = Real("appeal_threshold", 0.0, 1.01, "1", stage="run")
+"""An answer that is trusted less is appealed; 0: none, above 1: all."""
+
+DOMAIN: tuple[Parameter, ...] = (
+    SPLIT_LAYER,
+    OFFLOAD,
+    PRUNING_RATIO,
+    EMBEDDING_SPARSITY,
+    ATTENTION_SPAN,
+    WEIGHT_BITS,
+    EXPONENT_BITS,
+    ACTIVATION_BITS,
+    FINETUNE_STEPS,
+    LINK_BITS,
+    ENVM_CELL,
+    WEIGHT_STORE,
+    MAC_WIDTH,
+    CPU_FREQUENCY,
+    DVFS,
+    VDD,
+    PREDICT_LAYER,
+    EXIT_RULE,
+    EXIT_ENTROPY,
+    EXIT_PROBABILITY,
+    EXIT_PATIENCE,
+    CLOUD_GPU,
+    CLOUD_NETWORK,
+    APPEAL_SIGNAL,
+    BETA,
+    APPEAL_THRESHOLD,
+)
+"""In an order in which every condition looks back."""
+
+DEFAULTS: dict[str, Value] = {
+    "offload": "none",
+    "pruning_ratio": 0.0,
+    "embedding_sparsity": 0.0,
+    "attention_span": 128,
+    "weight_bits": 8,
+    "exponent_bits": 3.0,
+    "activation_bits": 32,
+    "finetune_steps": 0,
+    "link_bits": 32.0,
+    "envm_cell": "rram",
+    "weight_store": "envm",
+    "mac_width": 16.0,
+    "cpu_frequency": 1.8e9,
+    "dvfs": "fixed",
+    "vdd": 0.8,
+    "predict_layer": 1,
+    "exit_rule": "entropy",
+    "exit_entropy": 0.0,
+    "exit_probability": 1.0,
+    "exit_patience": DEEPEST,
+    "cloud_gpu": "on",
+    "cloud_network": "full",
+    "appeal_signal": "max-softmax",
+    "beta": 0.1,
+    "appeal_threshold": 0.0,
+}
+"""What a study that leaves a knob out gets: dense, 8 bits, nominal voltage, no exit, no cloud."""
+
+BOARD_KNOBS = ("cpu_frequency",)
+CHIP_KNOBS = ("envm_cell", "weight_store", "mac_width", "dvfs", "vdd", "predict_layer")
+"""Knobs that exist on one kind of device only."""
+
+_ACTIVE: tuple[tuple[str, str, tuple[Value, ...], Value], ...] = (
+    ("link_bits", "offload", ("state",), 32.0),
+    ("vdd", "dvfs", ("fixed",), 0.8),
+    ("predict_layer", "dvfs", ("sentence",), 1),
+    ("exit_entropy", "exit_rule", ("entropy",), 0.0),
+    ("exit_probability", "exit_rule", ("max-probability",), 1.0),
+    ("exit_patience", "exit_rule", ("patience",), DEEPEST),
+    ("cloud_gpu", "offload", ("state", "input"), "off"),
+    ("cloud_network", "offload", ("input",), "full"),
+    ("appeal_signal", "offload", ("input",), "max-softmax"),
+    ("beta", "appeal_signal", ("appeal",), 0.1),
+    ("appeal_threshold", "offload", ("input",), 0.0),
+)
+"""Knob, the knob it depends on, the values with which it is a choice, and what it is else."""
+
+
+def joint_space(parameters: tuple[Parameter, ...], layers: int) -> SearchSpace:
+    """The designs that exist among the knobs asked for.
+
+    Args:
+        parameters: In any order.
+        layers: Of the network; a device that holds them all has nothing left to go on with.
+
+    Raises:
+        SpaceError: If a condition or a rule names what the knobs do not have.
+    """
+    order = {p.name: place for place, p in enumerate(DOMAIN)}
+    known = {p.name: p for p in sorted(parameters, key=lambda p: order[p.name])}
+    conditions = []
+    for name, parent, values, otherwise in _ACTIVE:
+        if name in known and parent in known:
+            here = tuple(v for v in values if _has(known[parent], v))
+            if not here and known[name].count != 1:
+                raise SpaceError(
+                    f"{name} is a choice only with {parent} = "
+                    f"{' or '.join(map(str, values))}, which this study leaves out"
+                )
+            if here:
+                conditions.append(ActiveWhen(name, parent, here, otherwise))
+    return SearchSpace(
+        tuple(known.values()), conditions=tuple(conditions), forbidden=_rules(known, layers)
+    )
+
+
+def _rules(known: Mapping[str, Parameter], layers: int) -> tuple[Forbidden, ...]:
+    rules: list[tuple[dict[str, tuple[Value, ...]], str]] = [
+        ({"split_layer": (layers,), "offload": ("state",)}, "no layer is left to go on with"),
+        ({"split_layer": (0,), "offload": ("none",)}, "nobody would answer"),
+        ({"split_layer": (0,), "offload": ("state",)}, "a state before layer 1 is the input"),
+        ({"split_layer": (0,), "dvfs": ("sentence",)}, "the device runs no layer"),
+        ({"dvfs": ("sentence",), "exit_rule": ("max-probability", "patience")},
+         "the exit is foretold from entropies"),
+    ]  # fmt: skip
+    for layer in range(1, layers + 1):
+        late: tuple[Value, ...] = tuple(range(max(layer, 1), DEEPEST + 1))
+        rules.append(
+            ({"split_layer": (layer,), "dvfs": ("sentence",), "predict_layer": late},
+             "no layer is left to slow down")
+        )  # fmt: skip
+    found = []
+    for combination, reason in rules:
+        if set(combination) <= set(known):
+            values = {
+                name: tuple(v for v in given if _has(known[name], v))
+                for name, given in combination.items()
+            }
+            if all(values.values()):
+                found.append(Forbidden(values, reason))
+    return tuple(found)
+
+
+def _has(parameter: Parameter, value: Value) -> bool:
+    """Whether a value is among those of a parameter."""
+    if isinstance(parameter, Categorical):
+        return value in parameter.values
+    if isinstance(parameter, Real):
+        return bool(parameter.low <= float(value) <= parameter.high)
+    assert parameter.count is not None
+    levels = parameter.decode(np.arange(float(parameter.count)))
+    return bool((np.asarray(levels, dtype=np.float64) == float(value)).any())

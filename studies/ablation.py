@@ -1,0 +1,249 @@
+"""What the joint space is worth: each system's own space and one-by-one tuning, at equal cost.
+
+Every arm asks the same question of the same models and may make as many real accuracy runs. An
+arm frees some knobs; the others stay at what a study that leaves them out gets:
+
+    EdgeBERT     everything on the device: compression, memory, silicon, voltage, exits
+    DynaSplit    where the network is cut, and the clock (voltage or processor); no exits
+    AppealNet    the layer of the device's answer, its learned or plain trust, the cloud's network
+    one by one   all knobs, one after another, each at its best with what is set, until none moves
+    joint        all knobs at once
+
+An arm that searches is given its networks in rounds (see `Networks`): some at random, then
+relatives of those that carry the front; with these made, NSGA-II searches all other knobs in closed
+form. Fronts are compared in one frame that all arms and seeds span, and by the least energy that
+reaches an accuracy within the constraints.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dse.errors import DseError
+from dse.evaluation import Chain
+from dse.explore import explore
+from dse.parameters import Categorical, FloatArray, Ordinal, Parameter, Value
+from dse.problem import Problem, Trials
+from dse.searchers.pymoo_search import Nsga2
+from dse.space import SearchSpace
+from search_spaces.joint import DEFAULTS, joint_space
+from studies.networks import COMPRESSION, Network, Networks, Picked, network_knobs
+
+SILICON = ("envm_cell", "weight_store", "mac_width")
+CLOCK = ("cpu_frequency", "dvfs", "vdd", "predict_layer")
+EXITS = ("exit_rule", "exit_entropy", "exit_probability", "exit_patience")
+APPEAL = ("cloud_network", "appeal_signal", "beta", "appeal_threshold")
+
+ARMS: Mapping[str, tuple[str, ...]] = {
+    "EdgeBERT": (*COMPRESSION, *SILICON, *CLOCK, *EXITS),
+    "DynaSplit": ("split_layer", "offload", "cpu_frequency", "vdd", "cloud_gpu"),
+    "AppealNet": ("split_layer", "offload", *APPEAL),
+    "one by one": (),
+    "joint": (),
+}
+"""Arm -> the knobs that it frees; none stands for all."""
+
+TOLERANCE = 0.01
+"""Accuracy [1] below the dense network's that tuning one by one may give away for energy."""
+
+ROUNDS = 3
+"""In which the networks of an arm are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What an arm may spend.
+
+    Attributes:
+        runs: Distinct real accuracy runs.
+        trials: Designs priced in the last round; a round before has a quarter.
+        population: Of NSGA-II.
+    """
+
+    runs: int = 16
+    trials: int = 8000
+    population: int = 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """What one arm found with one seed.
+
+    Attributes:
+        name: Of the arm.
+        seed: Of its search.
+        trials: All that it evaluated within its budget.
+        runs: Distinct real accuracy runs among them.
+    """
+
+    name: str
+    seed: int
+    trials: Trials
+    runs: int
+
+
+def arm_space(name: str, space: SearchSpace, layers: int) -> SearchSpace:
+    """The designs of an arm among those of a study.
+
+    Args:
+        name: Of the arm.
+        space: Of the study.
+        layers: Of the network.
+
+    Raises:
+        DseError: If there is no such arm.
+    """
+    if name not in ARMS:
+        raise DseError(f"arm {name!r}; there are {', '.join(ARMS)}")
+    free = ARMS[name] or space.names
+    settled: dict[str, Value] = {**DEFAULTS, "split_layer": layers}
+    if name == "DynaSplit":  # what is sent is sent always
+        settled["appeal_threshold"] = 1.01
+    kept = [p if p.name in free else _at(p, settled[p.name]) for p in space.parameters]
+    if name == "DynaSplit":
+        kept = [_below(_without(p, "offload", "none"), layers) for p in kept]
+    if name == "AppealNet":
+        kept = [_without(p, "offload", "state") for p in kept]
+    return joint_space(tuple(kept), layers)
+
+
+def _at(parameter: Parameter, value: Value) -> Parameter:
+    """The parameter with the one level that is nearest to a value."""
+    if isinstance(parameter, Categorical):
+        chosen = str(value) if value in parameter.values else parameter.values[0]
+        return Categorical(parameter.name, (chosen,), parameter.stage)
+    if parameter.count is None:
+        return Ordinal(parameter.name, (float(value),), parameter.unit, parameter.stage)
+    levels = np.asarray(parameter.decode(np.arange(float(parameter.count))), dtype=np.float64)
+    nearest = float(levels[np.abs(levels - float(value)).argmin()])
+    return Ordinal(parameter.name, (nearest,), parameter.unit, parameter.stage)
+
+
+def _without(parameter: Parameter, name: str, value: str) -> Parameter:
+    if not isinstance(parameter, Categorical) or parameter.name != name:
+        return parameter
+    values = tuple(v for v in parameter.values if v != value)
+    return Categorical(name, values, parameter.stage)
+
+
+def _below(parameter: Parameter, layers: int) -> Parameter:
+    """Cuts before the last layer: a device that holds all layers sends no state."""
+    if parameter.name != "split_layer" or parameter.count is None:
+        return parameter
+    levels = np.asarray(parameter.decode(np.arange(float(parameter.count))), dtype=np.float64)
+    return Ordinal("split_layer", tuple(levels[levels < layers].tolist()), "layer", parameter.stage)
+
+
+def searched(name: str, problem: Problem, layers: int, budget: Budget, seed: int) -> Arm:
+    """One arm of the ablation.
+
+    Args:
+        name: Of the arm.
+        problem: Of the whole study.
+        layers: Of the network.
+        budget: What it may spend.
+        seed: Of every random choice.
+    """
+    space = arm_space(name, problem.space, layers)
+    own = replace(problem, space=space)
+    if name == "one by one":
+        trials = _tuned(own, layers, budget, seed)
+    else:
+        trials = _evolved(own, layers, budget, seed)
+    return Arm(name, seed, trials, len(set(trials.metrics["archive"].tolist())))
+
+
+def _evolved(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
+    """Networks in rounds, and all other knobs by NSGA-II."""
+    networks = Networks(problem.space, layers, seed)
+    most = min(budget.runs, networks.size)
+    known: list[Network] = []
+    found: list[Trials] = []
+    for number in range(ROUNDS):
+        wanted = -(-most * (number + 1) // ROUNDS)
+        known += networks.more(known, wanted - len(known), found[-1] if found else None)
+        space = _picking(problem.space, len(known))
+        inner = replace(
+            problem, space=space, evaluator=Chain((Picked(tuple(known)), problem.evaluator))
+        )
+        search = Nsga2(
+            space, objectives=len(problem.objectives), constraints=len(problem.constraints),
+            seed=seed + number, population=budget.population,
+        )  # fmt: skip
+        last = number == ROUNDS - 1
+        trials = budget.trials if last else max(budget.trials // 4, 1)
+        found.append(explore(inner, search, budget=trials).trials)
+    return found[-1]
+
+
+def _picking(space: SearchSpace, count: int) -> SearchSpace:
+    """The space with the number of a network in place of its knobs."""
+    gone = network_knobs(space)
+    return SearchSpace(
+        (
+            *(p for p in space.parameters if p.name not in gone),
+            Ordinal("network", tuple(float(i) for i in range(count)), "1"),
+        ),
+        conditions=tuple(c for c in space.conditions if c.parameter not in gone),
+        forbidden=space.forbidden,
+    )
+
+
+def _tuned(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
+    """Coordinate descent: each knob in turn at its best level, all others as they stand.
+
+    Best is the least energy among the designs that keep the constraints and at least the accuracy
+    of the dense network on the device less `TOLERANCE`. The first order is the space's; other
+    seeds shuffle it. A level whose network would exceed the budget of runs is not tried.
+    """
+    space = problem.space
+    order = list(range(len(space.names)))
+    if seed > 1:
+        np.random.default_rng(seed).shuffle(order)
+    at = np.array([_start(p, layers) for p in space.parameters])
+    seen = problem.evaluate(at[np.newaxis])
+    least = float(seen.metrics["accuracy"][0]) - TOLERANCE
+    parts, moved = [seen], True
+    while moved:
+        moved = False
+        for knob in order:
+            rows = np.tile(at, (int(space.parameters[knob].count or 1), 1))
+            rows[:, knob] = np.arange(len(rows))
+            rows = rows[space.allowed(space.canonical(rows))]
+            made = len({h for part in parts for h in part.metrics["archive"].tolist()})
+            tried = [problem.evaluate(rows[:0])]
+            for row in rows:
+                if made >= budget.runs and space.names[knob] in network_knobs(space):
+                    break
+                tried.append(problem.evaluate(row[np.newaxis]))
+                made = len({h for p in (*parts, *tried) for h in p.metrics["archive"].tolist()})
+            parts += tried[1:]
+            best = _best(tried[1:], least)
+            if best is not None and best[knob] != at[knob]:
+                at, moved = np.where(best < 0, at, best), True
+    return _joined(parts, problem)
+
+
+def _start(parameter: Parameter, layers: int) -> float:
+    wanted = {**DEFAULTS, "split_layer": layers}[parameter.name]
+    if isinstance(parameter, Categorical):
+        return float(parameter.values.index(str(wanted))) if wanted in parameter.values else 0.0
+    levels = np.asarray(parameter.decode(np.arange(float(parameter.count or 1))), dtype=np.float64)
+    return float(np.abs(levels - float(wanted)).argmin())
+
+
+def _best(tried: Sequence[Trials], least: float) -> FloatArray | None:
+    """Codes of the least energy among what is accurate and allowed; None if nothing is."""
+    found: FloatArray | None = None
+    energy = np.inf
+    for trial in tried:
+        fine = trial.ok[0] and (trial.violations[0] <= 0).all()
+        if fine and trial.metrics["accuracy"][0] >= least and trial.metrics["energy"][0] < energy:
+            found, energy = trial.codes[0], float(trial.metrics["energy"][0])
+    return found
+
+
+def _joined(parts: Sequence[Trials], problem: Problem) -> Trials:
+    codes = np.unique(np.concatenate([part.codes for part in parts]), axis=0)
+    return problem.evaluate(codes)

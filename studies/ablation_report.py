@@ -1,0 +1,197 @@
+"""The table of an ablation, and the command that makes it: `dse ablate STUDY`."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dse.answer import compose, workers_of
+from dse.errors import DseError
+from dse.evaluation import Evaluator
+from dse.files import canonical_json, write_atomically
+from dse.indicators import Reference, hypervolume
+from dse.pareto import non_dominated
+from dse.problem import Problem
+from dse.space import take
+from dse.stopping import Stop
+from dse.study import load_study
+from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS
+from studies.ablation import ARMS, Arm, Budget, searched
+from studies.joint import LAYERS, Joint, Settings
+
+LEVELS = ("device less 1 %", "device", "half way", "cloud less 0.5 %")
+"""Accuracies at which energies are compared; see `accuracies`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One arm with one seed.
+
+    Attributes:
+        arm: Its name.
+        seed: Of its search.
+        runs: Distinct real accuracy runs.
+        priced: Designs that these runs priced.
+        front: Non-dominated feasible designs.
+        hypervolume: In the frame that all arms and seeds span.
+        energy: Least of a request within the constraints [J], at each of `LEVELS`; None: no design
+            reaches the accuracy.
+        test_accuracy: Of these designs on the test split [1].
+    """
+
+    arm: str
+    seed: int
+    runs: int
+    priced: int
+    front: int
+    hypervolume: float
+    energy: Mapping[str, float | None]
+    test_accuracy: Mapping[str, float | None]
+
+
+def accuracies(evaluator: Evaluator, settings: Settings) -> dict[str, float]:
+    """The accuracies [1] at which energies are compared.
+
+    Those of two designs: the dense network wholly on the device, and every request to the cloud.
+    """
+    foreign = BOARD_KNOBS if settings.device == "chip" else CHIP_KNOBS
+    both = {k: np.array([v, v]) for k, v in DEFAULTS.items() if k not in foreign}
+    both |= {"split_layer": np.array([LAYERS, 0]), "offload": np.array(["none", "input"])}
+    device, cloud = evaluator(both)["accuracy"].tolist()
+    return dict(
+        zip(LEVELS, (device - 0.01, device, (device + cloud) / 2, cloud - 0.005), strict=True)
+    )
+
+
+def lines(
+    arms: Sequence[Arm], levels: Mapping[str, float], held_out: Evaluator | None
+) -> list[Line]:
+    """The arms beside each other.
+
+    Args:
+        arms: Of one problem.
+        levels: Accuracies [1] at which energies are compared.
+        held_out: From knobs to metrics on the test split.
+
+    Raises:
+        DseError: If no arm has a feasible design.
+    """
+    fronts = []
+    for arm in arms:
+        rows = np.flatnonzero(arm.trials.feasible)
+        fronts.append(rows[non_dominated(arm.trials.losses[rows])])
+    every = [arm.trials.losses[rows] for arm, rows in zip(arms, fronts, strict=True)]
+    if not sum(len(part) for part in every):
+        raise DseError("no arm has a feasible design: there is nothing to compare")
+    frame = Reference.of(np.concatenate(every))
+    return [
+        _line(arm, rows, frame, levels, held_out) for arm, rows in zip(arms, fronts, strict=True)
+    ]
+
+
+def _line(
+    arm: Arm,
+    front: np.ndarray[tuple[int], np.dtype[np.intp]],
+    frame: Reference,
+    levels: Mapping[str, float],
+    held_out: Evaluator | None,
+) -> Line:
+    metrics, fine = arm.trials.metrics, arm.trials.feasible
+    energy: dict[str, float | None] = dict.fromkeys(levels)
+    tested: dict[str, float | None] = dict.fromkeys(levels)
+    for name, level in levels.items():
+        # Shares of sentences are sums of floats: a level that is met exactly must count as met.
+        rows = np.flatnonzero(fine & (metrics["accuracy"] >= level - 1e-9))
+        if len(rows):
+            best = rows[[int(metrics["energy"][rows].argmin())]]
+            energy[name] = float(metrics["energy"][best[0]])
+            if held_out is not None:
+                knobs = take({**metrics, **arm.trials.designs}, best)
+                known = {k: v for k, v in knobs.items() if k in held_out.inputs}
+                tested[name] = float(held_out(known)["test_accuracy"][0])
+    volume = hypervolume(arm.trials.losses[front], frame)
+    return Line(arm.name, arm.seed, arm.runs, len(arm.trials), len(front), volume, energy, tested)
+
+
+def table(found: Sequence[Line], title: str) -> Table:
+    """Medians over the seeds, and the range of the hypervolume."""
+    view = Table(title=title)
+    heads = ("arm", "runs", "designs priced", "hypervolume", "least .. most")
+    for head in (*heads, *(f"uJ at {level}" for level in LEVELS)):
+        view.add_column(head, justify="left" if head == "arm" else "right")
+    for arm in dict.fromkeys(line.arm for line in found):
+        own = [line for line in found if line.arm == arm]
+        volumes = [line.hypervolume for line in own]
+        view.add_row(
+            arm,
+            f"{np.median([line.runs for line in own]):.0f}",
+            f"{np.median([line.priced for line in own]):,.0f}",
+            f"{np.median(volumes):.4f}",
+            f"{min(volumes):.4f} .. {max(volumes):.4f}",
+            *(_median_energy(own, level) for level in LEVELS),
+        )
+    return view
+
+
+def _median_energy(own: Sequence[Line], level: str) -> str:
+    reached = [e for line in own if (e := line.energy[level]) is not None]
+    if not reached:
+        return "not reached"
+    most = "" if len(reached) == len(own) else f" ({len(reached)} of {len(own)})"
+    return f"{1e6 * float(np.median(reached)):,.1f}{most}"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `dse ablate`."""
+    app.command(
+        "ablate", epilog="Example: dse ablate studies/joint_sentiment.yaml --seeds 3 --out a.json"
+    )(ablate)
+
+
+def ablate(  # noqa: PLR0913  (a flag each)
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study file of the joint system.")],
+    arm: Annotated[
+        list[str] | None, typer.Option(help=f"Of {', '.join(ARMS)}; default: all.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Real accuracy runs of each arm.")] = 16,
+    trials: Annotated[int, typer.Option(min=100, help="Designs priced by each arm.")] = 8000,
+    seeds: Annotated[int, typer.Option(min=1, help="Searches of each arm.")] = 3,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the study.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write every line as JSON.")] = None,
+) -> None:
+    """Search the joint space, each system's own, and one knob after another, at equal cost."""
+    checked = load_study(study, {"joint": Joint()}, set_ or [])
+    settings = checked.settings
+    assert isinstance(settings, Settings)
+    stop = Stop()
+    with workers_of(checked.file.execution, stop.wanted) as workers:
+        composed = compose(checked, workers, lambda *_: None)
+        problem = Problem(
+            checked.space, composed.evaluator, checked.objectives, checked.constraints
+        )
+        found: list[Arm] = []
+        for name in arm or ARMS:
+            for seed in range(1, seeds + 1):
+                found.append(searched(name, problem, LAYERS, Budget(runs, trials), seed))
+                sys.stderr.write(
+                    f"{name}, seed {seed}: {found[-1].runs} real runs, "
+                    f"{len(found[-1].trials):,} designs\n"
+                )
+        rows = lines(found, accuracies(composed.evaluator, settings), composed.held_out)
+    made, reused = composed.count_runs()
+    title = f"{checked.file.study}: {made} real passes made, {reused} found"
+    Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
+    if out is not None:
+        content = {
+            "study": checked.file.study, "budget": asdict(Budget(runs, trials)), "seeds": seeds,
+            "passes_made": made, "passes_found": reused,
+            "accuracies": accuracies(composed.evaluator, settings),
+            "lines": [asdict(row) for row in rows],
+        }  # fmt: skip
+        write_atomically(out, canonical_json(content) + "\n")

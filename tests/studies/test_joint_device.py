@@ -1,0 +1,155 @@
+"""Prices of the joint system against the models that it joins."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw_models import EncoderShape, LatencyAware
+from hw_models.latency_aware import share_column
+from hw_models.link import lan_testbed, shipped_link
+from search_spaces.joint import DEFAULTS
+from studies.dynasplit_testbed import priced_testbed
+from studies.joint import LAYERS, Settings, priced
+
+SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
+CHIP = priced(Settings(), SHAPE)
+BOARD = priced(Settings(device="board", link="lan", waiting_mw=2700.0), SHAPE)
+
+
+def row(priced, n=1, **knobs):
+    values = {**DEFAULTS, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
+    return {name: np.resize(np.asarray(values[name]), n) for name in priced.inputs}
+
+
+def shares(seed, split, sent):
+    """Random shares of sentences answered after each of the first layers, and sent."""
+    parts = np.random.default_rng(seed).dirichlet(np.ones(split + sent)) if split + sent else []
+    answered = {f"answered_{i + 1}": parts[i] if i < split else 0.0 for i in range(LAYERS)}
+    return answered | {"offloaded": parts[-1] if sent else 0.0}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 0.4, 0.8]),
+    st.sampled_from([4, 6, 8]),
+    st.sampled_from(["sram", "rram", "stt"]),
+    st.sampled_from([0.5, 0.65, 0.8]),
+    st.sampled_from([8.0, 16.0, 32.0]),
+)
+def test_a_chip_with_all_layers_costs_what_the_accelerator_says(seed, ratio, bits, cell, vdd, n):
+    knobs = {"pruning_ratio": ratio, "weight_bits": bits, "envm_cell": cell, "vdd": vdd}
+    part = shares(seed, LAYERS, 0)
+    found = CHIP(row(CHIP, mac_width=n, **knobs, **part))
+    layers = np.arange(1, LAYERS + 1)
+    share = np.array([part[f"answered_{i}"] for i in layers])
+    p95 = layers[(np.cumsum(share) >= 0.95 - 1e-9).argmax()]
+    depth = {
+        "mean_exit_layer": np.array([layers @ share]),
+        "p95_exit_layer": np.array([float(p95)]),
+    }
+    chip = CHIP.device.machine(_layout(n))
+    alone = chip({k: np.array([v]) for k, v in knobs.items()} | depth)
+    for name in ("energy", "latency_p95", "area"):
+        assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12)
+
+
+def _layout(n):
+    from studies.joint_device import Layout
+
+    return Layout(LAYERS, 128, 0.0, int(n), 3, "envm")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.floats(1e-3, 0.2))
+def test_sentence_level_dvfs_is_that_of_latency_aware_inference(seed, early, deadline):
+    priced = replace(CHIP, deadline=deadline)
+    part = shares(seed, LAYERS, 0)
+    found = priced(row(priced, dvfs="sentence", predict_layer=early, **part))
+    knobs = {"pruning_ratio": 0.0, "weight_bits": 8, "envm_cell": "rram", "deadline": deadline}
+    histogram = {share_column(i + 1): part[f"answered_{i + 1}"] for i in range(LAYERS)}
+    aware = LatencyAware(CHIP.device.machine(_layout(16)), early_layers=early)
+    alone = aware({k: np.array([v]) for k, v in (knobs | histogram).items()})
+    for name in ("energy", "latency_p95", "late_share", "area"):
+        assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("split", range(1, LAYERS))
+def test_a_board_that_sends_every_state_is_split_computing(split):
+    sent = shares(0, 0, 1)
+    frequency = np.array([0.6e9, 1.2e9, 1.8e9])
+    found = BOARD(
+        row(BOARD, 3, split_layer=split, offload="state", cpu_frequency=frequency, **sent)
+    )
+    bed = priced_testbed("minilm-l6", 64, waiting=2.7, idle=0.0, cpu_slowdown=5.0)
+    _, goodput = shipped_link("lan")
+    alone = bed(
+        {"split_layer": np.full(3, split), "cpu_frequency": frequency,
+         "tpu_mode": np.full(3, "off"), "cloud_gpu": np.full(3, "on"),
+         "bandwidth": np.full(3, goodput)}
+    )  # fmt: skip
+    assert found["latency_p95"] == pytest.approx(alone["latency"], rel=1e-12)
+    assert found["energy_total"] == pytest.approx(alone["energy"], rel=1e-12)
+    assert not found["area"].any()
+
+
+def test_the_shipped_lan_is_the_testbeds():
+    link, goodput = shipped_link("lan")
+    measured, rate = lan_testbed()
+    assert link == measured
+    assert goodput == pytest.approx(rate, rel=1e-3)
+    with pytest.raises(ValueError, match=r"'5g' is not one of \['lan', 'lte', 'wifi'\]"):
+        shipped_link("5g")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, LAYERS), st.sampled_from(["fixed", "sentence"]))
+def test_tail_latency_is_that_of_the_sentences_one_by_one(seed, split, dvfs):
+    knobs = {"split_layer": split, "offload": "input", "predict_layer": 1}
+    knobs["dvfs"] = dvfs if split > 1 else "fixed"
+    columns = row(CHIP, **knobs, **shares(seed, split, 1))
+    parts, found = CHIP.parts(columns), CHIP(columns)
+    order = np.argsort(parts.latency[:, 0], kind="stable")
+    reached = np.cumsum(parts.share[order, 0])
+    assert found["latency_p95"][0] == parts.latency[order, 0][(reached >= 0.95 - 1e-9).argmax()]
+    late = parts.share[parts.latency[:, 0] > CHIP.deadline, 0].sum()
+    assert found["late_share"][0] == pytest.approx(late, abs=1e-12)
+    whole = sum(part[0] for part in parts.energy.values())
+    assert found["energy"][0] == pytest.approx(whole, rel=1e-12)
+    assert found["bytes_sent"][0] == pytest.approx(128 * parts.share[-1, 0], rel=1e-12)
+
+
+def test_fewer_layers_on_the_chip_are_less_silicon_and_none_is_none():
+    areas = [
+        CHIP(row(CHIP, split_layer=s, offload="input", **shares(0, 0, 1)))["area"][0]
+        for s in range(LAYERS + 1)
+    ]
+    assert areas[0] == 0.0
+    assert np.all(np.diff(areas) >= 0)
+    assert areas[1] < areas[LAYERS]
+
+
+@pytest.mark.parametrize("bits", [4.0, 8.0, 32.0])
+def test_a_state_is_as_many_bytes_as_its_elements_take(bits):
+    columns = row(CHIP, split_layer=3, offload="state", link_bits=bits, **shares(0, 0, 1))
+    assert CHIP(columns)["bytes_sent"][0] == 64 * 384 * bits / 8
+
+
+def test_a_batch_equals_its_rows():
+    rng = np.random.default_rng(5)
+    n = 30
+    columns = row(CHIP, n)
+    columns["split_layer"] = rng.integers(2, LAYERS + 1, n)
+    columns["offload"] = np.where(columns["split_layer"] < LAYERS, "state", "none")
+    columns["dvfs"] = rng.choice(["fixed", "sentence"], n)
+    columns["vdd"] = rng.choice([0.5, 0.8], n)
+    for i in range(LAYERS):
+        columns[f"answered_{i + 1}"] = np.where(columns["split_layer"] == i + 1, 0.6, 0.0)
+    columns["offloaded"] = np.full(n, 0.4)
+    whole = CHIP(columns)
+    alone = [CHIP({k: v[[i]] for k, v in columns.items()}) for i in range(n)]
+    for name in whole:
+        assert np.array_equal(whole[name], np.concatenate([r[name] for r in alone]))
