@@ -26,6 +26,8 @@ MOST_LEVELS = 9
 _HALF = 0.3
 """How far a brush reaches to either side of a name, names standing 1 apart."""
 
+_SLACK = 0.01
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParallelAxis:
@@ -75,10 +77,17 @@ class ParallelAxis:
         return cls(quantity.name, how.title, better, places, low, high, log, ticks, (), how.power)
 
     def inside(self, ranges: Ranges) -> NDArray[np.bool_]:
-        """Rows in any of the ranges, shape (n,); all of them without a range."""
+        """Rows in any of the ranges, shape (n,); all of them without a range.
+
+        Exact for numbers. A browser snaps brushes to names and misses their whole places by
+        rounding, -5.6e-17 for 0, so names have a little slack.
+        """
         if not len(ranges):
             return np.ones(len(self.places), dtype=bool)
-        inside = [(self.places >= low) & (self.places <= high) for low, high in ranges]
+        slack = _SLACK if self.names else 0.0
+        inside = [
+            (self.places >= low - slack) & (self.places <= high + slack) for low, high in ranges
+        ]
         return np.asarray(np.any(inside, axis=0), dtype=bool)
 
     def ranges(self, limits: Limits) -> Ranges:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -51,12 +51,12 @@ def execute(names, folder, environment):
         notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
         nbformat.write(notebook, folder / f"{name}.ipynb")
         command = [sys.executable, "-m", "jupyter", "execute", f"{name}.ipynb", "--inplace",
-                   "--startup_timeout=240", "--timeout=400"]  # fmt: skip
+                   "--startup_timeout=600", "--timeout=1500"]  # fmt: skip
         started[name] = subprocess.Popen(
             command, cwd=folder, env={**os.environ, **environment, **own}, text=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
-    said = {name: process.communicate(timeout=560)[1] for name, process in started.items()}
+    said = {name: process.communicate(timeout=1700)[1] for name, process in started.items()}
     failed = [f"{n}:\n{said[n][-3000:]}" for n in names if started[n].returncode]
     assert not failed, "\n".join(failed)
     return {n: nbformat.read(folder / f"{n}.ipynb", as_version=4) for n in names}
