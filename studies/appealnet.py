@@ -195,14 +195,10 @@ def _priced_sentences(own: Settings, around: Surroundings) -> Appealing:
 
 
 def _priced_images(own: Settings, around: Surroundings) -> Appealing:
-    import torch
+    from dse.accuracy.appeal.image_networks import work_of
 
-    from dse.accuracy.appeal.image_data import IMAGES
-    from dse.accuracy.appeal.image_networks import DEEPEST, cloud_network, edge_network, macs
-
-    source = IMAGES[own.task]
-    one = torch.zeros(1, 1, source.side, source.side)
-    depths = range(1, DEEPEST + 1)
-    edge = np.array([0.0, *(float(macs(edge_network(source, k), one)) for k in depths)])
-    clouds = {name: float(macs(cloud_network(source, name), one)) for name in FOR_IMAGES}
-    return priced_appeal("vgg16", edge, clouds, float(source.side**2), around)
+    work = work_of(own.task)
+    clouds = {name: float(macs) for name, macs in work.cloud.items()}
+    return priced_appeal(
+        "vgg16", np.array(work.edge, dtype=np.float64), clouds, work.pixels, around
+    )

@@ -1,8 +1,11 @@
 """Small convolutional networks for the edge, larger ones for the cloud, and their arithmetic."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 
-from dse.accuracy.appeal.image_data import ImageSource
+from dse.accuracy.appeal.image_data import ImageSource, require_images
 from dse.accuracy.appeal.two_heads import TwoHeads
 from dse.errors import DseError
 
@@ -86,3 +89,31 @@ def macs(network: torch.nn.Module, inputs: torch.Tensor) -> int:
         for hook in hooks:
             hook.remove()
     return counted[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the networks of a task compute for one image, and what an appeal sends.
+
+    Attributes:
+        edge: Multiply-accumulates of the small network of k layers, heads included, 0 for none.
+        cloud: The same of each large network.
+        pixels: Of an image; one byte each [byte].
+    """
+
+    edge: tuple[int, ...]
+    cloud: Mapping[str, int]
+    pixels: float
+
+
+def work_of(task: str) -> Work:
+    """The work of all networks of an image task.
+
+    Raises:
+        DseError: If there is no such task.
+    """
+    source = require_images(task)
+    one = torch.zeros(1, 1, source.side, source.side)
+    edge = (macs(edge_network(source, k), one) for k in range(1, DEEPEST + 1))
+    cloud = {name: macs(cloud_network(source, name), one) for name in CLOUD_WIDTHS}
+    return Work((0, *edge), cloud, float(source.side**2))
