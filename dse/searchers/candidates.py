@@ -13,7 +13,10 @@ from dse.searchers.grey_parts import Features, Parts
 from dse.space import INACTIVE, take
 
 ROWS = 16_384
-"""Most candidates priced at a time."""
+"""Most candidates priced at a time, where they are drawn."""
+
+WHOLE = 16_384
+"""Most runs of a space that is kept whole."""
 
 LISTED = 1 << 20
 """Largest space that is listed once instead of sampled each time."""
@@ -87,6 +90,11 @@ class Candidates:
         """Whether there are knobs that no run reads."""
         return bool(self._free.any())
 
+    @property
+    def runs(self) -> int:
+        """Most different runs there can be; a continuous knob counts as 1e9 levels."""
+        return math.prod(int(self._space[n].count or 10**9) for n in self._parts.run_knobs)
+
     def _replay_settings(self) -> tuple[dict[str, Column], FloatArray]:
         """Values of the replay knobs at which a run is looked at, and their coordinates."""
         if not self._parts.replay_knobs:
@@ -107,8 +115,7 @@ class Candidates:
     def whole(self) -> Pool | None:
         """All candidates, if the space and its pool are small enough to be kept."""
         size = self._space.size
-        runs = math.prod(int(self._space[n].count or 10**9) for n in self._parts.run_knobs)
-        if size is None or size > LISTED or runs > ROWS or not self._parts.separable:
+        if size is None or size > LISTED or self.runs > WHOLE or not self._parts.separable:
             return None
         if self._whole is None:
             self._whole = self._pruned(np.concatenate(list(self._space.enumerate())))
@@ -129,11 +136,21 @@ class Candidates:
 
     def drawn(self, parents: FloatArray, bases: int, rng: np.random.Generator) -> Pool:
         """Random runs and neighbours of parents, each with many settings of the other knobs."""
-        most = max(1, min(bases, ROWS // (self._completion_count() + 1)))
+        most = self._most(bases)
         fresh = self._space.sample(most if not len(parents) else most // 2, rng)
         if len(parents):
             fresh = np.concatenate([fresh, self.neighbours(parents, most - len(fresh), rng)])
         return self.pool(self.completed(self._one_per_run(fresh), parents, rng))
+
+    def near(self, parents: FloatArray, bases: int, rng: np.random.Generator) -> Pool:
+        """Parents and neighbours of them, each with many settings of the other knobs."""
+        around = self.neighbours(parents, self._most(bases), rng)
+        fresh = self._one_per_run(np.concatenate([parents, around]))
+        return self.pool(self.completed(fresh, parents, rng))
+
+    def _most(self, bases: int) -> int:
+        rows = self._completion_count() + 1 if self.free else 1
+        return max(1, min(bases, ROWS // rows))
 
     def _one_per_run(self, codes: FloatArray) -> FloatArray:
         x = self.features.of(self._space.decode(codes))

@@ -11,9 +11,11 @@ from dse.parameters import Column, FloatArray
 from dse.pareto import non_dominated
 from dse.problem import Problem
 from dse.searchers.candidates import Candidates, Pool
+from dse.searchers.grey_choice import gains_of, together
 from dse.searchers.grey_parts import Parts, Priced
 from dse.searchers.grey_runs import Runs
-from dse.searchers.improvement import OpenBox, count, nodes
+from dse.searchers.grey_told import Told
+from dse.searchers.improvement import OpenBox, nodes
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -33,8 +35,20 @@ SPREAD = 4
 FEASIBLE = 5
 """Feasible runs that must be known before the front counts more than feasibility."""
 
-BASES = 4096
+BASES = 16_384
 """Runs among which the next one is chosen, at most."""
+
+PER_RUN = 256
+"""Of these for each run made, at most: what is hardly known is not worth a long look."""
+
+COVARIANCES = 1_500_000
+"""Most covariances between these and the runs made: so an ask does not grow with the runs."""
+
+CLOSER = 4096
+"""Neighbours of the best of these that are looked at as well, at most."""
+
+DOUBT = 20
+"""Runs from which on surrogates must foretell better than the mean."""
 
 GROWTH = 1.2
 """Surrogates are fitted anew whenever the runs have grown by this factor."""
@@ -49,7 +63,9 @@ class GreyBox:
     together decides. A run that has been made is worth a little front: its designs are known
     exactly and those that are on the front are proposed at once. Designs that break an exact
     constraint, or that a closed form refuses, are never proposed. Where a limit on a learned number
-    leaves too little feasible, likely feasibility comes first.
+    leaves too little feasible, likely feasibility comes first. Where the surrogates foretell the
+    runs made no better than their mean does, one left out at a time, new runs are children that
+    NSGA-II breeds from all that is known.
 
     Args:
         problem: At least one evaluator of its chain is measured.
@@ -74,7 +90,10 @@ class GreyBox:
         self._candidates = Candidates(self._parts)
         named = self._candidates.features.named
         self._surrogates = {name: Surrogate(named) for name in self._parts.learned}
+        self._ranges: dict[str, tuple[float, float]] = {}
         self._fitted = 0
+        self._told = Told(problem.space)
+        self.bred = 0
         self._runs = Runs()
         self._fresh: list[FloatArray] = []
         self._proposed: set[bytes] = set()
@@ -115,6 +134,7 @@ class GreyBox:
 
     def _learnt(self, codes: FloatArray, answers: Answers) -> None:
         ok = answers.ok
+        self._told.add(codes, answers)
         missing = [name for name in self._parts.handed if name not in answers.metrics]
         if ok.any() and missing:
             raise CompositionError(f"the answers carry no {', '.join(missing)}: nothing to learn")
@@ -122,6 +142,8 @@ class GreyBox:
         numbers = self._runs.known(x := self._candidates.features.of(designs))
         for row in np.flatnonzero((numbers == -1) & ok):
             handed = {n: answers.metrics[n][row : row + 1] for n in self._parts.handed}
+            # A replay may read what decides the run as well as what the run left behind.
+            handed |= {n: designs[n][row : row + 1] for n in self._parts.run_knobs}
             self._remember(codes[row], x[row], handed)
         self._candidates.refuse(codes[~ok])
         for row in np.flatnonzero((numbers == -1) & ~ok):
@@ -195,8 +217,9 @@ class GreyBox:
     def _probes(self, harvested: FloatArray, rng: np.random.Generator) -> FloatArray:
         """One design of each run to make next."""
         parents = np.concatenate([self._front_codes, self._elite])
+        bases = min(BASES, PER_RUN * (1 + len(self._runs)), COVARIANCES // (1 + len(self._runs)))
         pool = self._unknown(
-            self._candidates.whole() or self._candidates.drawn(parents, BASES, rng)
+            self._candidates.whole() or self._candidates.drawn(parents, bases, rng)
         )
         if not len(pool.runs):
             pool = self._unknown(self._listed())
@@ -205,7 +228,27 @@ class GreyBox:
         if len(self._runs) < OPENING:
             return self._opening(pool, rng)
         self._learn()
-        return self._improving(pool, np.concatenate([self._front, harvested]), rng)
+        if not self._earn_their_keep() and len(children := self._children(rng)):
+            self.bred += 1
+            return children
+        front = np.concatenate([self._front, harvested])
+        chosen = self._improving(pool, front, rng)
+        if self._candidates.whole() is None and self._candidates.runs > bases and len(self._elite):
+            # A second look: the best of a draw that cannot hold every run have better neighbours.
+            pool = self._unknown(self._candidates.near(self._elite, min(CLOSER, bases), rng))
+            chosen = self._improving(pool, front, rng)
+        return chosen
+
+    def _earn_their_keep(self) -> bool:
+        """Whether any learned number is foretold better than by the mean of the runs."""
+        worth = [surrogate.worth for surrogate in self._surrogates.values()]
+        return len(self._runs) < DOUBT or max(worth) > 0
+
+    def _children(self, rng: np.random.Generator) -> FloatArray:
+        """Designs that a genetic search would try next and that need new runs."""
+        codes = self._told.children(int(rng.integers(2**31)))
+        pool = self._unknown(self._candidates.pool(codes))
+        return self._representatives(pool, np.arange(min(self._per_ask, len(pool.runs))))
 
     def _unknown(self, pool: Pool) -> Pool:
         return pool.of_groups(self._runs.known(pool.runs) == -1)
@@ -257,6 +300,10 @@ class GreyBox:
         for name in self._parts.learned:
             y = np.array([self._curve(number, name) for number in range(len(x))])
             self._surrogates[name].fit(x, y, choose=choose)
+            if name in self._parts.entered:
+                # A depth beyond the last layer is no depth: a closed form is asked only for
+                # numbers between those that runs gave.
+                self._ranges[name] = float(y.min()), float(y.max())
 
     def _curve(self, number: int, name: str) -> FloatArray:
         """A learned number of a run, at each replay setting where these matter, shape (t,)."""
@@ -293,6 +340,8 @@ class GreyBox:
         learned = {}
         for name, (mean, deviation), z in zip(self._parts.learned, guesses, place, strict=True):
             values = self._surrogates[name].values(mean + z * deviation)
+            if name in self._ranges:
+                values = np.clip(values, *self._ranges[name])
             learned[name] = values[pool.group, pool.setting if values.shape[1] > 1 else 0]
         ok = np.ones(len(pool.codes), dtype=bool)
         return self._parts.assumed(pool.columns, learned, ok)
@@ -309,57 +358,10 @@ class GreyBox:
         around = np.concatenate([front, likely])
         around = around[non_dominated(around)]
         box = OpenBox.of(front, around, 4096, self._asks)
-        gains = self._gains(pool, priced, weights, box)
+        gains = gains_of(pool, priced, weights, box)
         best = np.argsort(-gains, kind="stable")[: min(64, len(gains))]
         self._elite = self._representatives(pool, best[:32])
-        return self._greedy(pool, priced, weights, best, box)
-
-    def _gains(
-        self, pool: Pool, priced: list[Priced], weights: FloatArray, box: OpenBox
-    ) -> FloatArray:
-        gains = np.zeros(len(pool.runs))
-        for weight, node in zip(weights, priced, strict=True):
-            if weight > 0:
-                hits = box.hits(node.losses, node.feasible, pool.group, len(pool.runs))
-                gains += weight * count(hits)
-        return gains
-
-    def _greedy(
-        self, pool: Pool, priced: list[Priced], weights: FloatArray, best: NDArray[np.int64],
-        box: OpenBox,
-    ) -> FloatArray:  # fmt: skip
-        """Run after run, each where it adds most to what those before it may already give."""
-        wanted = np.zeros(len(pool.runs), dtype=bool)
-        wanted[best] = True
-        rows = wanted[pool.group]
-        few = pool.of_groups(wanted)
-        cut = [p.rows(rows) for p in priced]
-        hits = np.zeros((len(few.runs), len(box.points)))
-        for weight, node in zip(weights, cut, strict=True):
-            if weight > 0:
-                found = box.hits(node.losses, node.feasible, few.group, len(few.runs))
-                hits += weight * box.apart(found)
-        left = np.ones(len(box.points))
-        chosen: list[int] = []
-        for _ in range(min(self._per_ask, len(few.runs))):
-            gains = hits @ left
-            gains[chosen] = -1.0
-            pick = int(np.argmax(gains))
-            chosen.append(pick)
-            left *= 1.0 - hits[pick]
-        return np.concatenate([self._probe_of(few, cut, weights, run, box) for run in chosen])
-
-    def _probe_of(
-        self, pool: Pool, priced: list[Priced], weights: FloatArray, run: int, box: OpenBox
-    ) -> FloatArray:
-        """The design of a run that promises most by itself, shape (1, d)."""
-        rows = np.flatnonzero(pool.group == run)
-        gain = np.zeros(len(rows))
-        each = np.arange(len(rows))
-        for weight, node in zip(weights, priced, strict=True):
-            hits = box.hits(node.losses[rows], node.feasible[rows], each, len(rows))
-            gain += weight * count(hits)
-        return pool.codes[rows[[int(np.argmax(gain))]]]
+        return together(pool, priced, weights, best, box, self._per_ask)
 
     def _representatives(self, pool: Pool, runs: NDArray[np.int64]) -> FloatArray:
         """One design of each of some runs."""

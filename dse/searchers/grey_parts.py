@@ -127,6 +127,12 @@ class Parts:
         )
 
     @property
+    def entered(self) -> frozenset[str]:
+        """Learned numbers that a closed form reads: it may refuse what no run ever gave."""
+        after = [s for s, role in zip(self.stages, self.roles, strict=True) if role == "after"]
+        return frozenset(self.learned) & {name for stage in after for name in stage.inputs}
+
+    @property
     def separable(self) -> bool:
         """Whether learned numbers are objectives and constraints themselves and enter no other.
 

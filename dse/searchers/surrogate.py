@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 
 from dse.parameters import FloatArray
 
-STEPS = 40
-"""Most steps of a fit; it goes on from the last fit's parameters."""
+ROWS = 512
+"""Rows of a covariance matrix computed at a time: so many stay in the cache."""
+
+STEPS = 40, 15
+"""Most steps of the first fit, and of a later one, which goes on from the last parameters."""
 
 
 class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
@@ -54,6 +58,8 @@ class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
         eval_gradient: bool = False,
     ) -> Any:  # noqa: ANN401  # scikit-learn decides by a flag what comes back
         """Covariances, shape (n, k), and their slopes in the logarithm of each parameter."""
+        if not eval_gradient:
+            return self._values(X, X if Y is None else Y)
         r = len(self.named)
         length, alone, joint = self.theta0[:r], self.theta0[r:-1], self.theta0[-1]
         d = self._apart(X, X if Y is None else Y) / length
@@ -61,14 +67,32 @@ class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
         k_joint = joint * _matern(together)
         k_alone = alone * _matern(d)
         k = k_joint + k_alone.sum(axis=-1)
-        if not eval_gradient:
-            return k
         gradient = np.empty((*k.shape, 2 * r + 1))
         # dM/dr = -5/3 r (1 + sqrt(5) r) exp(-sqrt(5) r); dr/dlog l_i = -d_i^2 / r.
         gradient[..., :r] = joint * _slope(together)[..., None] * d**2 + alone * _slope(d) * d**2
         gradient[..., r:-1] = k_alone
         gradient[..., -1] = k_joint
         return k, gradient
+
+    def _values(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """Covariances alone, shape (n, k): the rows of a pool share few levels of each knob."""
+        r = len(self.named)
+        length, alone, joint = self.theta0[:r], self.theta0[r:-1], self.theta0[-1]
+        tables = []
+        for i in range(r):
+            levels, place = np.unique(x[:, i], return_inverse=True)
+            d = np.abs(levels[:, None] - y[:, i])
+            d = (d > 0 if self.named[i] else d) / length[i]
+            tables.append((place, d**2, alone[i] * _matern(d)))
+        k = np.empty((len(x), len(y)))
+        for start in range(0, len(x), ROWS):
+            rows = slice(start, start + ROWS)
+            far, single = np.zeros_like(k[rows]), np.zeros_like(k[rows])
+            for place, squared, term in tables:
+                far += squared[place[rows]]
+                single += term[place[rows]]
+            k[rows] = single + joint * _matern(np.sqrt(far))
+        return k
 
     def diag(self, X: FloatArray) -> FloatArray:  # scikit-learn's name
         """Prior variance of each row."""
@@ -101,7 +125,13 @@ def _prior(r: int) -> tuple[FloatArray, FloatArray]:
     return mean, spread
 
 
-def _fit(objective: Any, start: FloatArray, bounds: FloatArray) -> tuple[FloatArray, float]:  # noqa: ANN401
+def _fit(
+    objective: Any,  # noqa: ANN401
+    start: FloatArray,
+    bounds: FloatArray,
+    *,
+    steps: int,
+) -> tuple[FloatArray, float]:
     """Most probable parameters: likelihood times prior."""
     mean, spread = _prior((len(start) - 2) // 2)
 
@@ -111,7 +141,7 @@ def _fit(objective: Any, start: FloatArray, bounds: FloatArray) -> tuple[FloatAr
         return value + 0.5 * float(z @ z), slope + z / spread
 
     found = minimize(
-        with_prior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}
+        with_prior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}
     )
     return found.x, found.fun
 
@@ -132,6 +162,7 @@ class Surrogate:
     _theta: FloatArray | None = field(default=None, init=False)
     _log: bool = field(default=False, init=False)
     _modesty: float = field(default=1.0, init=False)
+    worth: float = field(default=0.0, init=False)
 
     def fit(self, x: FloatArray, y: FloatArray, *, choose: bool) -> None:
         """Learn runs at coordinates x, shape (n, r), with numbers y, shape (n, t).
@@ -142,7 +173,9 @@ class Surrogate:
             # A parameter at its bound is no news: the bounds are wide on purpose.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._fitted(x, y, choose=choose or self._theta is None)
-        self._modesty = _modesty(self._process)
+        error, deviation = _left_out(self._process)
+        self._modesty = max(1.0, float(np.sqrt(((error / deviation) ** 2).mean())))
+        self.worth = _worth(error, np.asarray(self._process.y_train_).reshape(error.shape))
 
     def _fitted(self, x: FloatArray, y: FloatArray, *, choose: bool) -> None:
         if choose:
@@ -166,10 +199,12 @@ class Surrogate:
         start = np.exp(_prior(r)[0][:-1])
         noise = WhiteKernel(1e-4, (1e-7, 0.5))
         kernel = MixedKernel(start, self.named) + noise
+        fit = partial(_fit, steps=STEPS[0])
         if self._theta is not None:
+            fit = partial(_fit, steps=STEPS[1])
             kernel = kernel.clone_with_theta(self._theta)
         return GaussianProcessRegressor(
-            kernel, alpha=1e-9, optimizer=_fit if optimised else None, normalize_y=True
+            kernel, alpha=1e-9, optimizer=fit if optimised else None, normalize_y=True
         )
 
     def _scaled(self, y: FloatArray) -> FloatArray:
@@ -185,13 +220,20 @@ class Surrogate:
         return np.exp(scaled) if self._log else scaled
 
 
-def _modesty(process: Any) -> float:  # noqa: ANN401  # scikit-learn ships no types
-    """How much larger than promised the errors are when each run is foretold by the others.
+def _left_out(process: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401  # no types
+    """Error of each run as foretold by the others, shape (n, t), and its deviation, shape (n, 1).
 
-    Leaving one out: error / deviation = alpha_i / sqrt((K^-1)_ii) (Rasmussen and Williams, 2006,
-    section 5.4.2). At least 1.
+    error = alpha_i / (K^-1)_ii, deviation = 1 / sqrt((K^-1)_ii) (Rasmussen and Williams, 2006,
+    section 5.4.2).
     """
     inverse = cho_solve((process.L_, True), np.eye(len(process.L_)))
-    alpha = process.alpha_.reshape(len(inverse), -1)
-    z = alpha / np.sqrt(np.diag(inverse))[:, None]
-    return max(1.0, float(np.sqrt((z**2).mean())))
+    share = np.diag(inverse)[:, None]
+    return process.alpha_.reshape(len(inverse), -1) / share, 1.0 / np.sqrt(share)
+
+
+def _worth(error: FloatArray, y: FloatArray) -> float:
+    """1 - (squared errors) / (squared errors of the mean of the others); 1 where y is constant."""
+    n = len(y)
+    plain = (y - y.mean(axis=0)) * n / max(n - 1, 1)
+    total = float((plain**2).sum())
+    return 1.0 - float((error**2).sum()) / total if total > 0 else 1.0

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from problems import accel3, cim4, mixp2
+from problems import accel3, cim4, edge4, mixp2
 from problems.enumerable import Frame, exact_front
 from problems.peers import BareOptuna, BarePymoo
 
@@ -34,6 +34,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "accel3": accel3.problem,
     "cim4": cim4.problem,
     "mixp2": mixp2.problem,
+    "edge4": edge4.problem,
 }
 
 
@@ -73,7 +74,7 @@ ENGINES = {
     "tpe": Engine(ours("tpe", 4), 250),
     "bare Optuna TPE multivariate": Engine(lambda p, s: BareOptuna(p, s, "tpe-mv"), 250),
     "bare Optuna TPE default": Engine(lambda p, s: BareOptuna(p, s, "tpe"), 250),
-    "grey_box": Engine(ours("grey_box", 64), 10**6, runs=120),
+    "grey_box": Engine(ours("grey_box", 64), 10**6, runs=100),
     "gp": Engine(ours("gp", 4), 40, seeds=3),
     "bare Optuna GP": Engine(lambda p, s: BareOptuna(p, s, "gp"), 40, seeds=3),
 }
