@@ -20,7 +20,8 @@ BOARD = priced(Settings(device="board", link="lan", waiting_mw=2700.0), SHAPE)
 
 
 def row(priced, n=1, **knobs):
-    values = {**DEFAULTS, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
+    nobody = {f"answered_{i + 1}": 0.0 for i in range(LAYERS)}
+    values = {**DEFAULTS, **nobody, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
     return {name: np.resize(np.asarray(values[name]), n) for name in priced.inputs}
 
 

@@ -1,0 +1,203 @@
+"""The joint study: its space, a real run of it, and its ablation, with small budgets."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dse.errors import SpaceError, StudyError
+from dse.parameters import Categorical
+from dse.store import read_run
+from dse.study import load_study
+from search_spaces.joint import DEFAULTS, DOMAIN, joint_space
+from studies.ablation import ARMS, arm_space
+from studies.command import SYSTEMS
+from studies.joint import LAYERS
+from studies.networks import COMPRESSION, Network, Networks, Picked
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDY = ROOT / "studies" / "joint_sentiment.yaml"
+SMALL = (
+    "settings.recipe=small",
+    "settings.clouds=[small]",
+    "settings.sentences=60",
+    "settings.test_sentences=50",
+    "knobs.cloud_network.values=[small]",
+    "knobs.pruning_ratio.values=[0.0, 0.5]",
+    "knobs.embedding_sparsity.values=[0.0]",
+    "knobs.attention_span.values=[128]",
+    "knobs.weight_bits.values=[5, 8]",
+    "knobs.exponent_bits.values=[3]",
+    "knobs.link_bits.values=[4]",
+    "execution.executor=serial",
+)
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study(STUDY, SYSTEMS)
+
+
+@pytest.fixture(scope="module")
+def dse(real_cache, trained_small):
+    """Runs the command on the session's cache; returns the finished process."""
+    assert trained_small.path.is_file()
+
+    def run(*arguments, cwd):
+        overrides = [part for text in SMALL for part in ("--set", text)]
+        return subprocess.run(
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-m",
+                "studies.command",
+                *map(str, arguments),
+                *overrides,
+            ],
+            cwd=cwd,
+            env={**os.environ, "EDGE_DSE_CACHE": str(real_cache), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
+
+    return run
+
+
+def test_every_knob_has_a_default_but_the_split():
+    assert {p.name for p in DOMAIN} - set(DEFAULTS) == {"split_layer"}
+
+
+def test_sampled_designs_obey_every_rule_of_the_page(study):
+    space = study.space
+    designs = space.decode(space.sample(2000, np.random.default_rng(1)))
+    state, appeal = designs["offload"] == "state", designs["offload"] == "input"
+    split, sentence = designs["split_layer"], designs["dvfs"] == "sentence"
+    assert not (state & ((split == 0) | (split == LAYERS))).any()
+    assert not ((designs["offload"] == "none") & (split == 0)).any()
+    assert (designs["link_bits"][~state] == 32).all()
+    assert (designs["appeal_threshold"][~appeal] == 0).all()
+    assert (designs["vdd"][sentence] == 0.8).all()
+    assert (designs["exit_rule"][sentence] == "entropy").all()
+    assert (designs["predict_layer"][sentence] < split[sentence]).all()
+    assert state.any()
+    assert appeal.any()
+    assert sentence.any()
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("settings.clouds=[full]", "cloud_network = 'demo' is not among settings.clouds, full"),
+        ("settings.device=board", "is no choice of a board"),
+        ("knobs.offload.values=[none]", "is a choice only with offload = state"),
+    ],
+)
+def test_knobs_that_do_not_go_together_are_refused(override, why):
+    with pytest.raises(StudyError, match=why):
+        load_study(STUDY, SYSTEMS, (override,))
+
+
+def test_a_real_run_shows_its_front_on_both_splits(dse, tmp_path):
+    found = dse("run", STUDY, "--out", "run", "--searcher", "nsga2", "--trials", 150,
+                "--set", "search.batch=50", cwd=tmp_path)  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    run = read_run(tmp_path / "run")
+    trials = run.trials
+    assert len(trials) == 150
+    assert trials.ok.all()
+    answered = sum(trials.metrics[f"answered_{i + 1}"] for i in range(LAYERS))
+    assert answered + trials.metrics["offloaded"] == pytest.approx(np.ones(150), abs=1e-12)
+    alone = trials.designs["split_layer"] == 0
+    assert (trials.metrics["offloaded"][alone] == 1).all()
+    assert (trials.metrics["area"][alone] == 0).all()
+    shown = front_of(tmp_path)
+    assert "test_accuracy" in shown
+
+
+def front_of(folder):
+    found = subprocess.run(
+        [sys.executable, "-m", "studies.command", "front", "run", "--format", "csv"],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    return found.stdout
+
+
+def test_the_ablation_gives_every_arm_the_same_budget(dse, tmp_path):
+    found = dse("ablate", STUDY, "--runs", 3, "--trials", 200, "--seeds", 1, "--out", "a.json",
+                cwd=tmp_path)  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    content = json.loads((tmp_path / "a.json").read_text())
+    lines = {line["arm"]: line for line in content["lines"]}
+    assert set(lines) == set(ARMS)
+    assert all(1 <= line["runs"] <= 3 for line in lines.values())
+    assert all(0 < line["hypervolume"] <= 1 for line in lines.values())
+    assert all(0 < line["priced"] <= 600 for line in lines.values())
+    device = lines["EdgeBERT"]
+    for line in lines.values():
+        for level, energy in line["energy"].items():
+            assert (energy is None) == (line["test_accuracy"][level] is None)
+    assert device["energy"]["device less 1 %"] is not None
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_an_arm_frees_its_own_knobs_and_no_other(study, name):
+    space = arm_space(name, study.space, LAYERS)
+    free = {p.name for p in space.parameters if p.count != 1}
+    assert free <= set(ARMS[name] or study.space.names)
+    designs = space.decode(space.sample(200, np.random.default_rng(0)))
+    if name == "EdgeBERT":
+        assert (designs["split_layer"] == LAYERS).all()
+        assert (designs["offload"] == "none").all()
+    if name in ("DynaSplit", "AppealNet"):
+        assert (designs["exit_entropy"] == 0).all()
+        assert (designs["pruning_ratio"] == 0).all()
+        assert (designs["weight_bits"] == 8).all()
+        foreign = "none" if name == "DynaSplit" else "state"
+        assert foreign not in designs["offload"]
+
+
+def test_networks_are_distinct_dense_first_and_no_more_than_there_are(study):
+    space = study.space
+    networks = Networks(space, LAYERS, 1)
+    first = networks.more([], 12, None)
+    assert len(set(first)) == 12
+    dense = dict(zip(COMPRESSION, first[0].compression, strict=True))
+    assert dense["pruning_ratio"] == 0.0
+    assert dense["weight_bits"] == 8
+    assert first[0].link_layer == 0
+    few = arm_space("AppealNet", space, LAYERS)
+    assert Networks(few, LAYERS, 1).size == 1
+    assert len(Networks(few, LAYERS, 1).more([], 5, None)) == 1
+
+
+def test_a_network_sends_few_bits_at_its_own_cut_alone():
+    dense = tuple(DEFAULTS[name] for name in COMPRESSION)
+    picked = Picked((Network(dense), Network(dense, 3, 4.0)))
+    columns = {
+        "network": np.array([0.0, 1.0, 1.0, 1.0]),
+        "split_layer": np.array([3, 3, 2, 3]),
+        "offload": np.array(["state", "state", "state", "input"]),
+    }
+    assert picked(columns)["link_bits"].tolist() == [32.0, 4.0, 32.0, 32.0]
+
+
+def test_an_arm_that_is_none_is_refused(study):
+    with pytest.raises(Exception, match="arm 'all'; there are EdgeBERT"):
+        arm_space("all", study.space, LAYERS)
+
+
+def test_a_space_says_which_choice_has_no_ground(study):
+    knobs = [p for p in study.space.parameters if p.name != "exit_rule"]
+    rule = Categorical("exit_rule", ("entropy",))
+    with pytest.raises(
+        SpaceError, match="exit_patience is a choice only with exit_rule = patience"
+    ):
+        joint_space((*knobs, rule), LAYERS)
