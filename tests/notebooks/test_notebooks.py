@@ -1,6 +1,7 @@
 """Notebooks run from top to end without a warning, show their figures, and are stored clean."""
 
 import base64
+import contextlib
 import io
 import os
 import re
@@ -45,18 +46,21 @@ def execute(names, folder, environment):
     """
     folder.mkdir(exist_ok=True)
     own = {name: str(folder) for name in ("TMPDIR", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
-    started = {}
-    for name in names:
-        notebook = read(name)
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-        command = [sys.executable, "-m", "jupyter", "execute", f"{name}.ipynb", "--inplace",
-                   "--startup_timeout=600", "--timeout=1500"]  # fmt: skip
-        started[name] = subprocess.Popen(
-            command, cwd=folder, env={**os.environ, **environment, **own}, text=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        )  # fmt: skip
-    said = {name: process.communicate(timeout=1700)[1] for name, process in started.items()}
+    with contextlib.ExitStack() as last:
+        started = {}
+        for name in names:
+            notebook = read(name)
+            notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
+            nbformat.write(notebook, folder / f"{name}.ipynb")
+            command = [sys.executable, "-m", "jupyter", "execute", f"{name}.ipynb", "--inplace",
+                       "--startup_timeout=600", "--timeout=1500"]  # fmt: skip
+            process = subprocess.Popen(
+                command, cwd=folder, env={**os.environ, **environment, **own}, text=True,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            started[name] = last.enter_context(process)
+            last.callback(process.terminate)  # of no effect once it has ended
+        said = {name: process.communicate(timeout=1700)[1] for name, process in started.items()}
     failed = [f"{n}:\n{said[n][-3000:]}" for n in names if started[n].returncode]
     assert not failed, "\n".join(failed)
     return {n: nbformat.read(folder / f"{n}.ipynb", as_version=4) for n in names}
