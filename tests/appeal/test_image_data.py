@@ -16,15 +16,14 @@ def idx(values):
     return head + values.tobytes()
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """70,000 random images in the form of the package: two files gzipped, two plain."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """70,000 images in the form of the package: two files gzipped, two plain."""
     rng = np.random.default_rng(0)
-    place = tmp_path / "idx"
-    place.mkdir()
+    place = tmp_path_factory.mktemp("idx")
     parts = {}
     for stem, n in (("train", 60_000), ("t10k", 10_000)):
-        parts[stem] = rng.integers(0, 9, (n, 28, 28), np.uint8), rng.integers(0, 9, n, np.uint8)
+        parts[stem] = np.zeros((n, 28, 28), np.uint8), rng.integers(0, 9, n, np.uint8)
         zipped = gzip.compress(idx(parts[stem][1]), 1)
         (place / f"{stem}-labels-idx1-ubyte.gz").write_bytes(zipped)
         (place / f"{stem}-images-idx3-ubyte").write_bytes(idx(parts[stem][0]))

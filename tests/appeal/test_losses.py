@@ -36,7 +36,7 @@ def test_free_logits_find_the_closed_form():
     # Reference, property 2: per-sample logits under the loss itself, to 1e-3.
     rng = np.random.default_rng(5)
     edge, cloud = rng.uniform(0, 4, 300), rng.uniform(0, 1, 300)
-    for beta in (0.05, 0.3, 1.0):
+    for beta in (0.05, 1.0):
         # Where l1 - l0 is almost beta the loss is flat in s; those are left out.
         sharp = np.abs(edge - cloud - beta) > 0.05
         s = torch.full((300,), 8.0, dtype=torch.float64, requires_grad=True)

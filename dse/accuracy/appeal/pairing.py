@@ -21,7 +21,7 @@ TEXT_SCHEDULE = Schedule(warm=0, joint=10, batch=200, joint_rate=6e-4, decay=0.1
 
 IMAGE_SCHEDULE = Schedule()
 
-DIGITS_SCHEDULE = Schedule(warm=60, joint=40, batch=25)
+DIGITS_SCHEDULE = Schedule(warm=40, joint=30, batch=25)
 """Two thousand images need more epochs than sixty thousand."""
 
 
