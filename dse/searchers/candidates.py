@@ -12,7 +12,7 @@ from dse.pareto import non_dominated
 from dse.searchers.grey_parts import Features, Parts
 from dse.space import INACTIVE, take
 
-ROWS = 16_384
+ROWS = 32_768
 """Most candidates priced at a time, where they are drawn."""
 
 WHOLE = 16_384
@@ -89,6 +89,11 @@ class Candidates:
     def free(self) -> bool:
         """Whether there are knobs that no run reads."""
         return bool(self._free.any())
+
+    @property
+    def continuous(self) -> bool:
+        """Whether a run reads a knob without levels."""
+        return any(self._space[n].count is None for n in self._parts.run_knobs)
 
     @property
     def runs(self) -> int:

@@ -39,7 +39,8 @@ BASES = 16_384
 """Runs among which the next one is chosen, at most."""
 
 PER_RUN = 256
-"""Of these for each run made, at most: what is hardly known is not worth a long look."""
+"""Of these for each run made where a run reads a continuous knob: without levels that repeat,
+covariances take many times longer."""
 
 COVARIANCES = 1_500_000
 """Most covariances between these and the runs made: so an ask does not grow with the runs."""
@@ -217,7 +218,9 @@ class GreyBox:
     def _probes(self, harvested: FloatArray, rng: np.random.Generator) -> FloatArray:
         """One design of each run to make next."""
         parents = np.concatenate([self._front_codes, self._elite])
-        bases = min(BASES, PER_RUN * (1 + len(self._runs)), COVARIANCES // (1 + len(self._runs)))
+        bases = min(BASES, COVARIANCES // max(1, len(self._runs)))
+        if self._candidates.continuous:
+            bases = min(bases, PER_RUN * (1 + len(self._runs)))
         pool = self._unknown(
             self._candidates.whole() or self._candidates.drawn(parents, bases, rng)
         )

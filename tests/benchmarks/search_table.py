@@ -74,7 +74,7 @@ ENGINES = {
     "tpe": Engine(ours("tpe", 4), 250),
     "bare Optuna TPE multivariate": Engine(lambda p, s: BareOptuna(p, s, "tpe-mv"), 250),
     "bare Optuna TPE default": Engine(lambda p, s: BareOptuna(p, s, "tpe"), 250),
-    "grey_box": Engine(ours("grey_box", 64), 10**6, runs=100),
+    "grey_box": Engine(ours("grey_box", 64), 10**6, runs=120),
     "gp": Engine(ours("gp", 4), 40, seeds=3),
     "bare Optuna GP": Engine(lambda p, s: BareOptuna(p, s, "gp"), 40, seeds=3),
 }

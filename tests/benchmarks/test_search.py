@@ -25,8 +25,10 @@ PUBLISHED = {
     ),
     "mixp2": (84, (-0.2000464, -1.2352971), (1.0108070, -0.0798312), 0.7555297),
 }
-MEDIANS = {"accel3": 0.98, "cim4": 0.74, "mixp2": 0.78}
-"""Hypervolume at 50 runs, median of three seeds, from which 0.02 may be lost."""
+SEEDS = (1, 2, 3)
+BUDGETS = (50, 100)
+LOST = 0.02
+"""Of the median hypervolume in the committed table, with the same seeds."""
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +86,33 @@ def test_formulas_give_the_published_values(benchmark, problem, levels, losses, 
     np.testing.assert_allclose(trials.violations, violations, atol=6e-8)
 
 
+def recorded(name, budget):
+    """Median share in the committed table."""
+    lines = search_table.read(search_table.RESULTS)
+    shares = [
+        line["share"][str(budget)]
+        for line in lines
+        if (line["problem"], line["engine"]) == (name, "grey_box") and line["seed"] in SEEDS
+    ]
+    assert len(shares) == len(SEEDS), f"{name}: the table has {len(shares)} of {len(SEEDS)} seeds"
+    return float(np.median(shares))
+
+
 @pytest.mark.parametrize("name", list(search_table.PROBLEMS))
-def test_the_grey_box_at_50_runs_has_not_got_worse(benchmark, frames, name):
-    engine = search_table.Engine(search_table.ours("grey_box", 64), 10**6, runs=50)
+def test_the_grey_box_at_50_and_100_runs_has_not_got_worse(benchmark, frames, name):
+    # As in the table: a search that stops at 100 runs has not proposed what the last of them gave.
+    engine = search_table.Engine(search_table.ours("grey_box", 64), 10**6, runs=102)
 
     def shares():
         found = []
-        for seed in (1, 2, 3):
+        for seed in SEEDS:
             problem = search_table.PROBLEMS[name]()
             log, runs, *_ = search_table.search(problem, engine.make(problem, seed), engine)
-            found.append(log.curve(frames[name], runs)[49])
-        return found
+            curve = log.curve(frames[name], runs)
+            found.append([curve[budget - 1] for budget in BUDGETS])
+        return np.median(found, axis=0)
 
-    median = float(np.median(benchmark.pedantic(shares, rounds=1)))
-    benchmark.extra_info["hypervolume at 50 runs"] = median
-    assert median > MEDIANS[name] - 0.02
+    medians = benchmark.pedantic(shares, rounds=1)
+    benchmark.extra_info["hypervolume"] = dict(zip(BUDGETS, medians.tolist(), strict=True))
+    for budget, median in zip(BUDGETS, medians, strict=True):
+        assert median > recorded(name, budget) - LOST
