@@ -73,8 +73,8 @@ class Arm:
     Attributes:
         name: Of the arm.
         seed: Of its search.
-        trials: All that it evaluated within its budget.
-        runs: Distinct real accuracy runs among them.
+        trials: Of its last round, which knows all of its networks.
+        runs: Distinct real accuracy runs of all rounds.
     """
 
     name: str
@@ -148,21 +148,21 @@ def searched(name: str, problem: Problem, layers: int, budget: Budget, seed: int
     space = arm_space(name, problem.space, layers)
     own = replace(problem, space=space)
     if name == "one by one":
-        trials = _tuned(own, layers, budget, seed)
+        rounds = [_tuned(own, layers, budget, seed)]
     else:
-        trials = _evolved(own, layers, budget, seed)
-    return Arm(name, seed, trials, len(set(trials.metrics["archive"].tolist())))
+        rounds = _evolved(own, layers, budget, seed)
+    runs = {handle for trials in rounds for handle in trials.metrics["archive"].tolist()}
+    return Arm(name, seed, rounds[-1], len(runs))
 
 
-def _evolved(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
-    """Networks in rounds, and all other knobs by NSGA-II."""
+def _evolved(problem: Problem, layers: int, budget: Budget, seed: int) -> list[Trials]:
+    """Networks in rounds, and all other knobs by NSGA-II; the trials of each round."""
     networks = Networks(problem.space, layers, seed)
-    most = min(budget.runs, networks.size)
     known: list[Network] = []
     found: list[Trials] = []
     for number in range(ROUNDS):
-        wanted = -(-most * (number + 1) // ROUNDS)
-        known += networks.more(known, wanted - len(known), found[-1] if found else None)
+        wanted = -(-budget.runs * (number + 1) // ROUNDS)
+        known += networks.more(known, wanted, found[-1] if found else None)
         space = _picking(problem.space, len(known))
         inner = replace(
             problem, space=space, evaluator=Chain((Picked(tuple(known)), problem.evaluator))
@@ -174,7 +174,7 @@ def _evolved(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials
         last = number == ROUNDS - 1
         trials = budget.trials if last else max(budget.trials // 4, 1)
         found.append(explore(inner, search, budget=trials).trials)
-    return found[-1]
+    return found
 
 
 def _picking(space: SearchSpace, count: int) -> SearchSpace:
@@ -211,18 +211,28 @@ def _tuned(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
             rows = np.tile(at, (int(space.parameters[knob].count or 1), 1))
             rows[:, knob] = np.arange(len(rows))
             rows = rows[space.allowed(space.canonical(rows))]
-            made = len({h for part in parts for h in part.metrics["archive"].tolist()})
-            tried = [problem.evaluate(rows[:0])]
-            for row in rows:
-                if made >= budget.runs and space.names[knob] in network_knobs(space):
-                    break
-                tried.append(problem.evaluate(row[np.newaxis]))
-                made = len({h for p in (*parts, *tried) for h in p.metrics["archive"].tolist()})
-            parts += tried[1:]
-            best = _best(tried[1:], least)
+            tried = _levels_of(problem, rows, space.names[knob], parts, budget)
+            parts += tried
+            best = _best(tried, least)
             if best is not None and best[knob] != at[knob]:
                 at, moved = np.where(best < 0, at, best), True
     return _joined(parts, problem)
+
+
+def _levels_of(
+    problem: Problem, rows: FloatArray, knob: str, parts: Sequence[Trials], budget: Budget
+) -> list[Trials]:
+    """The designs of one knob's levels; one by one where each may need a network of its own."""
+    if knob not in (*network_knobs(problem.space), "split_layer", "offload"):
+        return [problem.evaluate(rows)] if len(rows) else []
+    made = {h for part in parts for h in part.metrics["archive"].tolist()}
+    tried: list[Trials] = []
+    for row in rows:
+        if len(made) >= budget.runs:
+            break
+        tried.append(problem.evaluate(row[np.newaxis]))
+        made |= set(tried[-1].metrics["archive"].tolist())
+    return tried
 
 
 def _start(parameter: Parameter, layers: int) -> float:
@@ -238,9 +248,12 @@ def _best(tried: Sequence[Trials], least: float) -> FloatArray | None:
     found: FloatArray | None = None
     energy = np.inf
     for trial in tried:
-        fine = trial.ok[0] and (trial.violations[0] <= 0).all()
-        if fine and trial.metrics["accuracy"][0] >= least and trial.metrics["energy"][0] < energy:
-            found, energy = trial.codes[0], float(trial.metrics["energy"][0])
+        fine = trial.feasible & (trial.metrics["accuracy"] >= least)
+        rows = np.flatnonzero(fine)
+        if len(rows):
+            best = int(rows[trial.metrics["energy"][rows].argmin()])
+            if trial.metrics["energy"][best] < energy:
+                found, energy = trial.codes[best], float(trial.metrics["energy"][best])
     return found
 
 

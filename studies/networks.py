@@ -48,6 +48,13 @@ def network_knobs(space: SearchSpace) -> tuple[str, ...]:
     return tuple(n for n in space.names if n in (*COMPRESSION, "link_bits"))
 
 
+def real_runs(networks: Sequence[Network]) -> int:
+    """Accuracy runs that networks take: one of each compression, one more of each link."""
+    compressions = {network.compression for network in networks}
+    links = {network for network in networks if network.link_layer}
+    return len(compressions) + len(links)
+
+
 class Networks:
     """Chooses networks of a space. Mutable on purpose: it draws.
 
@@ -70,24 +77,24 @@ class Networks:
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """How many networks there are."""
         return int(np.prod([len(levels) for levels in self._levels])) * len(self._links)
 
-    def more(self, known: Sequence[Network], count: int, found: Trials | None) -> list[Network]:
-        """So many networks that are not known, or as many as there are.
+    def more(self, known: Sequence[Network], runs: int, found: Trials | None) -> list[Network]:
+        """Further networks, until all together take so many real runs, or there are no more.
 
         Args:
             known: In the order of the knob `network` of `found`.
-            count: How many.
+            runs: Of all together; see `real_runs`.
             found: Trials with the known ones; None: there are none yet.
         """
-        chosen: list[Network] = [] if known else [self._dense()]
+        every = list(known) or [self._dense()]
         weights = None if found is None else _carried(found, len(known))
-        while len(chosen) < count and len(known) + len(chosen) < self.size:
+        while real_runs(every) < runs and len(every) < self.size:
             child = self._random() if weights is None else self._child(known, weights)
-            if child not in known and child not in chosen:
-                chosen.append(child)
-        return chosen[:count]
+            if child not in every and real_runs([*every, child]) <= runs:
+                every.append(child)
+        return every[len(known) :]
 
     def _dense(self) -> Network:
         settled = []

@@ -17,7 +17,7 @@ from search_spaces.joint import DEFAULTS, DOMAIN, joint_space
 from studies.ablation import ARMS, arm_space
 from studies.command import SYSTEMS
 from studies.joint import LAYERS
-from studies.networks import COMPRESSION, Network, Networks, Picked
+from studies.networks import COMPRESSION, Network, Networks, Picked, real_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "joint_sentiment.yaml"
@@ -168,11 +168,15 @@ def test_networks_are_distinct_dense_first_and_no_more_than_there_are(study):
     space = study.space
     networks = Networks(space, LAYERS, 1)
     first = networks.more([], 12, None)
-    assert len(set(first)) == 12
+    assert len(set(first)) == len(first)
+    assert real_runs(first) == 12
     dense = dict(zip(COMPRESSION, first[0].compression, strict=True))
     assert dense["pruning_ratio"] == 0.0
     assert dense["weight_bits"] == 8
     assert first[0].link_layer == 0
+    more = networks.more(first, 20, None)
+    assert real_runs([*first, *more]) == 20
+    assert not set(first) & set(more)
     few = arm_space("AppealNet", space, LAYERS)
     assert Networks(few, LAYERS, 1).size == 1
     assert len(Networks(few, LAYERS, 1).more([], 5, None)) == 1
