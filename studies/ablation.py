@@ -204,6 +204,7 @@ def _tuned(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
     at = np.array([_start(p, layers) for p in space.parameters])
     seen = problem.evaluate(at[np.newaxis])
     least = float(seen.metrics["accuracy"][0]) - TOLERANCE
+    energy = float(seen.metrics["energy"][0]) if seen.feasible[0] else np.inf
     parts, moved = [seen], True
     while moved:
         moved = False
@@ -213,9 +214,9 @@ def _tuned(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
             rows = rows[space.allowed(space.canonical(rows))]
             tried = _levels_of(problem, rows, space.names[knob], parts, budget)
             parts += tried
-            best = _best(tried, least)
-            if best is not None and best[knob] != at[knob]:
-                at, moved = np.where(best < 0, at, best), True
+            best, spent = _best(tried, least)
+            if spent < energy:
+                at, energy, moved = np.where(best < 0, at, best), spent, True
     return _joined(parts, problem)
 
 
@@ -243,10 +244,9 @@ def _start(parameter: Parameter, layers: int) -> float:
     return float(np.abs(levels - float(wanted)).argmin())
 
 
-def _best(tried: Sequence[Trials], least: float) -> FloatArray | None:
-    """Codes of the least energy among what is accurate and allowed; None if nothing is."""
-    found: FloatArray | None = None
-    energy = np.inf
+def _best(tried: Sequence[Trials], least: float) -> tuple[FloatArray, float]:
+    """Codes and energy [J] of the least among what is accurate and allowed; infinite if none is."""
+    found, energy = np.zeros(0), np.inf
     for trial in tried:
         fine = trial.feasible & (trial.metrics["accuracy"] >= least)
         rows = np.flatnonzero(fine)
@@ -254,7 +254,7 @@ def _best(tried: Sequence[Trials], least: float) -> FloatArray | None:
             best = int(rows[trial.metrics["energy"][rows].argmin()])
             if trial.metrics["energy"][best] < energy:
                 found, energy = trial.codes[best], float(trial.metrics["energy"][best])
-    return found
+    return found, energy
 
 
 def _joined(parts: Sequence[Trials], problem: Problem) -> Trials:

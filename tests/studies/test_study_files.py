@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -203,3 +204,11 @@ def test_the_command_exits_2_without_traceback_and_writes_nothing(tmp_path):
         assert "search.sead" in result.stderr
         assert result.stdout == ""
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_comes_along_composes_a_space(path):
+    study = load_study(path, SYSTEMS)
+    assert study.space.size is not None
+    designs = study.space.sample(50, np.random.default_rng(0))
+    assert study.space.allowed(designs).all()
