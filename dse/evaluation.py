@@ -235,10 +235,11 @@ class Chain:
         labels: dict[str, str] = {}
         for stage in self.stages:
             behind = [labels[k] for k in stage.inputs if k in labels]
-            # A closed form over a measured column stays a closed form; over an unverified one it is
-            # that.
+            # A closed form over a measured column stays a closed form; a measurement that a closed
+            # form set up stays measured; over an unverified column both are that.
             for name, own in stage.evidence.items():
-                labels[name] = max([own, *behind], key=_weakness)
+                passed = "closed form" if own == "measured" else ""
+                labels[name] = max([own, *(b for b in behind if b != passed)], key=_weakness)
         return labels
 
     @property

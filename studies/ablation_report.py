@@ -16,6 +16,7 @@ from dse.errors import DseError
 from dse.evaluation import Evaluator
 from dse.files import canonical_json, write_atomically
 from dse.indicators import Reference, hypervolume
+from dse.parameters import FloatArray
 from dse.pareto import non_dominated
 from dse.problem import Problem
 from dse.space import take
@@ -43,6 +44,8 @@ class Line:
         energy: Least of a request within the constraints [J], at each of `LEVELS`; None: no design
             reaches the accuracy.
         test_accuracy: Of these designs on the test split [1].
+        steps: Accuracy [1] and energy [J] of every design than which none is more accurate and
+            more frugal, most frugal first.
     """
 
     arm: str
@@ -53,17 +56,24 @@ class Line:
     hypervolume: float
     energy: Mapping[str, float | None]
     test_accuracy: Mapping[str, float | None]
+    steps: Sequence[tuple[float, float]]
 
 
 def accuracies(evaluator: Evaluator, settings: Settings) -> dict[str, float]:
     """The accuracies [1] at which energies are compared.
 
-    Those of two designs: the dense network wholly on the device, and every request to the cloud.
+    Of the dense network wholly on the device, and of the best cloud, to which every request goes.
     """
     foreign = BOARD_KNOBS if settings.device == "chip" else CHIP_KNOBS
-    both = {k: np.array([v, v]) for k, v in DEFAULTS.items() if k not in foreign}
-    both |= {"split_layer": np.array([LAYERS, 0]), "offload": np.array(["none", "input"])}
-    device, cloud = evaluator(both)["accuracy"].tolist()
+    clouds = len(settings.clouds)
+    rows = {k: np.array([v] * (1 + clouds)) for k, v in DEFAULTS.items() if k not in foreign}
+    rows |= {
+        "split_layer": np.array([LAYERS] + [0] * clouds),
+        "offload": np.array(["none"] + ["input"] * clouds),
+        "cloud_network": np.array([settings.clouds[0], *settings.clouds]),
+    }
+    device, *experts = evaluator(rows)["accuracy"].tolist()
+    cloud = max(experts)
     return dict(
         zip(LEVELS, (device - 0.01, device, (device + cloud) / 2, cloud - 0.005), strict=True)
     )
@@ -116,7 +126,21 @@ def _line(
                 known = {k: v for k, v in knobs.items() if k in held_out.inputs}
                 tested[name] = float(held_out(known)["test_accuracy"][0])
     volume = hypervolume(arm.trials.losses[front], frame)
-    return Line(arm.name, arm.seed, arm.runs, len(arm.trials), len(front), volume, energy, tested)
+    return Line(
+        arm.name, arm.seed, arm.runs, len(arm.trials), len(front), volume, energy, tested,
+        steps(metrics["accuracy"][fine], metrics["energy"][fine]),
+    )  # fmt: skip
+
+
+def steps(accuracy: FloatArray, energy: FloatArray) -> list[tuple[float, float]]:
+    """Accuracy and energy of the designs that no other beats in both, most frugal first."""
+    if not len(accuracy):
+        return []
+    order = np.lexsort([-accuracy, energy])
+    better = np.maximum.accumulate(accuracy[order])
+    first = np.concatenate([[True], better[1:] > better[:-1]])
+    rows = order[first]
+    return list(zip(accuracy[rows].tolist(), energy[rows].tolist(), strict=True))
 
 
 def table(found: Sequence[Line], title: str) -> Table:
@@ -164,6 +188,7 @@ def ablate(  # noqa: PLR0913  (a flag each)
     seeds: Annotated[int, typer.Option(min=1, help="Searches of each arm.")] = 3,
     set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the study.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write every line as JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw accuracy over energy as PNG.")] = None,
 ) -> None:
     """Search the joint space, each system's own, and one knob after another, at equal cost."""
     checked = load_study(study, {"joint": Joint()}, set_ or [])
@@ -187,6 +212,12 @@ def ablate(  # noqa: PLR0913  (a flag each)
     made, reused = composed.count_runs()
     title = f"{checked.file.study}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
+    if plot is not None:
+        from dse.plots.arms import arms_figure
+        from dse.plots.static import write_png
+
+        drawn = {name: [row.steps for row in rows if row.arm == name] for name in arm or ARMS}
+        write_png(arms_figure(drawn, checked.file.study, thick="joint"), plot)
     if out is not None:
         content = {
             "study": checked.file.study, "budget": asdict(Budget(runs, trials)), "seeds": seeds,

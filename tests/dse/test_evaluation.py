@@ -246,6 +246,7 @@ def test_evidence_is_that_of_the_weakest_column_behind():
             stage("x", "u", "unverified"),
             stage("u", "v", "measured"),
             stage("v", "w", "published"),
+            stage("b", "m", "measured"),
         )
     )
     assert chain.evidence == {
@@ -254,6 +255,7 @@ def test_evidence_is_that_of_the_weakest_column_behind():
         "u": "unverified",
         "v": "unverified",
         "w": "unverified",
+        "m": "measured",
     }
 
 

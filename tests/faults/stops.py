@@ -29,9 +29,9 @@ class _StopAfter(Stop):
 
 def stops(count: int, seed: int, root: Path, searchers: Sequence[str]) -> dict[str, object]:
     """Stop each searcher `count` times on its way and resume it each time."""
-    rng = random.Random(seed)
     found = {"searchers": {}, "stops": 0, "differing": []}
     for searcher in searchers or SEARCHERS:
+        rng = random.Random(seed)  # so that a searcher stops alike, whoever stands beside it
         began = time.monotonic()
         overrides = (f"search.searcher={searcher}", *OVERRIDES.get(searcher, PLAIN))
         load = study_file(root, searcher, *overrides)

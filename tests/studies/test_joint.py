@@ -105,15 +105,15 @@ def test_knobs_that_do_not_go_together_are_refused(override, why):
 
 
 def test_a_real_run_shows_its_front_on_both_splits(dse, tmp_path):
-    found = dse("run", STUDY, "--out", "run", "--searcher", "nsga2", "--trials", 150,
-                "--set", "search.batch=50", cwd=tmp_path)  # fmt: skip
+    found = dse("run", STUDY, "--out", "run", "--searcher", "nsga2", "--trials", 90,
+                "--set", "search.batch=30", cwd=tmp_path)  # fmt: skip
     assert found.returncode == 0, found.stderr
     run = read_run(tmp_path / "run")
     trials = run.trials
-    assert len(trials) == 150
+    assert len(trials) == 90
     assert trials.ok.all()
     answered = sum(trials.metrics[f"answered_{i + 1}"] for i in range(LAYERS))
-    assert answered + trials.metrics["offloaded"] == pytest.approx(np.ones(150), abs=1e-12)
+    assert answered + trials.metrics["offloaded"] == pytest.approx(np.ones(90), abs=1e-12)
     alone = trials.designs["split_layer"] == 0
     assert (trials.metrics["offloaded"][alone] == 1).all()
     assert (trials.metrics["area"][alone] == 0).all()
@@ -131,7 +131,7 @@ def front_of(folder):
 
 
 def test_the_ablation_gives_every_arm_the_same_budget(dse, tmp_path):
-    found = dse("ablate", STUDY, "--runs", 3, "--trials", 200, "--seeds", 1, "--out", "a.json",
+    found = dse("ablate", STUDY, "--runs", 3, "--trials", 120, "--seeds", 1, "--out", "a.json",
                 cwd=tmp_path)  # fmt: skip
     assert found.returncode == 0, found.stderr
     content = json.loads((tmp_path / "a.json").read_text())
