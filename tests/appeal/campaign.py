@@ -217,8 +217,8 @@ def figure() -> None:
     """docs/appealnet.png: accuracy over appealing rate of the first seed, per task."""
     shown = [("tweet3", 2, "mistakes", 0.03), ("rt-sentiment", 2, "mistakes", 0.03)]
     if any(task == "fashion-mnist" for task, _ in groups()):
-        shown.append(("fashion-mnist", 2, "losses", 0.1))
-    view, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.6))
+        shown.append(("fashion-mnist", 2, "mistakes", 0.03))
+    view, axes = plt.subplots(1, len(shown), figsize=(4.4 * len(shown), 3.9))
     for axis, (task, layers, target, beta) in zip(axes, shown, strict=True):
         images_too = task == "fashion-mnist"
         schedule = IMAGE_SCHEDULE if images_too else TEXT_SCHEDULE
@@ -233,8 +233,8 @@ def figure() -> None:
                  xlim=(0, 100))  # fmt: skip
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("accuracy on test [%]")
-    axes[0].legend(fontsize=7, loc="lower right")
-    view.tight_layout()
+    view.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=len(STYLES))
+    view.tight_layout(rect=(0, 0.07, 1, 1))
     view.savefig(DOCS / "appealnet.png", dpi=130)
 
 
