@@ -50,6 +50,19 @@ class Archive:
             raise DseError("an archive holds finite logits only")
 
 
+def rows_of(archive: Archive, rows: NDArray[np.int64]) -> Archive:
+    """Some sentences of an archive, in each draw, in the order given."""
+    n = len(archive.labels) // archive.draws
+    index = np.concatenate([draw * n + rows for draw in range(archive.draws)])
+    return Archive(
+        archive.logits[index],
+        archive.labels[index],
+        archive.tokens[index],
+        archive.provenance,
+        draws=archive.draws,
+    )
+
+
 def archive_path(cache: Path, handle: str) -> Path:
     """Where an archive lies or would lie.
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
-from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
+from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
 from dse.accuracy.measured import AccuracyRun
@@ -193,19 +193,6 @@ def joined(parts: list[Archive]) -> Archive:
         np.concatenate([p.tokens for p in pieces]),
         parts[0].provenance,
         draws=draws,
-    )
-
-
-def rows_of(archive: Archive, rows: NDArray[np.int64]) -> Archive:
-    """Some sentences of an archive, in each draw, in the order given."""
-    n = len(archive.labels) // archive.draws
-    index = np.concatenate([draw * n + rows for draw in range(archive.draws)])
-    return Archive(
-        archive.logits[index],
-        archive.labels[index],
-        archive.tokens[index],
-        archive.provenance,
-        draws=archive.draws,
     )
 
 

@@ -11,10 +11,13 @@ The device holds s of L layers. Sentence i, with scores of the exit rule after e
 
 With s = L the last exit is where a sentence stands that has not left. With s = 0 all are sent.
 Exact for the sentences of the archive, whatever the thresholds (arXiv 2011.14203, 2105.04104).
+
+A head that is asked about the sentences which taught it looks better than it is, and a search
+finds just that. So these are cross-fitted: each is judged by a head that the other folds taught.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 
 from dse.accuracy.appeal.exit_appeal import ExitHead, Signal, routed_exit
 from dse.accuracy.appeal.routers import Routed
-from dse.accuracy.archive import read_archive
+from dse.accuracy.archive import read_archive, rows_of
 from dse.accuracy.exits import FloatArray, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
 from dse.errors import DseError
@@ -40,9 +43,15 @@ THRESHOLDS: Mapping[str, tuple[Rule, str]] = {
 """Column with the threshold of each rule, and its unit."""
 
 
+FOLDS = 5
+"""Of the sentences that teach a head and are judged by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cloud:
     """Answers of the network behind the link.
+
+    Where the split that is replayed is the one that teaches, heads are cross-fitted.
 
     Attributes:
         archive: Its answers to the split that is replayed.
@@ -52,6 +61,11 @@ class Cloud:
 
     archive: str
     taught: tuple[str, str]
+
+    @property
+    def folds(self) -> int:
+        """In which the sentences are cross-fitted; 1: those that teach are others."""
+        return FOLDS if self.archive == self.taught[1] else 1
 
 
 class _Key(NamedTuple):
@@ -265,9 +279,15 @@ def _table(cache: Path, handle: str, predict: int) -> ExitTable:
     return fitted(entropy(read_archive(cache, handle).logits), predict)
 
 
-@lru_cache(maxsize=512)
-def _head(cache: Path, taught: tuple[str, str], layer: int, beta: float) -> ExitHead:
+@lru_cache(maxsize=2048)
+def _head(
+    cache: Path, taught: tuple[str, str], layer: int, beta: float, fold: int, folds: int
+) -> ExitHead:
+    """Taught by all folds but this one; by everything where there is one fold."""
     device, cloud = (read_archive(cache, handle) for handle in taught)
+    if folds > 1:
+        others = np.flatnonzero(np.arange(len(cloud.labels)) % folds != fold)
+        device, cloud = rows_of(device, others), rows_of(cloud, others)
     return ExitHead.fitted(device, cloud, layer, beta=beta)
 
 
@@ -278,4 +298,9 @@ def _routed(
     device, expert = read_archive(cache, archive), read_archive(cache, cloud.archive)
     if signal != "appeal":
         return routed_exit(device, expert, layer, signal)
-    return routed_exit(device, expert, layer, "appeal", _head(cache, cloud.taught, layer, beta))
+    heads = [_head(cache, cloud.taught, layer, beta, i, cloud.folds) for i in range(cloud.folds)]
+    parts = [routed_exit(device, expert, layer, "appeal", head) for head in heads]
+    # The draws of faults follow one another, each with all sentences.
+    fold = np.arange(len(device.labels)) % len(expert.labels) % cloud.folds
+    score = np.choose(fold, [part.score for part in parts])
+    return replace(parts[0], score=score)

@@ -9,7 +9,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from dse.accuracy.archive import Archive, archive_path, read_archive
+from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of
 from dse.accuracy.exits import Rule
 from dse.accuracy.fidelity import (
     OptimisticReplay,
@@ -18,7 +18,6 @@ from dse.accuracy.fidelity import (
     joined,
     order_of,
     reads,
-    rows_of,
     write_whole_run,
 )
 from dse.early_stop import EarlyStop

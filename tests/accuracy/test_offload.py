@@ -1,6 +1,7 @@
 """Exits, split and appeal replayed on archives: against one sentence after another, by hand."""
 
 import hashlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, routed_exit
-from dse.accuracy.archive import Archive, read_archive, write_archive
+from dse.accuracy.archive import Archive, read_archive, rows_of, write_archive
 from dse.accuracy.exits import ExitReplay, entropy, limits, scores
-from dse.accuracy.offload import Cloud, OffloadReplay
+from dse.accuracy.offload import FOLDS, Cloud, OffloadReplay
 from dse.accuracy.predictor import fitted
 from dse.errors import DseError
 
@@ -38,8 +39,17 @@ def world(tmp_path_factory):
     """A cache with a device's network, a compressed one and a cloud's; and the replay of them."""
     folder = tmp_path_factory.mktemp("archives")
     dense, small, cloud = written(folder, 1, 0.7), written(folder, 2, 0.5), written(folder, 3, 1.2)
-    replay = OffloadReplay(folder, LAYERS, {"full": Cloud(cloud, (dense, cloud))}, dense)
+    # What teaches are others' sentences: the same answers, so that one world is enough.
+    taught = copied(folder, dense), copied(folder, cloud)
+    replay = OffloadReplay(folder, LAYERS, {"full": Cloud(cloud, taught)}, dense)
     return folder, dense, small, cloud, replay
+
+
+def copied(folder: Path, handle: str) -> str:
+    """The archive under another handle."""
+    other = hashlib.sha256(handle.encode()).hexdigest()
+    write_archive(folder, other, read_archive(folder, handle))
+    return other
 
 
 RULES = {
@@ -174,6 +184,52 @@ def test_without_exits_an_appeal_is_appealnets(world, signal):
     found = replay({k: np.repeat(v, 30) for k, v in row.items()} | {"appeal_threshold": grid})
     assert np.array_equal(found["accuracy"], alone["accuracy"])
     assert np.array_equal(found["offloaded"], alone["appeal_rate"])
+
+
+def test_a_sentence_that_teaches_is_judged_by_a_head_that_has_not_seen_it(world):
+    folder, dense, small, cloud, replay = world
+    own = replace(replay, clouds={"full": Cloud(cloud, (dense, cloud))})
+    grid = np.linspace(0, 1.01, 400)
+    row = columns(small, split_layer=2, offload="input", appeal_signal="appeal")
+    found = own({k: np.repeat(v, 400) for k, v in row.items()} | {"appeal_threshold": grid})
+    device, teacher, expert = (read_archive(folder, one) for one in (small, dense, cloud))
+    trust = np.empty(SENTENCES)
+    for fold in range(FOLDS):
+        mine = np.arange(SENTENCES) % FOLDS == fold
+        seen = (rows_of(one, np.flatnonzero(~mine)) for one in (teacher, expert))
+        head = ExitHead.fitted(*seen, 2, beta=0.1)
+        trust[mine] = head.trust(device)[mine]
+    right = device.logits[:, 1].argmax(axis=1) == device.labels
+    there = expert.logits[:, -1].argmax(axis=1) == expert.labels
+    kept = trust >= grid[:, np.newaxis]
+    assert np.array_equal(found["offloaded"], (~kept).mean(axis=1))
+    assert np.array_equal(found["accuracy"], np.where(kept, right, there).mean(axis=1))
+
+
+def gained_by_coins(folder: Path, seed: int) -> tuple[float, float]:
+    """Accuracy that routing seems to add where everything is chance: to its teachers, crossed."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(CLASSES, size=300)
+    handles = []
+    for who in ("device", "cloud"):
+        logits = rng.normal(size=(300, LAYERS, CLASSES)).astype(np.float32)
+        handles.append(hashlib.sha256(f"{who} {seed}".encode()).hexdigest())
+        write_archive(folder, handles[-1], Archive(logits, labels, np.full(300, 9), {}))
+    grid = np.linspace(0, 1.01, 200)
+    row = columns(handles[0], split_layer=3, offload="input", appeal_signal="appeal", beta=0.03)
+    rows = {k: np.repeat(v, 200) for k, v in row.items()} | {"appeal_threshold": grid}
+    others = copied(folder, handles[0]), copied(folder, handles[1])
+    gains = []
+    for taught in (others, (handles[0], handles[1])):
+        found = OffloadReplay(folder, LAYERS, {"full": Cloud(handles[1], taught)})(rows)
+        gains.append(found["accuracy"].max() - max(found["accuracy"][[0, -1]]))
+    return gains[0], gains[1]
+
+
+def test_heads_of_chance_gain_nothing_on_the_sentences_that_teach_them(tmp_path):
+    fooled, crossed = np.mean([gained_by_coins(tmp_path, seed) for seed in range(8)], axis=0)
+    assert fooled > 0.05
+    assert crossed < 0.02
 
 
 def test_a_network_that_is_not_there_is_refused_with_those_that_are(world):

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from dse.accuracy.archive import Archive, read_archive_file
+from dse.accuracy.archive import Archive, read_archive_file, rows_of
 from dse.accuracy.exits import ExitCurve, limits
-from dse.accuracy.fidelity import OptimisticReplay, Seen, rows_of
+from dse.accuracy.fidelity import OptimisticReplay, Seen
 from dse.accuracy.staged import Looks
 from dse.early_stop import EarlyStop
 from dse.parameters import Categorical, Ordinal
