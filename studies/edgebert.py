@@ -31,6 +31,7 @@ from hw_models import (
 )
 from hw_models.faults import level_misreads
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
+from studies.finetune_stop import FinetuneStopRule, stop_of
 from studies.provenance import table_facts
 
 
@@ -62,6 +63,8 @@ class Settings(Section):
         mac_width: Width n of the n x n multiply-accumulate array.
         sequence_length: Tokens that the accelerator charges per sentence, padding included.
         idle_memory: Whether a non-volatile macro leaks while nobody reads it.
+        finetune_stop: When tuning may end before its last step; None: never. Absent from a study's
+            identity where it is None, so that runs from before there was one go on.
     """
 
     task: Annotated[str, accepted(require_task)] = "rt-sentiment"
@@ -75,6 +78,7 @@ class Settings(Section):
     mac_width: Literal[2, 4, 8, 16, 32] = 16
     sequence_length: Annotated[int, Field(ge=1, le=512)] = 64
     idle_memory: Literal["gated", "powered"] = "gated"
+    finetune_stop: FinetuneStopRule | None = Field(None, exclude_if=lambda rule: rule is None)
 
 
 METRICS: Mapping[str, str] = {
@@ -140,6 +144,7 @@ class Edgebert:
         from dse.accuracy.compression import Compression
         from dse.accuracy.fidelity import PartRun
         from dse.accuracy.measured import AccuracyRun
+        from dse.accuracy.settling import FinetuneEnd
         from dse.accuracy.staged import Looks, StagedRun, Tally
         from dse.accuracy.training import trained_network
 
@@ -154,16 +159,19 @@ class Edgebert:
             fixed=Compression(exponent_bits=settings.exponent_bits),
             cells=misread_cells(),
             draws=settings.fault_draws,
+            finetune_stop=stop_of(settings.finetune_stop, settings.task, cache),
         )
         counted = Counted(spread(run), run.handles, run.exist)
         config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
         classes = len(task_classes(settings.task, cache))
-        stages = (
+        stages: tuple[Evaluator, ...] = (
             InBatches(CellBits()),
             Cached(counted),
             InBatches(ExitReplay(cache, settings.exit_rule)),
             InBatches(Chips(settings, config, classes)),
         )
+        if run.finetune_stop is not None:
+            stages = (*stages, InBatches(FinetuneEnd(cache)))
         test = replace(run, split="test", sentences=settings.test_sentences)
         held_out = Chain(
             (

@@ -95,16 +95,18 @@ class Extrapolation:
         if self.end <= 0 or self.window < 2 or self.tolerance <= 0:
             raise DseError(f"end > 0, window >= 2 and tolerance > 0 are wanted; got {self}")
 
-    def predictions(self, steps: Sequence[float], accuracies: Sequence[float]) -> list[float]:
-        """Accuracy at the end [1], predicted at each checkpoint from the `FEWEST`-th on."""
+    def predictions(
+        self, steps: Sequence[float], accuracies: Sequence[float], first: int = FEWEST
+    ) -> list[float]:
+        """Accuracy at the end [1], predicted at each checkpoint from the `first`-th on."""
         return [
             float(fitted(steps[:k], accuracies[:k]).at(self.end))
-            for k in range(FEWEST, len(steps) + 1)
+            for k in range(max(FEWEST, first), len(steps) + 1)
         ]
 
     def converged(self, steps: Sequence[float], accuracies: Sequence[float]) -> float | None:
         """The prediction, once the last ones agree; None as long as they do not."""
-        last = self.predictions(steps, accuracies)[-self.window :]
+        last = self.predictions(steps, accuracies, len(steps) - self.window + 1)
         if len(last) < self.window or max(last) - min(last) > self.tolerance:
             return None
         return last[-1]

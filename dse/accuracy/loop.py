@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,19 @@ EVERY = 100
 Rows = NDArray[np.int64]
 
 
+class Judge(Protocol):
+    """Looks at a training now and then, and may end it; what it decides by is kept with the state.
+
+    Attributes:
+        seen: Everything that its decisions depend on beside the step.
+    """
+
+    seen: list[float]
+
+    def ends(self, made: int) -> bool:
+        """Whether training ends after so many steps; may look, must change nothing it looks at."""
+
+
 def order_of(tokens: Sequence[Tokens], batch: int, seed: int, steps: int) -> list[Rows]:
     """Rows of each step: batches of similar length, in a new order every epoch."""
     rng = np.random.default_rng(seed)
@@ -30,7 +43,7 @@ def order_of(tokens: Sequence[Tokens], batch: int, seed: int, steps: int) -> lis
     return order[:steps]
 
 
-def fit(
+def fit(  # noqa: PLR0913  (one call, everything by name)
     groups: list[dict[str, Any]],
     loss_of: Callable[[Rows, int], torch.Tensor],
     order: Sequence[Rows],
@@ -38,7 +51,8 @@ def fit(
     done: Callable[[float], None],
     checkpoint: Path | None = None,
     every: int = EVERY,
-) -> None:
+    judge: Judge | None = None,
+) -> int:
     """Train in place; a checkpoint that is there is continued, to the same bits.
 
     Args:
@@ -49,13 +63,17 @@ def fit(
         done: Is told which share is done.
         checkpoint: Where the state is kept while training; removed at the end.
         every: Steps between two checkpoints.
+        judge: May end it after any step; what it has seen is continued too.
+
+    Returns:
+        Steps made, those before the checkpoint included.
     """
     optimizer = torch.optim.AdamW(groups, fused=True)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     peaks = [group["lr"] for group in optimizer.param_groups]
     total = len(order)
     warm = max(1, total // 10)
-    start = 0 if checkpoint is None else _restored(checkpoint, parameters, optimizer)
+    start = 0 if checkpoint is None else _restored(checkpoint, parameters, optimizer, judge)
     for step in range(start, total):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * min((step + 1) / warm, (total - step) / max(1, total - warm))
@@ -65,14 +83,22 @@ def fit(
         torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
         optimizer.step()
         done((step + 1) / total)
+        if judge is not None and judge.ends(step + 1):
+            return step + 1
         if checkpoint is not None and (step + 1) % every == 0 and step + 1 < total:
-            write_whole(checkpoint, _state(parameters, optimizer, step + 1))
+            write_whole(checkpoint, _state(parameters, optimizer, judge, step + 1))
+    return total
 
 
 def _state(
-    parameters: Sequence[torch.Tensor], optimizer: torch.optim.Optimizer, step: int
+    parameters: Sequence[torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    judge: Judge | None,
+    step: int,
 ) -> bytes:
     tensors = {"rng": torch.get_rng_state()}
+    if judge is not None:
+        tensors["seen"] = torch.tensor(judge.seen, dtype=torch.float64)
     for i, parameter in enumerate(parameters):
         tensors[f"{i}.value"] = parameter.detach().contiguous()
         for name, value in optimizer.state[parameter].items():
@@ -81,7 +107,10 @@ def _state(
 
 
 def _restored(
-    checkpoint: Path, parameters: Sequence[torch.Tensor], optimizer: torch.optim.Optimizer
+    checkpoint: Path,
+    parameters: Sequence[torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    judge: Judge | None,
 ) -> int:
     """Steps done; 0 where there is no checkpoint or it cannot be read, which loses time only."""
     try:
@@ -93,11 +122,14 @@ def _restored(
             {name: tensors[f"{i}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
             for i in range(len(parameters))
         ]
+        seen = [] if judge is None else tensors["seen"].tolist()
     except (OSError, SafetensorError, ValueError, TypeError, KeyError):
         return 0
     with torch.no_grad():
         for parameter, value, moment in zip(parameters, values, moments, strict=True):
             parameter.copy_(value)
             optimizer.state[parameter] = moment
+    if judge is not None:
+        judge.seen[:] = seen
     torch.set_rng_state(tensors["rng"])
     return step

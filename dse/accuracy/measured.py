@@ -16,9 +16,10 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.cells import Cells
 from dse.accuracy.compression import Compressed, Compression, compressed
 from dse.accuracy.network import Tokens, all_means, native_bfloat16, tokenised
+from dse.accuracy.settling import FinetuneStop
 from dse.accuracy.tasks import Examples, Split, read_split
 from dse.accuracy.training import Trained, repeatable
-from dse.accuracy.tuning import Tuning, tuned_network
+from dse.accuracy.tuning import Tuning, ending_of, tuned_network
 from dse.errors import DseError
 
 VERSION = 2
@@ -62,6 +63,7 @@ class AccuracyRun:
             is not named is never misread.
         draws: Fault patterns that are passed through where cells can be misread.
         precision: Of the matrix products; `auto` takes bfloat16 where the processor has it.
+        finetune_stop: When a tuning may end before its last step; None: never.
     """
 
     trained: Trained
@@ -74,6 +76,7 @@ class AccuracyRun:
     cells: tuple[Cells, ...] = ()
     draws: int = 3
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    finetune_stop: FinetuneStop | None = None
 
     outputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
     evidence: ClassVar[Mapping[str, str]] = {"archive": "measured"}
@@ -142,6 +145,7 @@ class AccuracyRun:
         cells = self._cells(how)
         stored = replace(how, cell_bits=1) if cells is None else how
         return {
+            **self._stop_facts(how),
             **self.facts(),
             "kind": "archive of logits",
             "version": VERSION,
@@ -150,6 +154,12 @@ class AccuracyRun:
             "cells": None if cells is None else asdict(cells),
             "draws": 1 if cells is None else self.draws,
         }
+
+    def _stop_facts(self, how: Compression) -> dict[str, object]:
+        """The rule where there is something to end: what is not tuned is the same without it."""
+        if self.finetune_stop is None or not how.finetune_steps:
+            return {}
+        return {"finetune_stop": asdict(self.finetune_stop)}
 
     def _is_there(self, handle: str) -> bool:
         if not archive_path(self.cache, handle).is_file():
@@ -191,15 +201,19 @@ class AccuracyRun:
         labels = np.array(examples.labels, dtype=np.int64)
         if rows is not None:
             tokens, labels = [tokens[row] for row in rows], labels[rows]
-        trained = self.trained
+        trained, said = self.trained, self.archive_facts(how)
         if how.finetune_steps:
-            trained = tuned_network(trained, self.task, Tuning.of(how), self.cache)
+            trained = tuned_network(
+                trained, self.task, Tuning.of(how), self.cache, stop=self.finetune_stop
+            )
+            ending = ending_of(trained)
+            said |= {} if ending is None else {"finetune_ending": ending.facts()}
         draws = self._passes(trained, how, tokens)
         return Archive(
             np.concatenate(draws).astype(np.float32),
             np.tile(labels, len(draws)),
             np.tile(np.array([len(t.ids) for t in tokens], dtype=np.int64), len(draws)),
-            self.archive_facts(how),
+            said,
             draws=len(draws),
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
@@ -30,6 +31,7 @@ from dse.accuracy.network import (
     tokenised,
 )
 from dse.accuracy.pruning import Mask, bake, masked_matrices, refresh, share_pruned
+from dse.accuracy.settling import CurveJudge, Ending, FinetuneStop
 from dse.accuracy.spans import reaching
 from dse.accuracy.tasks import read_split
 from dse.accuracy.training import (
@@ -40,6 +42,7 @@ from dse.accuracy.training import (
     train_off_ramps,
     unfrozen,
 )
+from dse.errors import DseError
 
 VERSION = 1
 """Counts changes of this file that change a tuned network."""
@@ -92,11 +95,29 @@ class Tuning:
         """What a compression asks of training."""
         return cls(how.pruning_ratio, how.pruning_method, how.finetune_steps, how.span_penalty)
 
+    @property
+    def ramp_ended(self) -> int:
+        """Steps made when the masks hold the final share of zeros; all, if they never do before."""
+        if not self.pruning_ratio:
+            return 0
+        chosen = range(0, self.steps, self.refreshed)
+        shares = (share_pruned(s, self.steps, self.pruning_ratio, self.ramp) for s in chosen)
+        pairs = zip(chosen, shares, strict=True)
+        return next((s for s, share in pairs if share >= self.pruning_ratio), self.steps)
+
 
 def tuned_network(
-    trained: Trained, task: str, tuning: Tuning, cache: Path, watch: Watch = unwatched
+    trained: Trained,
+    task: str,
+    tuning: Tuning,
+    cache: Path,
+    watch: Watch = unwatched,
+    stop: FinetuneStop | None = None,
 ) -> Trained:
     """Tune a network, or find it tuned. One thread, so that every worker computes the same bits.
+
+    Where it ends depends on the network, the task, the tuning and the rule, and on nothing else: no
+    cache, no clock, no other trial.
 
     Args:
         trained: Dense.
@@ -104,9 +125,14 @@ def tuned_network(
         tuning: How.
         cache: Cache folder.
         watch: Is told how far it is.
+        stop: When it may end before its last step; see `ending_of`.
+
+    Raises:
+        DseError: If the rule asks for more sentences than there are, or for the end of learned
+            spans, which move on after the accuracy has settled.
     """
     examples = read_split(task, cache, "train")
-    facts = {
+    facts: dict[str, object] = {
         "kind": "tuned network",
         "version": VERSION,
         "trained_sha256": trained.sha256,
@@ -114,6 +140,15 @@ def tuned_network(
         "tuning": asdict(tuning),
         "torch": torch.__version__,
     }
+    held: _Held | None = None
+    if stop is not None:
+        if tuning.span_penalty:
+            raise DseError(
+                f"finetune_stop reads the accuracy alone, and spans learned with span_penalty = "
+                f"{tuning.span_penalty} move on after it has settled; use one of the two"
+            )
+        facts["finetune_stop"] = asdict(stop)
+        held = _Held.of(stop, trained.folder, task, cache)
     path = cache / "networks" / f"{key_of(facts)}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -123,10 +158,13 @@ def tuned_network(
             checkpoint = path.with_suffix(".checkpoint")
             with repeatable(1, tuning.seed):
                 answers = _teacher(trained, examples.digest, tokens, cache, watch)
-                tensors = _tune(
+                tensors, ending = _tune(
                     load_trained(trained.path, trained.folder),
                     _Lesson(tokens, labels, answers, tuning, checkpoint, watch),
+                    held,
                 )
+            if ending is not None:
+                facts["finetune_ending"] = ending.facts()
             write_whole(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
             checkpoint.unlink(missing_ok=True)
     return Trained(path, sha256_of(path), trained.folder)
@@ -144,6 +182,47 @@ def _teacher(
             means = all_means(network.encoder, tokens, share_of(watch, "asking the teacher"))
             write_whole(path, save({"answers": network.logits(means)[:, -1].contiguous()}))
     return load_file(path)["answers"]
+
+
+def ending_of(tuned: Trained) -> Ending | None:
+    """How the tuning of a network ended; None of one that was tuned without a rule."""
+    with safe_open(tuned.path, framework="pt") as file:
+        facts = json.loads(file.metadata()["facts"])
+    found = facts.get("finetune_ending")
+    if found is None:
+        return None
+    return Ending(
+        found["asked"], found["made"], found["foretold"], tuple(map(tuple, found["seen"]))
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Held:
+    """Sentences on which the learning curve is seen; never trained on."""
+
+    stop: FinetuneStop
+    tokens: list[Tokens]
+    labels: torch.Tensor
+
+    @classmethod
+    def of(cls, stop: FinetuneStop, folder: Path, task: str, cache: Path) -> "_Held":
+        """Those of a rule."""
+        held = stop.held(task, cache)
+        tokens = tokenised(folder, held.sentences, held.seconds)
+        return cls(stop, tokens, torch.tensor(held.labels))
+
+    def judge(self, network: torch.nn.Module, head: torch.nn.Linear, tuning: Tuning) -> CurveJudge:
+        """Of a network in training and its answering layer."""
+
+        def accuracy() -> float:
+            network.eval()
+            means = all_means(network, self.tokens)
+            with torch.inference_mode():
+                right = head(means[:, -1]).argmax(dim=-1) == self.labels
+            network.train()
+            return int(right.sum()) / len(self.labels)
+
+        return CurveJudge(self.stop, tuning.ramp_ended, tuning.steps, accuracy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,13 +243,16 @@ class _Lesson:
         return (1.0 - self.tuning.distilled) * own + self.tuning.distilled * distance
 
 
-def _tune(network: Network, lesson: _Lesson) -> dict[str, torch.Tensor]:
+def _tune(
+    network: Network, lesson: _Lesson, held: _Held | None
+) -> tuple[dict[str, torch.Tensor], Ending | None]:
     encoder, tuning = network.encoder, lesson.tuning
     matrices: list[tuple[torch.nn.Module, Mask]] = []
     if tuning.pruning_ratio:
         matrices = masked_matrices(encoder, tuning.pruning_method)
     reach = _first_reach(encoder, tuning)
     groups, head = _groups(network, matrices, reach, tuning)
+    judge = None if held is None else held.judge(encoder, head, tuning)
 
     def loss_of(rows: Rows, step: int) -> torch.Tensor:
         if step % tuning.refreshed == 0 and matrices:
@@ -185,17 +267,19 @@ def _tune(network: Network, lesson: _Lesson) -> dict[str, torch.Tensor]:
 
     encoder.train()
     with reaching(encoder, reach, tuning.soft_edge):
-        fit(
+        made = fit(
             groups,
             loss_of,
             order_of(lesson.tokens, tuning.batch, tuning.seed, tuning.steps),
             done=share_of(lesson.watch, "tuning the network"),
             checkpoint=lesson.checkpoint,
+            judge=judge,
         )
     encoder.eval()
     refresh(matrices, tuning.pruning_ratio)
     bake(matrices)
-    return _finished(encoder, None if reach is None else reach.detach().clamp(min=0.0), lesson)
+    learned = None if reach is None else reach.detach().clamp(min=0.0)
+    return _finished(encoder, learned, lesson), None if judge is None else judge.ending(made)
 
 
 def _first_reach(encoder: torch.nn.Module, tuning: Tuning) -> torch.nn.Parameter | None:

@@ -1,12 +1,14 @@
 """Long accuracy campaigns; each prints a JSON line per result; docs/accuracy.jsonl collects them.
 
-python tests/accuracy/campaign.py tasks|sweeps|tuning|cost|table >> docs/accuracy.jsonl
+python tests/accuracy/campaign.py tasks|sweeps|tuning|settling|cost|table >> docs/accuracy.jsonl
 """
 
 import json
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -19,8 +21,10 @@ from dse.accuracy.compression import Compression
 from dse.accuracy.exits import ExitCurve
 from dse.accuracy.measured import AccuracyRun
 from dse.accuracy.report import marks
+from dse.accuracy.settling import FinetuneStop
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import trained_network
+from dse.accuracy.tuning import Tuning, ending_of, tuned_network
 from studies.edgebert import misread_cells
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -137,6 +141,33 @@ def tuning(which: list[str]) -> None:
     }
     for name in which or designs:
         measure("tuning", "full", designs[name])
+
+
+def settling(seeds: list[str]) -> None:
+    """60 % zeros in 500 steps, to the end and ended where the learning curve has settled."""
+    cache = cache_root()
+    trained = trained_network(NETWORK, TASK, "full", cache)
+    how = Compression(pruning_ratio=0.6, finetune_steps=500)
+    for seed, stop in product(seeds or ("1", "2", "3"), (FinetuneStop(), None)):
+        wall, cpu = time.perf_counter(), time.process_time()
+        tuning = replace(Tuning.of(how), seed=int(seed))
+        tuned = tuned_network(trained, TASK, tuning, cache, stop=stop)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        ending = ending_of(tuned)
+        after = replace(how, finetune_steps=0)  # the masks are in the weights already
+        by_exit = {
+            split: rounded(marks(tuned, TASK, cache, split, after).accuracy)
+            for split in ("validation", "test")
+        }
+        say(
+            campaign="settling",
+            seed=int(seed),
+            steps=how.finetune_steps,
+            stop=None if stop is None else asdict(stop),
+            ending=None if ending is None else ending.facts(),
+            seconds={"wall": round(wall, 1), "cpu": round(cpu, 1)},
+            by_exit=by_exit,
+        )
 
 
 def figure(_: list[str]) -> None:
