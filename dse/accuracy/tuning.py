@@ -158,6 +158,8 @@ def tuned_network(
             checkpoint = path.with_suffix(".checkpoint")
             with repeatable(1, tuning.seed):
                 answers = _teacher(trained, examples.digest, tokens, cache, watch)
+            # Seeded anew: whether the teacher was asked now or before must not show in the dropout.
+            with repeatable(1, tuning.seed):
                 tensors, ending = _tune(
                     load_trained(trained.path, trained.folder),
                     _Lesson(tokens, labels, answers, tuning, checkpoint, watch),

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel
 from typer.testing import CliRunner
 
 from dse.accuracy.compression import Compression, compressed
@@ -23,20 +21,6 @@ from dse.accuracy.training import trained_network
 from dse.accuracy.tuning import Tuning, tuned_network
 from dse.cli import command_line
 from dse.commands import accuracy
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Three layers of width 32 that read the packaged network's vocabulary."""
-    folder = tmp_path_factory.mktemp("tiny")
-    shutil.copytree(pretrained("minilm-l6").folder, folder, dirs_exist_ok=True)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        config = BertConfig(
-            hidden_size=32, num_attention_heads=4, intermediate_size=48, num_hidden_layers=3
-        )
-        BertModel(config).save_pretrained(folder)
-    return f"local:{folder}"
 
 
 @pytest.fixture(scope="module")

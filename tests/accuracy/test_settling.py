@@ -1,0 +1,290 @@
+"""Tuning that ends where its learning curve has settled: a law of the rule, and real tunings."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from dse.accuracy.archive import archive_path, read_archive
+from dse.accuracy.cache import key_of
+from dse.accuracy.compression import Compression
+from dse.accuracy.fidelity import PartRun, joined
+from dse.accuracy.learning_curve import FEWEST, Curve
+from dse.accuracy.measured import AccuracyRun
+from dse.accuracy.network import load_trained
+from dse.accuracy.pruning import in_layers, share_pruned
+from dse.accuracy.settling import CurveJudge, FinetuneEnd, FinetuneStop
+from dse.accuracy.tasks import fetch_task, read_split
+from dse.accuracy.training import Trained, trained_network
+from dse.accuracy.tuning import Tuning, ending_of, tuned_network
+from dse.errors import DseError
+
+TUNING = Tuning(0.6, "magnitude", 150, 0.0)
+LOOSE = FinetuneStop(checkpoints=20, tolerance=0.5, sentences=60)
+"""Ends a tuning as soon as there are predictions enough, whatever the curve."""
+NEVER = FinetuneStop(checkpoints=20, window=12, tolerance=1e-9, sentences=60)
+
+
+@pytest.fixture(scope="module")
+def here(real_cache, tiny, tmp_path_factory):
+    """A few real sentences as a task of our own, in a cache of its own: cache, task, network."""
+    folder, cache = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("cache")
+    for split, count in (("train", 160), ("validation", 80), ("test", 20)):
+        few = read_split("rt-sentiment", real_cache, split).first(count)
+        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(
+                [("text", "label"), *zip(few.sentences, few.labels, strict=True)]
+            )
+    task = f"local:{folder}"
+    fetch_task(task, cache)
+    return cache, task, trained_network(tiny, task, "small", cache)
+
+
+@pytest.fixture(scope="module")
+def ended(here):
+    cache, task, dense = here
+    return tuned_network(dense, task, TUNING, cache, stop=LOOSE)
+
+
+def cache_like(cache, folder):
+    """The same tasks, nothing else."""
+    folder.mkdir(exist_ok=True)
+    (folder / "tasks").symlink_to(cache / "tasks")
+    return folder
+
+
+# -- the rule -------------------------------------------------------------------------------
+
+
+@given(st.integers(7, 60), st.integers(0, 900), st.integers(1, 900))
+def test_looks_lie_between_the_ramp_and_the_last_step(checkpoints, first, more):
+    looks = FinetuneStop(checkpoints=checkpoints).looks(first, first + more)
+    assert looks == sorted(set(looks))
+    assert all(first < look < first + more for look in looks)
+    assert len(looks) <= checkpoints - 1
+    if more >= 2 * checkpoints:
+        assert len(looks) == checkpoints - 1
+        assert np.ptp(np.diff([first, *looks, first + more])) <= 1
+
+
+@given(st.integers(1, 1500), st.floats(0.05, 0.95))
+def test_looks_begin_where_the_masks_hold_their_final_share(steps, share):
+    ended = replace(TUNING, steps=steps, pruning_ratio=share).ramp_ended
+    assert 0.6 * steps - 1e-6 <= ended <= min(steps, 0.6 * steps + TUNING.refreshed)
+    if ended < steps:
+        assert ended % TUNING.refreshed == 0
+        assert share_pruned(ended, steps, share, TUNING.ramp) == pytest.approx(share)
+    assert replace(TUNING, steps=steps, pruning_ratio=0.0).ramp_ended == 0
+
+
+def judged(accuracies, resumed_at=None):
+    """Steps made and what was foretold, by a judge that is broken off once or not."""
+    values = iter(accuracies)
+    rule = FinetuneStop(checkpoints=len(accuracies), tolerance=0.004)
+    judge = CurveJudge(rule, 300, 1000, lambda: float(next(values)))
+    for made in range(1, 1001):
+        if made == resumed_at:
+            before, judge = judge, CurveJudge(rule, 300, 1000, lambda: float(next(values)))
+            judge.seen[:] = before.seen
+        if judge.ends(made):
+            return judge.ending(made)
+    return judge.ending(1000)
+
+
+def test_a_settled_curve_ends_tuning_and_foretells_its_end():
+    at = np.arange(1, 36) * 20.0  # of the 700 steps after the ramp
+    true = Curve(0.88, 0.08, 120.0)
+    noise = np.random.default_rng(1).normal(scale=0.001, size=35)
+    ending = judged(true.at(at) + noise)
+    assert 300 + 20 * (FEWEST + 2) <= ending.made <= 700
+    assert ending.foretold == pytest.approx(float(true.at(700.0)), abs=0.01)
+    assert [step for step, _ in ending.seen] == list(range(320, ending.made + 1, 20))
+    for resumed_at in (1, 321, ending.made - 1, ending.made):
+        assert judged(true.at(at) + noise, resumed_at) == ending
+
+
+def test_a_curve_that_never_settles_is_followed_to_its_end():
+    # Ever steeper: whatever was foretold, the next checkpoint foretells more.
+    ending = judged(0.2 + 0.7 * (np.arange(1, 36) / 35) ** 2)
+    assert (ending.asked, ending.made, ending.foretold) == (1000, 1000, None)
+    assert len(ending.seen) == 34
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"window": 1}, "window >= 2"), ({"tolerance": 0.0}, "tolerance"), ({"sentences": 0}, "1"),
+     ({"checkpoints": 6}, "at least 7"), ({"checkpoints": 8, "window": 5}, "at least 9")],
+)  # fmt: skip
+def test_a_rule_that_could_end_nothing_is_refused(wrong, said):
+    with pytest.raises(DseError, match=said):
+        FinetuneStop(**wrong)
+
+
+# -- real tunings ---------------------------------------------------------------------------
+
+
+def test_a_tuning_ends_early_as_a_pruned_network_that_says_so(ended):
+    ending = ending_of(ended)
+    assert (ending.asked, ending.made) == (150, 90 + 18)  # six looks, three steps apart
+    assert [step for step, _ in ending.seen] == [93, 96, 99, 102, 105, 108]
+    assert all(accuracy * 60 == pytest.approx(round(accuracy * 60)) for _, accuracy in ending.seen)
+    assert 0.3 < ending.foretold <= 1.0
+    for name, p in load_trained(ended.path, ended.folder).encoder.named_parameters():
+        if p.dim() == 2 and in_layers(name):
+            assert (p == 0).sum() == round(0.6 * p.numel()), name
+
+
+def test_the_curve_is_seen_on_sentences_of_the_validation_split_only(here):
+    cache, task, _ = here
+    held = LOOSE.held(task, cache)
+    assert held.sentences == read_split(task, cache, "validation").sentences[:60]
+    for other in ("train", "test"):
+        assert not set(held.sentences) & set(read_split(task, cache, other).sentences)
+
+
+def test_a_rule_that_ends_nothing_changes_nothing(here):
+    cache, task, dense = here
+    plain = tuned_network(dense, task, TUNING, cache)
+    looked = tuned_network(dense, task, TUNING, cache, stop=NEVER)
+    ending = ending_of(looked)
+    assert (ending.made, ending.foretold, len(ending.seen)) == (150, None, 19)
+    assert ending_of(plain) is None
+    assert plain.path != looked.path
+    one, two = load_file(plain.path), load_file(looked.path)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.mark.parametrize("at", [98, 105])
+def test_a_broken_tuning_ends_at_the_same_step_with_the_same_bytes(at, here, ended, tmp_path):
+    """Broken off before and after the checkpoint of step 100, at which three looks were taken."""
+    cache, task, dense = here
+    cache = cache_like(cache, tmp_path / "cache")
+
+    def stumble(what, share):
+        if what == "tuning the network" and round(share * 150) == at:
+            raise Broken
+
+    with pytest.raises(Broken):
+        tuned_network(dense, task, TUNING, cache, stumble, stop=LOOSE)
+    assert len(list(cache.rglob("*.checkpoint"))) == (at > 100)
+    again = tuned_network(dense, task, TUNING, cache, stop=LOOSE)
+    assert again.path.name == ended.path.name
+    assert again.path.read_bytes() == ended.path.read_bytes()
+    assert not list(cache.rglob("*.checkpoint"))
+
+
+def accuracy_run(here, cache, stop):
+    _, task, dense = here
+    fixed = Compression(pruning_ratio=0.6)
+    knobs = ("finetune_steps", "weight_bits")
+    return AccuracyRun(dense, task, cache, knobs=knobs, fixed=fixed, finetune_stop=stop)
+
+
+def columns(*rows):
+    steps, bits = zip(*rows, strict=True)
+    return {"finetune_steps": np.array(steps), "weight_bits": np.array(bits)}
+
+
+def test_the_archive_says_how_tuning_ended_whoever_makes_it(here, ended, tmp_path):
+    cache = here[0]
+    run = accuracy_run(here, cache, LOOSE)
+    asked = columns((0, 8), (150, 8), (10, 8), (150, 6))
+    handles = run(asked)["archive"]
+    said = FinetuneEnd(cache)({"archive": handles})["finetune_ended"].tolist()
+    foretold = ending_of(ended).foretold
+    told = (
+        f"ended after 108 of 150 steps: accuracy {foretold:.4f} foretold for the last, "
+        "predictions within 0.5"
+    )
+    assert said == ["not tuned", told, "all 10 steps made", told]
+    record = read_archive(cache, str(handles[1])).provenance
+    assert record["finetune_stop"] == asdict(LOOSE)
+    assert record["finetune_ending"] == json.loads(json.dumps(ending_of(ended).facts()))
+    # Another process, another number of threads, a cache in which nothing lies.
+    empty = cache_like(cache, tmp_path / "cache")
+    code = (
+        "import sys, numpy as np, torch, pathlib\n"
+        "from dse.accuracy.measured import AccuracyRun\n"
+        "from dse.accuracy.settling import FinetuneStop\n"
+        "from dse.accuracy.compression import Compression\n"
+        "from dse.accuracy.training import Trained\n"
+        "torch.set_num_threads(2)\n"
+        "cache, task, path, sha, folder = sys.argv[1:]\n"
+        "dense = Trained(pathlib.Path(path), sha, pathlib.Path(folder))\n"
+        "run = AccuracyRun(dense, task, pathlib.Path(cache), knobs=('finetune_steps',),\n"
+        "    fixed=Compression(pruning_ratio=0.6),\n"
+        "    finetune_stop=FinetuneStop(checkpoints=20, tolerance=0.5, sentences=60))\n"
+        "run({'finetune_steps': np.array([150])})\n"
+    )
+    dense = here[2]
+    subprocess.run(
+        [sys.executable, "-c", code, empty, here[1], dense.path, dense.sha256, dense.folder],
+        check=True,
+    )
+    one, two = (archive_path(c, str(handles[1])).read_bytes() for c in (cache, empty))
+    assert one == two
+
+
+def test_parts_of_a_run_say_how_tuning_ended_too(here):
+    cache = here[0]
+    run = accuracy_run(here, cache, LOOSE)
+    whole = run.passed(run.compressions(columns((150, 8)))[0])
+    part = PartRun(run)
+    spans = {"first": np.array([0]), "last": np.array([30])}
+    rest = {"first": np.array([30]), "last": np.array([80])}
+    parts = [
+        read_archive(cache, str(part({**columns((150, 8)), **span})["part"][0]))
+        for span in (spans, rest)
+    ]
+    assert joined(parts).provenance["finetune_ending"] == json.loads(
+        json.dumps(whole.provenance["finetune_ending"])
+    )
+    assert part.whole(columns((150, 8))) != PartRun(replace(run, finetune_stop=None)).whole(
+        columns((150, 8))
+    )
+
+
+def test_without_a_rule_every_address_is_what_it_was(here):
+    """The addresses were made by the code from before there was a rule (af54a75)."""
+    cache, task, _ = here
+    run = AccuracyRun(
+        Trained(Path("x"), "0" * 64, Path("y")), task, cache, sentences=400, precision="float32"
+    )
+    pinned = {"torch": "2.13.0", "task_sha256": "1" * 64, "task": "rt-sentiment"}
+    tuned = Compression(pruning_ratio=0.6, finetune_steps=500)
+    one_shot = Compression(pruning_ratio=0.6)
+    golden = {
+        tuned: "65c66d7c849f1e94164095e5f25aaca1e93b7a19c7b43c47f9fedc80b988ff9f",
+        one_shot: "26e4baada43f65783132c358b1b5e56bf785b4ef9f31d23a96ad47cca57c8b40",
+    }
+    for how, address in golden.items():
+        assert key_of({**run.archive_facts(how), **pinned}) == address
+    # With a rule, the address of what is not tuned stays, that of what is tuned does not.
+    ruled = replace(run, finetune_stop=LOOSE)
+    assert key_of({**ruled.archive_facts(one_shot), **pinned}) == golden[one_shot]
+    assert key_of({**ruled.archive_facts(tuned), **pinned}) != golden[tuned]
+    others = replace(run, finetune_stop=replace(LOOSE, tolerance=0.4))
+    assert others.archive_facts(tuned) != ruled.archive_facts(tuned)
+
+
+def test_sentences_that_do_not_exist_and_learned_spans_are_refused(here):
+    cache, task, dense = here
+    many = replace(LOOSE, sentences=81)
+    with pytest.raises(DseError, match=r"finetune_stop.sentences = 81; the validation .* has 80"):
+        tuned_network(dense, task, TUNING, cache, stop=many)
+    with pytest.raises(DseError, match=r"span_penalty = 0\.05 move on"):
+        tuned_network(dense, task, replace(TUNING, span_penalty=0.05), cache, stop=LOOSE)
