@@ -10,7 +10,7 @@ STUDY ?= studies/edgebert_sentiment.yaml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[accuracy,ray,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[accuracy,botorch,ray,dev]'
 	touch $@
 
 # A real study, start to end: fetch the task, train once, search on Ray, look, export.

@@ -83,6 +83,7 @@ class Search(Section):
         "sobol",
         "exhaustive",
         "grey_box",
+        "botorch",
     ] = "nsga2"
     trials: Annotated[int, Field(ge=1)] = 2000
     batch: Annotated[int, Field(ge=2, le=100_000)] = 100

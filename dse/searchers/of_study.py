@@ -58,6 +58,10 @@ def _learning(search: Wanted, problem: Problem) -> Searcher:
 
         genetic = Nsga2 if search.searcher == "nsga2" else Nsga3
         return genetic(space, objectives=m, constraints=c, seed=seed, population=search.batch)
+    if search.searcher == "botorch":
+        from dse.searchers.botorch_search import BotorchSearch
+
+        return BotorchSearch(space, objectives=m, constraints=c, seed=seed, batch=search.batch)
     from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
 
     kinds = {"tpe": Tpe, "gp": OptunaGp, "optuna_nsga2": OptunaNsga2, "optuna_nsga3": OptunaNsga3}

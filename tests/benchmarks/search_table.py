@@ -76,6 +76,7 @@ ENGINES = {
     "bare Optuna TPE default": Engine(lambda p, s: BareOptuna(p, s, "tpe"), 250),
     "grey_box": Engine(ours("grey_box", 64), 10**6, runs=120),
     "gp": Engine(ours("gp", 4), 40, seeds=3),
+    "botorch": Engine(ours("botorch", 4), 40, seeds=3),
     "bare Optuna GP": Engine(lambda p, s: BareOptuna(p, s, "gp"), 40, seeds=3),
 }
 
