@@ -63,12 +63,18 @@ def fitted(steps: Sequence[float], accuracies: Sequence[float]) -> Curve:
     def misses(p: FloatArray) -> FloatArray:
         return np.asarray(p[0] - p[1] * np.exp(-x / np.exp(p[2])) - y)
 
+    def slopes(p: FloatArray) -> FloatArray:
+        time = x / np.exp(p[2])
+        fall = np.exp(-time)
+        return np.stack([np.ones_like(x), -fall, -p[1] * fall * time], axis=1)
+
     low, high = [0.0, 0.0, np.log(0.01 * last)], [1.0, 1.0, np.log(100.0 * last)]
     tries = [
         least_squares(
             misses,
             np.clip([y.max(), max(0.01, float(np.ptp(y))), np.log(scale * last)],
                     np.add(low, 1e-9), np.subtract(high, 1e-9)),
+            slopes,
             bounds=(low, high),
         )
         for scale in (0.1, 0.5, 3.0)
