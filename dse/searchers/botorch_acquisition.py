@@ -41,6 +41,13 @@ NUMBERS = 1 << 18
 NOISE = 1e-4
 """Variance of what a run gives, as a share of the variance over all runs."""
 
+FRONT = {1: 1, 2: 100, 3: 40}
+"""Most rows of the front that an improvement is measured against, by number of losses: the space
+beyond them is cut into boxes, whose number grows like rows ** (losses / 2)."""
+
+FEWEST = 20
+"""The same with more losses."""
+
 Limit: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Samples of all outcomes -> how far beyond a limit they lie."""
 
@@ -109,10 +116,25 @@ class Runs:
         return np.asarray((self.violations <= 0).all(axis=1))
 
     @property
-    def front(self) -> FloatArray:
-        """Coordinates of the feasible runs that none dominates, shape (k, r); one is feasible."""
-        losses = self.losses[self.feasible]
-        return self.x[self.feasible][non_dominated(losses)]
+    def front(self) -> NDArray[np.int64]:
+        """Feasible runs that none dominates, shape (k,), if any is feasible; at most `FRONT`."""
+        feasible = np.flatnonzero(self.feasible)
+        front = feasible[non_dominated(self.losses[feasible])]
+        return front[_far_apart(self.losses[front], FRONT.get(self.losses.shape[1], FEWEST))]
+
+
+def _far_apart(losses: FloatArray, most: int) -> NDArray[np.int64]:
+    """Rows of a front that stand for all: always the one farthest from those taken before it."""
+    if len(losses) <= most:
+        return np.arange(len(losses))
+    frame = Reference.of(losses)
+    places = (losses - frame.ideal) / (np.array(frame.nadir) - frame.ideal)
+    chosen = [int(places[:, 0].argmin())]
+    gap = np.full(len(places), np.inf)
+    while len(chosen) < most:
+        gap = np.minimum(gap, ((places - places[chosen[-1]]) ** 2).sum(axis=1))
+        chosen.append(int(gap.argmax()))
+    return np.sort(chosen)
 
 
 def _fitted(x: FloatArray, y: FloatArray) -> SingleTaskGP:
@@ -143,7 +165,7 @@ def _acquisition(runs: Runs, seed: int) -> AcquisitionFunction:
     ]
     if not runs.feasible.any():
         return qLogProbabilityOfFeasibility(model, limits, sampler)
-    baseline = torch.from_numpy(runs.front)
+    baseline = torch.from_numpy(runs.x[runs.front])
     if m == 1:
         return qLogNoisyExpectedImprovement(
             model,

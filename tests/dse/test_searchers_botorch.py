@@ -160,6 +160,21 @@ def test_the_second_of_a_batch_knows_of_the_first():
     assert (pool[one, 0] < 0.5) != (pool[other, 0] < 0.5)
 
 
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+def test_a_large_front_is_represented_by_rows_all_over_it(objectives):
+    """Within 3 times the distance to which as many balls could cover a front of that dimension."""
+    acquisition = botorch_search.acquisition()
+    rng = np.random.default_rng(3)
+    losses = np.abs(rng.normal(size=(500, objectives)))
+    losses = 1 - losses / np.linalg.norm(losses, axis=1, keepdims=True)
+    runs = acquisition.Runs(losses, losses, no_limits(losses))
+    most = {2: 100, 3: 40, 4: 20}[objectives]
+    chosen = losses[runs.front]
+    assert len(np.unique(chosen, axis=0)) == most
+    gaps = np.linalg.norm(losses[:, None, :] - chosen, axis=2).min(axis=1)
+    assert gaps.max() < 3 * most ** (-1 / (objectives - 1))
+
+
 @pytest.mark.usefixtures("in_haste")
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
 @pytest.mark.parametrize("objectives", [1, 2, 3])

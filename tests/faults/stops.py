@@ -63,5 +63,5 @@ PLAIN = ("search.trials=120", "search.batch=10")
 OVERRIDES = {
     "tpe": ("search.trials=60", "search.batch=5"),
     "gp": ("search.trials=14", "search.batch=3"),
-    "botorch": ("search.trials=26", "search.batch=3"),
+    "botorch": ("search.trials=24", "search.batch=2"),
 }
