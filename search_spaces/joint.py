@@ -196,6 +196,12 @@ def _rules(known: Mapping[str, Parameter], layers: int) -> tuple[Forbidden, ...]
         ({"dvfs": ("sentence",), "exit_rule": ("max-probability", "patience")},
          "the exit is foretold from entropies"),
     ]  # fmt: skip
+    for bits in (2.0, 3.0, 4.0, 5.0):
+        narrow: tuple[Value, ...] = tuple(range(1, int(bits) + 1))
+        for name in ("weight_bits", "activation_bits", "link_bits"):
+            rules.append(
+                ({"exponent_bits": (bits,), name: narrow}, "no bit is left for the sign")
+            )  # fmt: skip
     for layer in range(1, layers + 1):
         late: tuple[Value, ...] = tuple(range(max(layer, 1), DEEPEST + 1))
         rules.append(

@@ -7,6 +7,8 @@ a network that carries much of the front found so far: one or two of its knobs m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +25,9 @@ COMPRESSION = (
     "activation_bits", "finetune_steps",
 )  # fmt: skip
 """Knobs that change the network itself."""
+
+FORMAT = ("exponent_bits", "weight_bits", "activation_bits")
+"""Of these, what must go together: sign and exponent fit into every element."""
 
 SENT_WHOLE = 32.0
 """Bits of an element of a state that is sent as it is."""
@@ -78,7 +83,10 @@ class Networks:
     @property
     def size(self) -> int:
         """How many networks there are."""
-        return int(np.prod([len(levels) for levels in self._levels])) * len(self._links)
+        formats = product(*(self._levels[COMPRESSION.index(name)] for name in FORMAT), self._links)
+        there = sum(_writable(values, link[1]) for *values, link in formats)
+        others = [n for n in COMPRESSION if n not in FORMAT]
+        return there * prod(len(self._levels[COMPRESSION.index(name)]) for name in others)
 
     def more(self, known: Sequence[Network], runs: int, found: Trials | None) -> list[Network]:
         """Further networks, until all together take so many real runs, or there are no more.
@@ -92,6 +100,9 @@ class Networks:
         weights = None if found is None else _carried(found, len(known))
         while real_runs(every) < runs and len(every) < self.size:
             child = self._random() if weights is None else self._child(known, weights)
+            values = [child.compression[COMPRESSION.index(name)] for name in FORMAT]
+            if not _writable(values, child.link_bits):
+                continue
             if child not in every and real_runs([*every, child]) <= runs:
                 every.append(child)
         return every[len(known) :]
@@ -130,6 +141,12 @@ class Networks:
                 places[kind] = int(np.clip(places[kind] + step, 0, len(self._levels[kind]) - 1))
         values = tuple(levels[p] for levels, p in zip(self._levels, places, strict=True))
         return Network(values, *self._links[link])
+
+
+def _writable(values: Sequence[Value], link_bits: float) -> bool:
+    """Whether there are numbers of these widths; `values` in the order of `FORMAT`."""
+    exponent, *widths = (float(value) for value in values)
+    return all(width > exponent for width in (*widths, link_bits))
 
 
 def _levels(parameter: Parameter) -> list[Value]:

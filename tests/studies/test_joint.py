@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dse.accuracy.compression import Compression
 from dse.errors import SpaceError, StudyError
 from dse.parameters import Categorical
 from dse.store import read_run
 from dse.study import load_study
+from hw_models import EncoderShape
 from search_spaces.joint import DEFAULTS, DOMAIN, joint_space
 from studies.ablation import ARMS, arm_space
 from studies.command import SYSTEMS
-from studies.joint import LAYERS
+from studies.joint import LAYERS, priced
 from studies.networks import COMPRESSION, Network, Networks, Picked, real_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,6 +91,24 @@ def test_sampled_designs_obey_every_rule_of_the_page(study):
     assert state.any()
     assert appeal.any()
     assert sentence.any()
+
+
+@pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
+def test_every_design_of_the_space_has_a_network_and_a_price(name):
+    study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS)
+    rng = np.random.default_rng(2)
+    designs = study.space.decode(study.space.sample(500, rng))
+    names = (*COMPRESSION, "link_bits")
+    for values in zip(*(designs[name].tolist() for name in names), strict=True):
+        Compression(link_layer=1, **dict(zip(names, values, strict=True)))
+    shares = rng.dirichlet(np.ones(LAYERS + 1), len(designs["offload"])).T
+    answered = {f"answered_{i + 1}": share for i, share in enumerate(shares[:-1])}
+    shape = EncoderShape(
+        layers=LAYERS, hidden=384, heads=12, ffn=1536, embedding=384, vocabulary=30522,
+        positions=512, segments=2, classes=2, groups=LAYERS,
+    )  # fmt: skip
+    found = priced(study.settings, shape)({**designs, **answered, "offloaded": shares[-1]})
+    assert all(np.isfinite(column).all() for column in found.values())
 
 
 @pytest.mark.parametrize(
@@ -180,6 +200,19 @@ def test_networks_are_distinct_dense_first_and_no_more_than_there_are(study):
     few = arm_space("AppealNet", space, LAYERS)
     assert Networks(few, LAYERS, 1).size == 1
     assert len(Networks(few, LAYERS, 1).more([], 5, None)) == 1
+
+
+def test_no_network_is_written_in_numbers_that_do_not_exist():
+    few = ("pruning_ratio.values=[0.0]", "embedding_sparsity.values=[0.0]",
+           "attention_span.values=[128]", "split_layer.stop=2")  # fmt: skip
+    small = load_study(STUDY, SYSTEMS, tuple(f"knobs.{knob}" for knob in few))
+    networks = Networks(small.space, LAYERS, 1)
+    every = networks.more([], 1000, None)
+    # Widths 4, 5, 6, 8 with 3 or 4 exponent bits, but for 4 with 4; no link, or 2 cuts x 4, 6, 8.
+    assert len(every) == networks.size == 4 * (1 + 2 * 3) + 3 * (1 + 2 * 2)
+    width, exponent = COMPRESSION.index("weight_bits"), COMPRESSION.index("exponent_bits")
+    assert all(n.compression[width] > n.compression[exponent] for n in every)
+    assert all(n.link_bits > n.compression[exponent] for n in every)
 
 
 def test_a_network_sends_few_bits_at_its_own_cut_alone():
