@@ -83,8 +83,8 @@ class Networks:
     @property
     def size(self) -> int:
         """How many networks there are."""
-        formats = product(*(self._levels[COMPRESSION.index(name)] for name in FORMAT), self._links)
-        there = sum(_writable(values, link[1]) for *values, link in formats)
+        formats = list(product(*(self._levels[COMPRESSION.index(name)] for name in FORMAT)))
+        there = sum(_writable(values, bits) for values in formats for _, bits in self._links)
         others = [n for n in COMPRESSION if n not in FORMAT]
         return there * prod(len(self._levels[COMPRESSION.index(name)]) for name in others)
 
