@@ -210,17 +210,18 @@ def ablate(  # noqa: PLR0913  (a flag each)
                 )
         rows = lines(found, accuracies(composed.evaluator, settings), composed.held_out)
     made, reused = composed.count_runs()
-    title = f"{checked.file.study}: {made} real passes made, {reused} found"
+    title = f"{checked.file.study}, {settings.task}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
     if plot is not None:
         from dse.plots.arms import arms_figure
         from dse.plots.static import write_png
 
         drawn = {name: [row.steps for row in rows if row.arm == name] for name in arm or ARMS}
-        write_png(arms_figure(drawn, checked.file.study, thick="joint"), plot)
+        write_png(arms_figure(drawn, f"{checked.file.study}, {settings.task}", thick="joint"), plot)
     if out is not None:
         content = {
-            "study": checked.file.study, "budget": asdict(Budget(runs, trials)), "seeds": seeds,
+            "study": checked.file.study, "task": settings.task,
+            "budget": asdict(Budget(runs, trials)), "seeds": seeds,
             "passes_made": made, "passes_found": reused,
             "accuracies": accuracies(composed.evaluator, settings),
             "lines": [asdict(row) for row in rows],

@@ -40,7 +40,7 @@ def arms_figure(arms: Mapping[str, Sequence[Steps]], title: str, thick: str = ""
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
     axes.set_xlabel("energy of the device per request [µJ]")
     axes.set_ylabel("accuracy, searched split")
     axes.set_title(title, loc="left", fontsize=10)
