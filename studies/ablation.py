@@ -186,7 +186,7 @@ def _picking(space: SearchSpace, count: int) -> SearchSpace:
             Ordinal("network", tuple(float(i) for i in range(count)), "1"),
         ),
         conditions=tuple(c for c in space.conditions if c.parameter not in gone),
-        forbidden=space.forbidden,
+        forbidden=tuple(f for f in space.forbidden if not set(f.combination) & set(gone)),
     )
 
 
