@@ -27,7 +27,14 @@ from dse.accuracy.settling import CurveJudge, FinetuneEnd, FinetuneStop
 from dse.accuracy.tasks import fetch_task, read_split
 from dse.accuracy.training import Trained, trained_network
 from dse.accuracy.tuning import Tuning, ending_of, tuned_network
+from dse.answer import answer
 from dse.errors import DseError
+from dse.stopping import Stop
+from dse.store import read_run
+from dse.study import load_study
+from dse.terminal import Bars
+from dse.views import trials_csv
+from studies.command import SYSTEMS
 
 TUNING = Tuning(0.6, "magnitude", 40, 0.0)
 """The ramp ends after 24 steps, and the masks are chosen anew after 30: nine looks, 31 to 39."""
@@ -271,3 +278,45 @@ def test_sentences_that_do_not_exist_and_learned_spans_are_refused(here):
         tuned_network(dense, task, TUNING, cache, stop=many)
     with pytest.raises(DseError, match=r"span_penalty = 0\.05 move on"):
         tuned_network(dense, task, replace(TUNING, span_penalty=0.05), cache, stop=LOOSE)
+
+
+STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert_sentiment.yaml"
+
+
+@pytest.mark.slow
+def test_a_trial_says_how_its_tuning_ended(here, tiny, tmp_path, monkeypatch):
+    """Serial and in a pool, also where runs may be broken off: the same trials, nothing shared."""
+    runs = []
+    ways = (("serial", "null"), ("pool", "null"), ("pool", "{}"))
+    for number, (executor, early) in enumerate(ways):
+        cache = cache_like(here[0], tmp_path / f"cache{number}")
+        monkeypatch.setenv("EDGE_DSE_CACHE", str(cache))
+        sets = (
+            f"settings={{task: '{here[1]}', network: '{tiny}', recipe: small, sentences: 60, "
+            "finetune_stop: {tolerance: 0.5, sentences: 60}}",
+            "knobs.pruning_ratio.values=[0.6]",
+            "knobs.weight_bits.values=[5, 8]",
+            "knobs.finetune_steps={values: [0, 40], unit: step}",
+            "constraints={}",
+            f"search={{searcher: random, batch: 4, trials: 12, early_stop: {early}}}",
+            f"execution.executor={executor}",
+        )
+        study = load_study(STUDY, SYSTEMS, sets)
+        answer(study, tmp_path / f"run{number}", Bars(), Stop())
+        runs.append(read_run(tmp_path / f"run{number}"))
+    one, two, parts = runs
+    trials = one.trials
+    assert trials.ok.all()
+    tuned = trials.designs["finetune_steps"] == 40
+    said = trials.metrics["finetune_ended"]
+    assert set(said[~tuned]) == {"not tuned"}
+    (told,) = set(said[tuned])
+    assert told.startswith("ended after 36 of 40 steps: accuracy 0.")
+    assert told in trials_csv(one.question, trials)
+    (quantity,) = [q for q in one.question.metrics if q.name == "finetune_ended"]
+    assert (quantity.unit, quantity.evidence) == ("choice", "unverified")
+    assert trials.metrics["archive"].tolist() == two.trials.metrics["archive"].tolist()
+    assert trials.losses.tobytes() == two.trials.losses.tobytes()
+    whole = parts.trials.ok
+    assert (whole & tuned).any()
+    assert parts.trials.metrics["finetune_ended"][whole].tolist() == said[whole].tolist()
