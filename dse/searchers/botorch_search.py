@@ -94,9 +94,8 @@ class BotorchSearch:
         """The next rows, shape (k, d); none only when all designs are proposed."""
         check_ask(self._waiting)
         wanted = rows_wanted(n, self._batch)
-        left = self._starts - len(self._known)
-        if left > 0:
-            self._codes = self._unseen.draw(min(wanted, left), self._rng)
+        if len(self._known) < self._starts:
+            self._codes = self._unseen.draw(min(wanted, self._starts), self._rng)
         else:
             self._codes = self._chosen(wanted)
         self._waiting = len(self._codes)

@@ -29,16 +29,22 @@ from dse.testing import SearcherContract, conditional_space, tiny_space
 @pytest.fixture
 def in_haste(monkeypatch):
     """Fewer candidates and steps per fit: for what does not depend on how good a model is."""
-    monkeypatch.setattr(botorch_search, "CANDIDATES", 32)
-    monkeypatch.setattr(botorch_search.acquisition(), "STEPS", 10)
-    monkeypatch.setattr(botorch_search.acquisition(), "SAMPLES", 8)
+    monkeypatch.setattr(botorch_search, "CANDIDATES", 16)
+    monkeypatch.setattr(botorch_search.acquisition(), "STEPS", 5)
+    monkeypatch.setattr(botorch_search.acquisition(), "SAMPLES", 4)
 
 
 @pytest.mark.usefixtures("in_haste")
 class TestBotorch(SearcherContract):
     def searcher(self, space, objectives, constraints):
+        # A listed space is searched to its end by several tests: models choose the last third.
         return BotorchSearch(
-            space, objectives=objectives, constraints=constraints, seed=7, batch=3, starts=3
+            space,
+            objectives=objectives,
+            constraints=constraints,
+            seed=7,
+            batch=3,
+            starts=3 if space.size is None else 30,
         )
 
     def continuous(self):
@@ -176,8 +182,8 @@ def test_a_large_front_is_represented_by_rows_all_over_it(objectives):
 
 
 @pytest.mark.usefixtures("in_haste")
-@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
-@pytest.mark.parametrize("objectives", [1, 2, 3])
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+@pytest.mark.parametrize("objectives", [1, 3])
 @pytest.mark.parametrize("kind", ["constant", "twice", "steep"])
 def test_whatever_the_numbers_rows_of_the_pool_come_back(kind, objectives, scale):
     rng = np.random.default_rng(5)
