@@ -35,6 +35,7 @@ SMALL = (
     "knobs.weight_bits.values=[5, 8]",
     "knobs.exponent_bits.values=[3]",
     "knobs.link_bits.values=[4]",
+    "knobs.split_layer.step=3",
     "execution.executor=serial",
 )
 
