@@ -28,6 +28,7 @@ class Part:
 _LIBRARIES = (
     ("torch", "accuracy runs: pip install 'edge-dse[accuracy]'"),
     ("transformers", "accuracy runs: pip install 'edge-dse[accuracy]'"),
+    ("botorch", "the searcher botorch: pip install 'edge-dse[botorch]'"),
     ("ray", "--executor ray: pip install 'edge-dse[ray]'; serial and pool need nothing"),
     ("pymoo", "the searchers nsga2, nsga3"),
     ("optuna", "the searcher tpe"),

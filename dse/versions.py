@@ -5,7 +5,10 @@ import importlib.metadata
 import platform
 from functools import lru_cache
 
-LIBRARIES = ("edge-dse", "numpy", "moocore", "pymoo", "optuna", "torch", "transformers", "ray")
+LIBRARIES = (
+    "edge-dse", "numpy", "moocore", "pymoo", "optuna", "botorch", "gpytorch", "torch",
+    "transformers", "ray",
+)  # fmt: skip
 
 
 @lru_cache(maxsize=1)
