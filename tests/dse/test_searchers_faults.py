@@ -45,7 +45,7 @@ def raising(y, strange):
     return y
 
 
-BUDGET = {"gp": 12, "botorch": 36}
+BUDGET = {"gp": 12, "botorch": 42}
 """Designs: enough that a model has been asked; these take a second for each after their first."""
 
 FAULTS = {
