@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import typer
@@ -18,13 +18,16 @@ from dse.files import canonical_json, write_atomically
 from dse.indicators import Reference, hypervolume
 from dse.parameters import FloatArray
 from dse.pareto import non_dominated
-from dse.problem import Problem
+from dse.problem import Objective, Problem
 from dse.space import take
 from dse.stopping import Stop
 from dse.study import load_study
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS
 from studies.ablation import ARMS, Arm, Budget, searched
 from studies.joint import LAYERS, Joint, Settings
+
+Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
+"""Numbers of trials."""
 
 LEVELS = ("device less 1 %", "device", "half way", "cloud less 0.5 %")
 """Accuracies at which energies are compared; see `accuracies`."""
@@ -41,6 +44,8 @@ class Line:
         priced: Designs that these runs priced.
         front: Non-dominated feasible designs.
         hypervolume: In the frame that all arms and seeds span.
+        test_hypervolume: Of the same designs with their accuracy on the test split, in the frame
+            that these span; None: there is no such split, or accuracy is no objective.
         energy: Least of a request within the constraints [J], at each of `LEVELS`; None: no design
             reaches the accuracy.
         test_accuracy: Of these designs on the test split [1].
@@ -54,6 +59,7 @@ class Line:
     priced: int
     front: int
     hypervolume: float
+    test_hypervolume: float | None
     energy: Mapping[str, float | None]
     test_accuracy: Mapping[str, float | None]
     steps: Sequence[tuple[float, float]]
@@ -80,7 +86,10 @@ def accuracies(evaluator: Evaluator, settings: Settings) -> dict[str, float]:
 
 
 def lines(
-    arms: Sequence[Arm], levels: Mapping[str, float], held_out: Evaluator | None
+    arms: Sequence[Arm],
+    levels: Mapping[str, float],
+    held_out: Evaluator | None,
+    objectives: Sequence[Objective],
 ) -> list[Line]:
     """The arms beside each other.
 
@@ -88,6 +97,7 @@ def lines(
         arms: Of one problem.
         levels: Accuracies [1] at which energies are compared.
         held_out: From knobs to metrics on the test split.
+        objectives: Of the problem.
 
     Raises:
         DseError: If no arm has a feasible design.
@@ -100,15 +110,32 @@ def lines(
     if not sum(len(part) for part in every):
         raise DseError("no arm has a feasible design: there is nothing to compare")
     frame = Reference.of(np.concatenate(every))
+    names = [o.name for o in objectives]
+    volumes: list[float | None] = [None] * len(arms)
+    if held_out is not None and "accuracy" in names:
+        at, sign = names.index("accuracy"), objectives[names.index("accuracy")].sign
+        tested = [losses.copy() for losses in every]
+        for arm, rows, losses in zip(arms, fronts, tested, strict=True):
+            losses[:, at] = sign * _tested(arm, rows, held_out)
+        own = Reference.of(np.concatenate(tested))
+        volumes = [hypervolume(losses, own) for losses in tested]
     return [
-        _line(arm, rows, frame, levels, held_out) for arm, rows in zip(arms, fronts, strict=True)
+        _line(arm, rows, (hypervolume(losses, frame), volume), levels, held_out)
+        for arm, rows, losses, volume in zip(arms, fronts, every, volumes, strict=True)
     ]
+
+
+def _tested(arm: Arm, rows: Rows, held_out: Evaluator) -> FloatArray:
+    """Accuracy of designs on the test split [1]."""
+    knobs = take({**arm.trials.metrics, **arm.trials.designs}, rows)
+    known = {k: v for k, v in knobs.items() if k in held_out.inputs}
+    return np.asarray(held_out(known)["test_accuracy"], dtype=np.float64)
 
 
 def _line(
     arm: Arm,
-    front: np.ndarray[tuple[int], np.dtype[np.intp]],
-    frame: Reference,
+    front: Rows,
+    volumes: tuple[float, float | None],
     levels: Mapping[str, float],
     held_out: Evaluator | None,
 ) -> Line:
@@ -122,12 +149,9 @@ def _line(
             best = rows[[int(metrics["energy"][rows].argmin())]]
             energy[name] = float(metrics["energy"][best[0]])
             if held_out is not None:
-                knobs = take({**metrics, **arm.trials.designs}, best)
-                known = {k: v for k, v in knobs.items() if k in held_out.inputs}
-                tested[name] = float(held_out(known)["test_accuracy"][0])
-    volume = hypervolume(arm.trials.losses[front], frame)
+                tested[name] = float(_tested(arm, best, held_out)[0])
     return Line(
-        arm.name, arm.seed, arm.runs, len(arm.trials), len(front), volume, energy, tested,
+        arm.name, arm.seed, arm.runs, len(arm.trials), len(front), *volumes, energy, tested,
         steps(metrics["accuracy"][fine], metrics["energy"][fine]),
     )  # fmt: skip
 
@@ -146,7 +170,7 @@ def steps(accuracy: FloatArray, energy: FloatArray) -> list[tuple[float, float]]
 def table(found: Sequence[Line], title: str) -> Table:
     """Medians over the seeds, and the range of the hypervolume."""
     view = Table(title=title)
-    heads = ("arm", "runs", "designs priced", "hypervolume", "least .. most")
+    heads = ("arm", "runs", "designs priced", "hypervolume", "least .. most", "on test")
     for head in (*heads, *(f"uJ at {level}" for level in LEVELS)):
         view.add_column(head, justify="left" if head == "arm" else "right")
     for arm in dict.fromkeys(line.arm for line in found):
@@ -158,6 +182,9 @@ def table(found: Sequence[Line], title: str) -> Table:
             f"{np.median([line.priced for line in own]):,.0f}",
             f"{np.median(volumes):.4f}",
             f"{min(volumes):.4f} .. {max(volumes):.4f}",
+            "-"
+            if None in (tested := [line.test_hypervolume for line in own])
+            else f"{np.median([v for v in tested if v is not None]):.4f}",
             *(_median_energy(own, level) for level in LEVELS),
         )
     return view
@@ -208,7 +235,8 @@ def ablate(  # noqa: PLR0913  (a flag each)
                     f"{name}, seed {seed}: {found[-1].runs} real runs, "
                     f"{len(found[-1].trials):,} designs\n"
                 )
-        rows = lines(found, accuracies(composed.evaluator, settings), composed.held_out)
+        rows = lines(found, accuracies(composed.evaluator, settings), composed.held_out,
+                     checked.objectives)  # fmt: skip
     made, reused = composed.count_runs()
     title = f"{checked.file.study}, {settings.task}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))

@@ -28,7 +28,7 @@ def arms_figure(arms: Mapping[str, Sequence[Steps]], title: str, thick: str = ""
     """
     figure = Figure(figsize=(7.6, 4.6), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.1, 0.13, 0.62, 0.76))
+    axes = figure.add_axes((0.13, 0.13, 0.6, 0.76))
     for (arm, seeds), (colour, dash) in zip(arms.items(), LOOKS, strict=False):
         for number, steps in enumerate(one for one in seeds if one):
             accuracy, energy = zip(*steps, strict=True)

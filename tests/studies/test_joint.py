@@ -160,6 +160,7 @@ def test_the_ablation_gives_every_arm_the_same_budget(dse, tmp_path):
     assert set(lines) == set(ARMS)
     assert all(1 <= line["runs"] <= 3 for line in lines.values())
     assert all(0 < line["hypervolume"] <= 1 for line in lines.values())
+    assert all(0 < line["test_hypervolume"] <= 1 for line in lines.values())
     assert all(0 < line["priced"] <= 600 for line in lines.values())
     device = lines["EdgeBERT"]
     for line in lines.values():
