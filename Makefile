@@ -22,8 +22,9 @@ demo: .venv/installed
 	$(BIN)/dse plot $(RUN)
 	$(BIN)/dse export $(RUN) --format json
 
+# Two processes, a file to each: half the time, and files keep their own networks and clusters.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed
 	$(BIN)/python -m pytest -m slow --timeout 5400
