@@ -142,9 +142,10 @@ def batches_by_length(tokens: Sequence[Tokens], size: int) -> list[NDArray[np.in
 def layer_means(encoder: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Mean state of a sentence's tokens after every layer, shape (b, layers, hidden)."""
     outputs: Any = encoder(**batch, output_hidden_states=True)
-    states = torch.stack(outputs.hidden_states[1:], dim=1)
-    weights = batch["attention_mask"][:, None, :, None].to(states.dtype)
-    return (states * weights).sum(dim=2) / weights.sum(dim=2)
+    words = batch["attention_mask"][:, :, None]
+    counts = words.sum(dim=1)
+    means = [(states * words).sum(dim=1) / counts for states in outputs.hidden_states[1:]]
+    return torch.stack(means, dim=1)
 
 
 def all_means(

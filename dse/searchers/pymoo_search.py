@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
-from pymoo.core.evaluator import Evaluator as PymooEvaluator
 from pymoo.core.population import Population
 from pymoo.core.problem import Problem as PymooProblem
 from pymoo.core.repair import Repair
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
-from pymoo.problems.static import StaticProblem
+from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.ref_dirs import get_reference_directions
 
 from dse.parameters import Categorical, FloatArray
@@ -112,6 +111,7 @@ class PymooSearch:
             "mutation": PM(prob=1.0, eta=3.0),
         }
         if self._kind == "nsga3":
+            options["selection"] = TournamentSelection(func_comp=_less_violated)
             algorithm = NSGA3(_directions(self._shape[0], self._population), **options)
         else:
             algorithm = NSGA2(**options)
@@ -224,12 +224,9 @@ class PymooSearch:
     def _evaluated(self, genes: FloatArray, answers: Answers) -> Any:  # noqa: ANN401
         """The rows that are ok, as pymoo wants them."""
         ok = answers.ok
-        population = Population.new("X", genes[ok])
-        values: dict[str, NDArray[np.float64]] = {"F": answers.losses[ok]}
+        population = Population.new("X", genes[ok], "F", answers.losses[ok])
         if self._shape[1]:
-            values["G"] = answers.violations[ok]
-        if len(population):
-            PymooEvaluator().eval(StaticProblem(self._problem, **values), population)
+            population.set("G", answers.violations[ok])
         return population
 
     def _advance(self, population: Any) -> None:  # noqa: ANN401  # pymoo ships no types
@@ -240,6 +237,25 @@ class PymooSearch:
         elif not self._started:
             # pymoo cannot begin with a generation in which nothing succeeded.
             self._algorithm = self._first_generation(int(self._rng.integers(2**31)))
+
+
+def _less_violated(
+    population: Any,  # noqa: ANN401
+    pairs: NDArray[np.int64],
+    random_state: np.random.Generator,
+    **_: object,
+) -> NDArray[np.int64]:
+    """The winner of each pair, shape (n, 1): the less violated, else either by chance.
+
+    NSGA-III's own rule. pymoo 0.6.2 leaves its generator out where both are violated equally, and
+    so draws from one without a seed: no run could be repeated.
+    """
+    cv = population.get("CV")[:, 0]
+    won = [
+        a if cv[a] < cv[b] else b if cv[b] < cv[a] else random_state.choice([a, b])
+        for a, b in pairs
+    ]
+    return np.array(won)[:, None]
 
 
 def _unknown(rows: int, objectives: int, constraints: int) -> Answers:

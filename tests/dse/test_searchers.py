@@ -201,6 +201,24 @@ def test_a_limit_that_is_told_is_learnt(name):
     assert feasible_share(1) > 0.15 > 0.05 > feasible_share(0)
 
 
+@pytest.mark.parametrize("name", ["nsga2", "nsga3", "tpe", "optuna_nsga2", "optuna_nsga3"])
+def test_designs_that_violate_equally_are_told_apart_by_the_seed_alone(name):
+    space = SearchSpace(tuple(Integer(knob, 0, 39, "1") for knob in "abcdef"))
+    kinds = {"nsga2": Nsga2, "nsga3": Nsga3, "tpe": Tpe}
+    kinds |= {"optuna_nsga2": OptunaNsga2, "optuna_nsga3": OptunaNsga3}
+    make = kinds[name]
+    size = {"population" if make in (Nsga2, Nsga3) else "batch": 20}
+    one, other = (make(space, objectives=3, constraints=2, seed=1, **size) for _ in range(2))
+    for _ in range(4):
+        codes = one.ask()
+        np.testing.assert_array_equal(codes, other.ask())
+        losses = np.stack([codes[:, 0], codes.sum(axis=1), -codes[:, 3]], axis=1)
+        for searcher in (one, other):
+            searcher.tell(
+                Answers(losses, np.ones((len(codes), 2)), np.ones(len(codes), dtype=bool))
+            )
+
+
 # -- known fronts ---------------------------------------------------------------------------
 
 
