@@ -230,6 +230,10 @@ def show_front(
         Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")
     ] = "table",
     rows: Annotated[int, typer.Option(help="Most rows of a table.", min=2)] = 25,
+    columns: Annotated[
+        str,
+        typer.Option(metavar="NAME,NAME", help="Shown first where a table has no room for all."),
+    ] = "",
 ) -> None:
     """Print the front of a run: a table for people, CSV or JSON in SI units for programs."""
     front = _front(read_run(run))
@@ -239,7 +243,8 @@ def show_front(
         sys.stdout.write(front_csv(front))
     else:
         console = Console(width=None if sys.stdout.isatty() else 280, highlight=False)
-        console.print(front_table(front, rows))
+        first = [name.strip() for name in columns.split(",") if name.strip()]
+        console.print(front_table(front, rows, width=console.width, columns=first))
     if not len(front):
         raise typer.Exit(EXIT_NOTHING_FEASIBLE)
 

@@ -60,8 +60,9 @@ class Front:
     def measured_on(self, evaluator: Evaluator) -> dict[str, Any]:
         """Ask an evaluator about the front's designs; what a run's manifest keeps as `held_out`.
 
-        A design that has no answer is left out.
+        A design that has no answer is left out, and so is what the run itself has a column of.
         """
+        known = {quantity.name for quantity in self.question.quantities}
         try:
             columns = evaluate_rows(evaluator, self.trials.designs)
             failed: set[int] = set()
@@ -70,7 +71,7 @@ class Front:
         described = [
             {"name": name, "unit": unit, "evidence": evaluator.evidence[name]}
             for name, unit in evaluator.outputs.items()
-            if unit not in TEXT_UNITS
+            if unit not in TEXT_UNITS and name not in known
         ]
         rows = {
             str(number): {d["name"]: float(columns[d["name"]][i]) for d in described}

@@ -87,12 +87,43 @@ def test_the_table_shows_units_and_says_when_it_thins(small_run):
     assert "unverified" in text
 
 
+def shown_at(front, width, **options):
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(front_table(front, 4, width=width, **options))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 280])
+def test_a_table_shows_what_has_room_and_names_the_rest(small_run, width):
+    front = Front.of(small_run.question, small_run.trials)
+    text = shown_at(front, width)
+    assert "…" not in text
+    head = text[: text.index("┡")]
+    for objective in front.question.objectives:
+        assert all(word in head for word in objective.name.split("_"))
+    below = " ".join(text[text.index("└") :].split())
+    for quantity in front.question.quantities:
+        shown = all(word in head for word in quantity.name.split("_"))
+        assert shown or quantity.name in below or quantity.unit == "handle"
+
+
+def test_columns_asked_for_come_first(small_run):
+    front = Front.of(small_run.question, small_run.trials)
+    knobs = [knob.name for knob in front.question.knobs]
+    narrow = 45
+    heads = {name: shown_at(front, narrow, columns=[name]).split("┡")[0] for name in knobs}
+    assert all(name in head for name, head in heads.items())
+    assert any(name not in head for name in knobs for head in heads.values())
+    with pytest.raises(DseError, match=f"no 'vdt'.*it has .*{knobs[0]}"):
+        shown_at(front, narrow, columns=["vdt"])
+
+
 @dataclass(frozen=True)
 class Elsewhere:
     """Measured on other data: fails at the highest voltage."""
 
     inputs: ClassVar[Mapping[str, str]] = {"vdd": "V", "bits": "bit"}
-    outputs: ClassVar[Mapping[str, str]] = {"test_margin": "V", "archive": "handle"}
+    outputs: ClassVar[Mapping[str, str]] = {"test_margin": "V", "archive": "handle", "bits": "bit"}
     evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
     cost: ClassVar[Literal["measured"]] = "measured"
 
@@ -100,7 +131,8 @@ class Elsewhere:
         if (columns["vdd"] == 0.8).any():
             raise ValueError("no sentences at 0.8 V")
         handles = np.full(len(columns["vdd"]), "h")
-        return {"test_margin": columns["vdd"] - 0.5, "archive": handles}
+        margin = columns["vdd"] - 0.5
+        return {"bits": columns["bits"], "test_margin": margin, "archive": handles}
 
 
 def test_a_front_is_measured_once_more_on_data_that_no_choice_has_seen(small_run):
@@ -124,7 +156,8 @@ def test_a_front_is_measured_once_more_on_data_that_no_choice_has_seen(small_run
     }
     head, *lines = front_csv(front).splitlines()
     assert head.endswith(",test_margin [V]")
+    assert len(set(head.split(","))) == len(head.split(","))
     assert len({line.count(",") for line in (head, *lines)}) == 1
     console = Console(width=200, file=io.StringIO())
     console.print(front_table(front, 5))
-    assert "test margin" in console.file.getvalue()
+    assert {"test", "margin"} <= set(console.file.getvalue().split())
