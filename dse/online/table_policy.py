@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,13 +73,13 @@ class TablePolicy:
         """The row that the table's reader selects."""
         predictions = self.reader.table.predictions
         limits: list[int | None] = [None] * len(predictions)
-        # A limit in whole steps: down for what must stay below, up for what must be reached.
-        limits[self.latency] = math.floor(
-            request.deadline * 10 ** predictions[self.latency].decimals
-        )
+        # Down for what must stay below, up for what must be reached.
+        if request.deadline < math.inf:
+            decimals = predictions[self.latency].decimals
+            limits[self.latency] = _steps(request.deadline, decimals, ROUND_FLOOR)
         if self.accuracy is not None and request.accuracy > 0:
-            scale = 10 ** predictions[self.accuracy].decimals
-            limits[self.accuracy] = math.ceil(request.accuracy * scale)
+            decimals = predictions[self.accuracy].decimals
+            limits[self.accuracy] = _steps(request.accuracy, decimals, ROUND_CEILING)
         current = self._table_rows.get(state.row)
         return self.rows[self.reader.select(limits, self.energy, current)[0]]
 
@@ -88,6 +88,15 @@ class TablePolicy:
         state = State(row)
         rows = [self.select(requests.request(i), state) for i in range(len(requests))]
         return np.array(rows, dtype=np.intp)
+
+
+def _steps(limit: float, decimals: int, rounding: str) -> int:
+    """A limit in whole steps of 10^-decimals.
+
+    The point is moved in decimal, as an export moves that of the predictions: in binary, 1.001 s
+    times 10^9 is a nanosecond short, and a row of just that latency would be refused.
+    """
+    return int(Decimal(repr(float(limit))).scaleb(decimals).to_integral_value(rounding))
 
 
 def _value(setting: Setting, value: int) -> Value:
