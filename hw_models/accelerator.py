@@ -31,7 +31,7 @@ from hw_models.plan import Plan, make_plan
 from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.table import Label, label
-from hw_models.workload import EncoderShape, mask_bits, stored_bits
+from hw_models.workload import EncoderShape, stored_bits
 
 CHUNK = 8_192
 """Most rows evaluated at a time [1]: a column of them stays in cache and off the page allocator."""
@@ -83,12 +83,14 @@ class Stages:
         energy_layer: Of one executed layer with its off-ramp [J].
         time_input: Before the first layer [s].
         time_layer: Of one executed layer with its off-ramp [s].
+        retention: Power of memories that keep what they hold while nothing is computed [W].
     """
 
     energy_input: Mapping[str, FloatArray]
     energy_layer: Mapping[str, FloatArray]
     time_input: Mapping[str, FloatArray]
     time_layer: Mapping[str, FloatArray]
+    retention: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,9 @@ class Accelerator:
         depths = (np.zeros_like(ones), ones)
         energies = [self._energy(design, flow, layers) for layers in depths]
         times = [self._time(design, flow, layers) for layers in depths]
-        return Stages(energies[0], _increase(*energies), times[0], _increase(*times))
+        kept = design.macros.retention(self.storage.envm.idle, flow.count)
+        kept = kept + design.leakage_scale * flow.banks * self._plan.bank_leakage
+        return Stages(energies[0], _increase(*energies), times[0], _increase(*times), kept)
 
     def _look_up(self, columns: Columns) -> _Design:
         """Check every column once, then read the tables once."""
@@ -256,19 +260,13 @@ class Accelerator:
             return Held(held)
         return design.macros.held(held, bits[1].take(design.format))
 
-    def _weights(self, design: _Design, bits: FloatArray, prunable: float) -> Held:
-        """Stored bits of weights, of which so many are prunable elements."""
-        if not design.macros.split:
-            return Held(bits)
-        return design.macros.held(bits, prunable * mask_bits(design.bits, design.pruning))
-
     def _capacity(self, design: _Design) -> tuple[Held, FloatArray]:
         """ENVM macros and SRAM banks [1], each of shape (n,)."""
         plan = self._plan
         bits = self._embeddings(design, plan.kept_embeddings)
         weights = plan.prunable * design.stored + plan.dense * design.bits
         if self.storage.weights == "envm":
-            bits = bits.plus(self._weights(design, weights, plan.prunable))
+            bits = bits.plus(design.macros.held(weights, weights))
         return design.macros.count(bits), self.storage.banks(weights)
 
     def _flow(self, design: _Design) -> _Flow:
@@ -280,8 +278,8 @@ class Accelerator:
         layer_bits = plan.layer_prunable * design.stored + plan.layer_dense * design.bits
         once = each = None
         if self.storage.weights == "envm":
-            once = self._weights(design, input_bits, 0.0)
-            each = self._weights(design, layer_bits, plan.layer_prunable)
+            once = macros.held(input_bits, input_bits)
+            each = macros.held(layer_bits, layer_bits)
             input_time, layer_time = once.times(macro_bit), each.times(macro_bit)
         else:
             bit_time = self.storage.bit_time(self.datapath.silicon.sram, period)

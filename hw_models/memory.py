@@ -1,7 +1,7 @@
-"""Non-volatile memory on the chip: whole 2 MiB macros, the bit mask apart from the data."""
+"""Non-volatile memory on the chip: whole 2 MiB macros, masks and weights in single-level cells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -15,7 +15,8 @@ IdleMacros: TypeAlias = Literal["powered", "gated"]
 """powered: all macros leak all the time. gated: a non-volatile one leaks only while it is read."""
 
 MaskCell: TypeAlias = Literal["single_level", "same"]
-"""Cell of the bit mask of multi-level data: single-level, of the same technology; or the same."""
+"""Cell of the bit mask of multi-level data, and of weights: single-level, of the same technology;
+or the same."""
 
 MACRO_BYTES = 2 * 2**20
 """Capacity of the one macro that the eNVM table characterises [byte]."""
@@ -58,7 +59,8 @@ class Held:
 
     Attributes:
         data: Data, and the mask where it shares their macros.
-        mask: The mask in macros of its own; None if it never has any.
+        mask: What must not be misread (bit masks, weights) in macros of its own; None if it never
+            has any.
     """
 
     data: FloatArray
@@ -88,8 +90,10 @@ class Macros:
 
     Attributes:
         data: Macro of the data.
-        mask: Macro of the mask; None if mask and data share macros in every design.
-        apart: Whether a design's mask has macros of its own, shape (n,); None with `mask`.
+        mask: Single-level macro of what must not be misread; None if that shares the macros of the
+            data in every design.
+        apart: Whether a design has such macros beside those of its data, shape (n,); None with
+            `mask`.
     """
 
     data: Macro
@@ -98,15 +102,15 @@ class Macros:
 
     @property
     def split(self) -> bool:
-        """Whether any design may keep its mask in macros of its own."""
+        """Whether any design keeps something in macros other than those of its data."""
         return self.mask is not None
 
     def held(self, bits: FloatArray, mask: FloatArray) -> Held:
         """Bits by kind of macro.
 
         Args:
-            bits: Data and mask together [bit], shape (n,).
-            mask: Part of it that is mask [bit], shape (n,).
+            bits: All together [bit], shape (n,).
+            mask: Part of it that must not be misread [bit], shape (n,).
         """
         if self.apart is None:
             return Held(bits)
@@ -157,6 +161,11 @@ class Macros:
             return energy
         return energy + _gated(self.mask, count.mask, duration, reading.mask)
 
+    def retention(self, idle: IdleMacros, count: Held) -> FloatArray:
+        """Leakage power of macros that nobody reads and that must not forget [W], shape (n,)."""
+        second = np.ones_like(count.data)
+        return self.leakage_energy(idle, count, second, count.times(np.zeros_like(second)))
+
     def _sum(self, quantity: str, amount: Held) -> FloatArray:
         data: FloatArray = getattr(self.data, quantity) * amount.data
         if self.mask is None or amount.mask is None:
@@ -174,21 +183,28 @@ class Envm:
 
     A fault in the bit mask of a sparse tensor shifts every value after it, so EdgeBERT (arXiv
     2011.14203) keeps the mask in single-level cells and only the values in multi-level ones. So it
-    is here, in macros of their own, unless `mask` puts it with the data at that risk.
+    is here, in macros of their own, unless `mask` puts it with the data at that risk. Weights go
+    with the mask: no accuracy run passes faults through them.
 
     Attributes:
         table: Columns cell (key), area, read_latency, read_energy, leakage, volatile (SI).
         idle: Whether macros that are not being read stay powered.
-        mask: Where the mask of multi-level data lies.
+        mask: Where the mask of multi-level data lies, and weights if they are in macros.
     """
 
     table: Table = field(default_factory=partial(shipped, "envm_nvsim_22nm"))
     idle: IdleMacros = "powered"
     mask: MaskCell = "single_level"
+    _lookup: Table = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_one_of("idle", self.idle, get_args(IdleMacros))
         require_one_of("mask", self.mask, get_args(MaskCell))
+        known = self.table.columns[self.table.key].tolist()
+        several = np.array([float(cell in SINGLE_LEVEL) for cell in known])
+        columns = {**self.table.columns, "multi_level": several}
+        units = {**self.table.units, "multi_level": "1"}
+        object.__setattr__(self, "_lookup", replace(self.table, columns=columns, units=units))
 
     def at(self, cell: NDArray[Any]) -> Macros:
         """The macros of each design.
@@ -200,12 +216,11 @@ class Envm:
             ValueError: If a name is not in the table; the message lists the names.
         """
         names = ("area", "read_energy", "read_latency", "leakage", "volatile")
-        data = Macro(*self.table.at(cell, *names))
-        known = self.table.columns[self.table.key].tolist()
-        if self.mask == "same" or not SINGLE_LEVEL.keys() & known:
-            return Macros(data)
-        other = mask_cell(cell)
-        return Macros(data, Macro(*self.table.at(other, *names)), other != cell)
+        *data, several = self._lookup.at(cell, *names, "multi_level")
+        if self.mask == "same" or not several.any():
+            return Macros(Macro(*data))
+        single = Macro(*self.table.at(mask_cell(cell), *names))
+        return Macros(Macro(*data), single, several > 0)
 
 
 def mask_cell(cell: NDArray[Any]) -> NDArray[Any]:

@@ -12,7 +12,8 @@ from hw_models.sram import Sram
 from hw_models.table import Table, shipped
 
 WeightStore: TypeAlias = Literal["envm", "sram", "dram"]
-"""envm: in the same macros as the embeddings. sram: in 1 MiB banks of their own. dram: off chip."""
+"""envm: in macros of the embeddings' cell, or of its single-level form where that holds several
+levels. sram: in 1 MiB banks of their own. dram: off chip."""
 
 PORT_BITS = 64
 """Data port of the accelerator [bit per cycle]: 64-bit AXI master, EdgeBERT RTL."""

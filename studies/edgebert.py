@@ -205,14 +205,12 @@ def accelerator(
 ) -> Accelerator:
     """The chip of the study for a transformers configuration.
 
-    Embeddings and weights live in macros of the memory that `envm_cell` names. A reach of r tokens
-    to either side lets a query see 2 r - 1 keys.
+    Embeddings live in macros of the memory that `envm_cell` names, weights in its single-level
+    form: faults are passed through the embeddings alone. A reach of r tokens to either side lets a
+    query see 2 r - 1 keys.
     """
     shape = EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
-    keys = float(max(2 * attention_span - 1, 0))
-    span = None
-    if keys < settings.sequence_length:
-        span = AttentionSpan((keys,) * shape.heads)
+    span = _seen(attention_span, settings.sequence_length, shape.heads)
     return Accelerator(
         shape,
         settings.sequence_length,
@@ -220,6 +218,12 @@ def accelerator(
         Storage(Envm(idle=settings.idle_memory), embedding_sparsity=embedding_sparsity),
         span=span,
     )
+
+
+def _seen(attention_span: int, sequence_length: int, heads: int) -> AttentionSpan | None:
+    """Keys that the heads see; None: everything."""
+    keys = float(max(2 * attention_span - 1, 0))
+    return AttentionSpan((keys,) * heads) if keys < sequence_length else None
 
 
 MEASURED_KNOBS = (
@@ -275,11 +279,14 @@ class Chips:
         settings: Of the study.
         config: Of the network.
         classes: Of the task.
+        machine: That sees everything and stores every zero, after which the others are built; its
+            tables are those of all. None: the one that settings, config and classes ask for.
     """
 
     settings: Settings
     config: Mapping[str, object]
     classes: int
+    machine: Accelerator | None = None
     _machines: dict[tuple[int, float], Accelerator] = field(default_factory=dict, init=False)
 
     outputs: ClassVar[Mapping[str, str]] = Accelerator.outputs
@@ -290,6 +297,11 @@ class Chips:
         "embedding_sparsity": "1",
     }
 
+    def __post_init__(self) -> None:
+        if self.machine is None:
+            whole = accelerator(self.settings, self.config, classes=self.classes)
+            object.__setattr__(self, "machine", whole)
+
     @property
     def evidence(self) -> Mapping[str, str]:
         """As the accelerator's: every machine reads the same tables."""
@@ -297,12 +309,12 @@ class Chips:
 
     def _machine(self, span: int, sparsity: float) -> Accelerator:
         if (span, sparsity) not in self._machines:
-            self._machines[span, sparsity] = accelerator(
-                self.settings,
-                self.config,
-                classes=self.classes,
-                attention_span=span,
-                embedding_sparsity=sparsity,
+            whole = self.machine
+            assert whole is not None  # made with the evaluator
+            self._machines[span, sparsity] = replace(
+                whole,
+                span=_seen(span, whole.sequence_length, whole.shape.heads),
+                storage=replace(whole.storage, embedding_sparsity=sparsity),
             )
         return self._machines[span, sparsity]
 

@@ -19,7 +19,6 @@ from hw_models import (
     shipped,
 )
 from hw_models.accelerator import CHUNK
-from hw_models.memory import MACRO_BYTES
 from hw_models.table import Table
 
 CELLS = ("pcm", "rram", "sram", "stt")
@@ -254,8 +253,8 @@ def test_published_macros_make_a_larger_and_hungrier_memory(minilm, cell):
     assert silicon["energy"]["weight_read"][0] > 2.9 * model["energy"]["weight_read"][0]
 
 
-def test_multi_level_cells_pay_for_their_mask_in_single_level_macros(minilm):
-    # The same design with the mask at risk in the data's cells: fewer macros, cheaper reads.
+def test_multi_level_cells_pay_for_mask_and_weights_in_single_level_macros(minilm):
+    # The same design with both at risk in the data's cells: fewer macros, cheaper reads.
     table = shipped("envm_array_22nm")
     design = typical(envm_cell="rram_mlc2")
     apart, together = (
@@ -270,22 +269,32 @@ def test_multi_level_cells_pay_for_their_mask_in_single_level_macros(minilm):
 
 
 @given(st.floats(0, 1), st.integers(4, 16), st.sampled_from(["rram_mlc2", "rram_mlc3"]))
-@settings(deadline=None)
-def test_the_macros_of_a_machine_are_those_of_a_sparse_store(minilm, pruning, bits, cell):
-    # One tensor of the network's prunable weights in both, everything else taken off.
+@settings(deadline=None, max_examples=30)
+def test_the_embeddings_of_a_machine_are_kept_as_in_a_sparse_store(minilm, sparsity, bits, cell):
     table = shipped("envm_array_22nm")
-    machine = Accelerator(minilm, 64, storage=Storage(Envm(table), "envm"))
-    area = machine.parts(columns((pruning, bits, cell, 0.7, 3.0, 5.0)))["area"]["envm"][0]
-    sparse = float(minilm.groups * minilm.layer_weights)
-    whole = float(minilm.encoder_parameters + minilm.embedding_parameters)
-    whole += minilm.layers * minilm.off_ramp_parameters
-    batch = (np.array([cell]), np.array([whole]), np.array([pruning * sparse / whole]),
-             np.array([float(bits)]))  # fmt: skip
-    kept = SparseStore(Envm(table)).keep(*batch)
-    macro = table.at(np.array(["rram"]), "area")[0][0]
-    # The store masks all of it, the machine the prunable part alone: a few macros of mask apart.
-    mask = (whole - sparse) / (8 * MACRO_BYTES) + 2
-    assert kept.area[0] == pytest.approx(area, abs=mask * macro)
+    machine = Accelerator(
+        minilm, 64, storage=Storage(Envm(table), "dram", embedding_sparsity=sparsity)
+    )
+    area = machine.parts(columns((0.5, bits, cell, 0.7, 3.0, 5.0)))["area"]["envm"][0]
+    batch = (np.array([cell]), np.array([float(minilm.embedding_parameters)]),
+             np.array([sparsity]), np.array([float(bits)]))  # fmt: skip
+    assert area == pytest.approx(SparseStore(Envm(table)).keep(*batch).area[0], rel=1e-12)
+
+
+@given(st.floats(0, 1), st.integers(4, 16), st.sampled_from(["rram_mlc2", "rram_mlc3"]))
+@settings(deadline=None, max_examples=30)
+def test_weights_beside_multi_level_embeddings_are_read_as_from_single_level_ones(
+    minilm, pruning, bits, cell
+):
+    single, multi = (
+        Accelerator(minilm, 64).parts(columns((pruning, bits, name, 0.7, 3.0, 5.0)))
+        for name in ("rram", cell)
+    )
+    assert multi["energy"]["weight_read"][0] == single["energy"]["weight_read"][0]
+    assert multi["latency_p95"]["stall"][0] == single["latency_p95"]["stall"][0]
+    at_risk = Accelerator(minilm, 64, storage=Storage(Envm(mask="same")))
+    risked = at_risk.parts(columns((pruning, bits, cell, 0.7, 3.0, 5.0)))
+    assert risked["energy"]["weight_read"][0] < multi["energy"]["weight_read"][0]
 
 
 @given(DESIGN)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models.memory import MACRO_BYTES, Envm, Held, macros_needed
+from hw_models.memory import MACRO_BYTES, SINGLE_LEVEL, Envm, Held, macros_needed
 from hw_models.sram import Sram
 from hw_models.storage import Storage
 from hw_models.table import shipped
@@ -90,8 +90,9 @@ def test_the_mask_goes_with_the_data_only_if_asked():
     )).tolist() == [False, True, True, True]  # fmt: skip
 
 
-def test_a_table_without_multi_level_cells_is_never_split():
-    assert not Envm().at(np.array(["rram"])).split
+def test_only_a_batch_with_multi_level_cells_is_split():
+    assert not Envm().at(np.array(["rram", "sram"])).split
+    assert Envm().at(np.array(["rram", "rram_mlc2"])).split
 
 
 @given(st.sampled_from(CELLS.tolist()), st.floats(1, 1e9), st.floats(0, 1))
@@ -101,5 +102,6 @@ def test_data_and_mask_are_read_word_after_word(cell, bits, share):
     held = macros.held(np.array([bits]), np.array([bits * share]))
     assert held.total[0] == pytest.approx(bits)
     time = held.times(macros.bit_time(np.array([1e-9]))).total[0]
-    slower = max(1e-9, float(np.maximum(macros.data.read_latency, macros.mask.read_latency)[0]))
+    latencies = MLC.table.at(np.array([cell, *SINGLE_LEVEL.values()]), "read_latency")[0]
+    slower = max(1e-9, float(latencies.max()))
     assert bits / 64 * 1e-9 * (1 - 1e-12) <= time <= bits / 64 * slower * (1 + 1e-12)
