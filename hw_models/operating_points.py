@@ -13,13 +13,18 @@ from hw_models.table import Table, shipped
 class OperatingPoints:
     """Voltage/frequency pairs of a design and what they do to its energy and leakage.
 
+    Clocks are those of the table, whatever chip it describes. Energy and leakage are ratios to the
+    supply at which the user of these points is characterised, so a table whose leakage_scale is 1
+    at another voltage serves too.
+
     Attributes:
-        table: Columns vdd [V] (key), f_max [Hz] increasing, leakage_scale [1].
-        nominal_vdd: Supply [V] at which energies are characterised and leakage_scale is 1.
+        table: Columns vdd [V] (key), f_max [Hz] increasing, leakage_scale [1] to any voltage.
+        nominal_vdd: Supply [V] at which energies are characterised, within the table.
     """
 
     table: Table = field(default_factory=partial(shipped, "dvfs_12nm"))
     nominal_vdd: float = 0.8
+    _nominal_leakage: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         f_max = self.table.columns["f_max"]
@@ -29,11 +34,12 @@ class OperatingPoints:
                 f"table '{self.table.name}'"
             )
         scale = float(self.table.at(np.array([self.nominal_vdd]), "leakage_scale")[0][0])
-        if abs(scale - 1.0) > 1e-9:
+        if not scale > 0:
             raise ValueError(
-                f"leakage_scale = {scale:g} at nominal_vdd = {self.nominal_vdd} V must be 1, "
-                f"table '{self.table.name}'"
+                f"leakage_scale = {scale:g} at nominal_vdd = {self.nominal_vdd} V must be "
+                f"positive, table '{self.table.name}'"
             )
+        object.__setattr__(self, "_nominal_leakage", scale)
 
     def at(self, vdd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Frequency limit, energy scale and leakage scale: exact on rows, linear between.
@@ -49,7 +55,7 @@ class OperatingPoints:
             ValueError: If a voltage lies outside the table.
         """
         f_max, leakage = self.table.at(vdd, "f_max", "leakage_scale")
-        return f_max, (vdd / self.nominal_vdd) ** 2, leakage
+        return f_max, (vdd / self.nominal_vdd) ** 2, leakage / self._nominal_leakage
 
     def lowest_vdd(self, frequency: FloatArray) -> FloatArray:
         """Lowest row of the table whose f_max suffices: a regulator has steps, so rows only.

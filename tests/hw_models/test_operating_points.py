@@ -55,6 +55,26 @@ def test_a_table_in_which_faster_needs_no_more_voltage_is_refused():
         OperatingPoints(edited(f_max=np.ones(13)))
 
 
-def test_leakage_must_be_one_at_the_nominal_supply():
-    with pytest.raises(ValueError, match=r"leakage_scale = 0\.669.* at nominal_vdd = 0\.7 V"):
-        OperatingPoints(nominal_vdd=0.7)
+@pytest.mark.parametrize("name", ["dvfs_12nm", "dvfs_silicon_12nm"])
+@pytest.mark.parametrize("nominal", [0.65, 0.8])
+def test_energy_and_leakage_are_relative_to_where_energies_are_characterised(name, nominal):
+    # Whatever voltage the table itself calls one: that of the silicon is 1.0 V.
+    points = OperatingPoints(shipped(name), nominal_vdd=nominal)
+    at = np.array([nominal, 0.7])
+    f_max, energy, leakage = points.at(at)
+    assert (f_max == points.table.at(at, "f_max")[0]).all()
+    assert energy[0] == leakage[0] == 1.0
+    column = points.table.at(at, "leakage_scale")[0]
+    assert leakage[1] == pytest.approx(column[1] / column[0], rel=1e-15)
+
+
+def test_the_own_voltage_of_a_table_changes_no_bit():
+    vdd = POINTS.table.columns["vdd"]
+    assert (POINTS.at(vdd)[2] == POINTS.table.columns["leakage_scale"]).all()
+
+
+def test_a_nominal_supply_without_a_leakage_is_refused():
+    with pytest.raises(ValueError, match=r"vdd = 0\.8 V is outside 0\.9 to"):
+        OperatingPoints(edited(vdd=np.linspace(0.9, 1.2, 13)))
+    with pytest.raises(ValueError, match=r"leakage_scale = 0 at nominal_vdd = 0\.8 V must be pos"):
+        OperatingPoints(edited(leakage_scale=np.zeros(13)))
