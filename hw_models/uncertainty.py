@@ -44,6 +44,12 @@ class Interval:
         """
         return cls(shipped(name, "low"), shipped(name), shipped(name, "high"))
 
+    @property
+    def open(self) -> bool:
+        """Whether low and high differ anywhere."""
+        low, high = self.low.columns, self.high.columns
+        return any(not np.array_equal(low[name], high[name]) for name in low)
+
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Table, ...]:
         """Tables with constants drawn from the interval.
 
@@ -80,8 +86,10 @@ def sample_models(model: Model, count: int, rng: np.random.Generator) -> tuple[M
     """The same evaluator, every shipped constant inside it drawn from its interval, in one call.
 
     A table of the user's own has no interval and stays as it is; a table that stands in several
-    places is drawn once for all of them. A draw that contradicts itself (buffers and leakage above
-    the power of the whole) is refused by the model and drawn again, at most ten times over in all.
+    places is drawn once for all of them. Tables are found in the fields of dataclasses inside
+    dataclasses and nowhere else, not in a function that reads them. A draw that contradicts itself
+    (buffers and leakage above the power of the whole) is refused by the model and drawn again, at
+    most ten times over in all.
 
     Args:
         model: An evaluator at its nominal constants: `Accelerator`, `LatencyAware`, ...
@@ -89,9 +97,17 @@ def sample_models(model: Model, count: int, rng: np.random.Generator) -> tuple[M
         rng: Source of randomness.
 
     Raises:
-        ValueError: If count is below 1, or nearly every draw contradicts itself.
+        ValueError: If count is below 1, no table inside the model has an interval, or nearly every
+            draw contradicts itself.
     """
     tables = [table for table in tables_in(model) if _is_shipped(table)]
+    if not any(Interval.shipped(table.name).open for table in tables):
+        held = sorted({table.name for table in tables_in(model)})
+        what = f"tables {held}, none shipped with low and high rows" if held else "no table"
+        raise ValueError(
+            f"nothing to draw: {type(model).__name__} holds {what}, so every draw would be the "
+            "same; fields hold tables, as those of Accelerator do"
+        )
     models: list[Model] = []
     refused = ""
     for _ in range(10):

@@ -1,13 +1,27 @@
 """Draws stay inside their intervals, keep the median, and leave certain things alone."""
 
 import operator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import Accelerator, Envm, LatencyAware, Storage, Supply
+from hw_models import (
+    Accelerator,
+    CloudNode,
+    EdgeDevice,
+    Envm,
+    LatencyAware,
+    Link,
+    OperatingPoints,
+    SplitComputing,
+    Storage,
+    Supply,
+    Table,
+)
 from hw_models.latency_aware import share_column
 from hw_models.table import shipped, shipped_names
 from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
@@ -113,3 +127,34 @@ def test_every_table_inside_an_evaluator_is_drawn_and_each_once(minilm):
 def test_no_draws_are_refused(minilm):
     with pytest.raises(ValueError, match="count = 0 must be at least 1"):
         sample_models(Accelerator(minilm, 64), 0, np.random.default_rng(0))
+
+
+@dataclass(frozen=True)
+class Lazy:
+    make: Callable[[], Accelerator]
+
+
+def test_a_model_without_anything_to_draw_is_refused(minilm):
+    rng = np.random.default_rng(0)
+    own = Table("own", "vdd", dict(shipped("dvfs_12nm").columns), shipped("dvfs_12nm").units,
+                shipped("dvfs_12nm").origin)  # fmt: skip
+    with pytest.raises(ValueError, match="nothing to draw: Lazy holds no table"):
+        sample_models(Lazy(lambda: Accelerator(minilm, 64)), 3, rng)
+    with pytest.raises(
+        ValueError, match=r"nothing to draw: OperatingPoints .*'own'.*low and high"
+    ):
+        sample_models(OperatingPoints(own), 3, rng)
+    with pytest.raises(ValueError, match=r"nothing to draw: .*'dvfs_12nm'"):
+        sample_models(OperatingPoints(), 3, rng)
+    assert sample_models(OperatingPoints(shipped("dvfs_silicon_12nm")), 3, rng)
+
+
+def test_survival_of_a_model_without_tables_is_refused_and_not_certain():
+    board = EdgeDevice.pi4_vgg16()
+    cloud = CloudNode(np.zeros((2, board.layers + 1)), np.ones(2))
+    split = SplitComputing(board, Link(2.5e-3), cloud, np.zeros(board.layers + 1))
+    columns = {"split_layer": np.array([0, 22]), "cpu_frequency": np.full(2, 1e9),
+               "tpu_mode": np.full(2, "off"), "cloud_gpu": np.full(2, "on"),
+               "bandwidth": np.full(2, 1e8)}  # fmt: skip
+    with pytest.raises(ValueError, match="nothing to draw: SplitComputing holds no table"):
+        surviving(split, columns, ("latency", "energy"), 5, np.random.default_rng(0))

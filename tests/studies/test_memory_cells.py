@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hw_models import EncoderShape, shipped
+from hw_models import EncoderShape, evaluate_each, sample_models, shipped, surviving
+from hw_models.uncertainty import tables_in
 from search_spaces import edgebert, joint
 from studies.edgebert import Chips, Settings
 from studies.joint import LAYERS, priced
@@ -92,3 +93,18 @@ def test_multi_level_rows_are_those_of_the_array_model():
     cells = np.array(["rram_mlc2", "rram_mlc3"])
     for name in ("area", "read_energy", "read_latency", "write_energy", "write_latency", "leakage"):
         assert ours.at(cells, name)[0].tolist() == theirs.at(cells, name)[0].tolist()
+
+
+def test_a_front_of_the_study_is_asked_which_of_its_memories_survive():
+    chips = Chips(Settings(), MINILM, 2)
+    tables = {table.name for table in tables_in(chips)}
+    assert {"datapath_12nm", "envm_nvsim_22nm", "sram_cacti_22nm"} <= tables
+    design = {**edgebert.DEFAULTS, "pruning_ratio": 0.0, "weight_bits": 8, "vdd": 0.8,
+              "mean_exit_layer": 3.0, "p95_exit_layer": 5.0}  # fmt: skip
+    front = {name: np.full(len(CELLS), value) for name, value in design.items()}
+    front |= {"envm_cell": np.array(CELLS), "embedding_sparsity": np.linspace(0.0, 0.5, len(CELLS))}
+    drawn = sample_models(chips, 20, np.random.default_rng(0))
+    prices = evaluate_each(drawn, front)
+    assert len(np.unique(prices["area"][:, 1])) == 20
+    share = surviving(chips, front, ("energy", "area"), 20, np.random.default_rng(0))
+    assert ((share > 0) & (share < 1)).any()
