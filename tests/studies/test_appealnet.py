@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import studies.appealnet_sides
+from dse.accuracy.appeal.image_data import read_images
+from dse.accuracy.appeal.routers import Routed
 from dse.answer import answer
 from dse.errors import DseError, StudyError
+from dse.front import Front
 from dse.stopping import Stop
 from dse.store import read_run
 from dse.study import load_study
@@ -159,6 +163,43 @@ def test_the_front_lies_between_edge_only_and_cloud_only(digits_run):
     assert any(
         line["accuracy"] > edge["accuracy"] and line["energy"] < cloud["energy"] for line in front
     )
+
+
+def test_the_rows_shown_are_the_best_on_validation_with_test_beside_it(digits_run):
+    front = Front.of_run(read_run(digits_run))
+    lines = sides(digits_run, 5)[:-2]
+    validation = [line["accuracy_validation"] for line in lines]
+    assert validation == sorted(validation, reverse=True)
+    assert validation[0] == front.trials.metrics["accuracy"].max()
+    for line in lines:
+        number = int(str(line["who"]).split(" ")[1].rstrip(":"))
+        assert line["accuracy"] == pytest.approx(front.held_out[number]["test_accuracy"])
+        assert line["appeal_rate"] == pytest.approx(front.held_out[number]["test_appeal_rate"])
+
+
+def test_the_test_split_decides_neither_rows_nor_their_order(digits_run, monkeypatch):
+    before = sides(digits_run, 5)
+    honest = studies.appealnet_sides._answers
+
+    def turned(settings, design, part, router):
+        seen = honest(settings, design, part, router)
+        if part == "validation":
+            return seen
+        return Routed(1.0 - seen.score, ~seen.edge_right, ~seen.cloud_right)
+
+    monkeypatch.setattr(studies.appealnet_sides, "_answers", turned)
+    after = sides(digits_run, 5)
+    assert [line["who"] for line in after] == [line["who"] for line in before]
+    assert [line["accuracy"] for line in after] != [line["accuracy"] for line in before]
+
+
+def test_an_accuracy_comes_with_its_standard_error(digits_run):
+    inputs = len(read_images("digits", digits_run.parent / "cache", "test").labels)
+    for line in sides(digits_run, 5):
+        p = line["accuracy"]
+        assert line["standard_error"] == pytest.approx(np.sqrt(p * (1 - p) / inputs))
+    cloud = sides(digits_run, 5)[-1]
+    assert (cloud["gain"], cloud["gain_error"]) == (0.0, 0.0)
 
 
 def test_a_run_of_another_system_is_refused(small_run):
