@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_models.columns import FloatArray
+from hw_models.table import Label
 
 GPU = ("off", "on")
 """Values of the column that switches the node's GPU."""
@@ -28,11 +29,13 @@ class CloudNode:
             characterised. Zero after the last layer.
         power: Of the whole node while computing, GPU off and on [W], shape (2,).
         idle: Power that is not charged [W], 0 to the lesser of `power`.
+        founded: How well the numbers are founded; closed form: they are the user's.
     """
 
     tail: FloatArray
     power: FloatArray
     idle: float = 0.0
+    founded: Label = "closed form"
 
     def __post_init__(self) -> None:
         if self.tail.ndim != 2 or len(self.tail) != 2 or self.power.shape != (2,):

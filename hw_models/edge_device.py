@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_models.columns import FloatArray, require_range, require_whole
-from hw_models.table import Table, shipped
+from hw_models.table import Label, Table, label, shipped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +29,7 @@ class EdgeDevice:
         cubic: Power over the clock cubed [W/Hz^3], shape (modes,).
         waiting: Power while the cloud or the link is waited for [W].
         frequencies: Lowest and highest clock characterised [Hz].
+        founded: How well the numbers are founded; closed form: they are the user's.
     """
 
     modes: tuple[str, ...]
@@ -38,6 +39,7 @@ class EdgeDevice:
     cubic: FloatArray
     waiting: float
     frequencies: tuple[float, float]
+    founded: Label = "closed form"
 
     def __post_init__(self) -> None:
         wanted = (len(self.modes), *self.cycles.shape[1:])
@@ -57,7 +59,8 @@ class EdgeDevice:
             table: One row per mode; the shipped one if not given.
             waiting: Power of the idle board [W]; web figures run from 1.2 to 2.7 W.
         """
-        rows = (table or shipped("edge_pi4_vgg16")).columns
+        table = table or shipped("edge_pi4_vgg16")
+        rows = table.columns
         whole = 22
         cycles = np.full((len(rows["mode"]), whole + 1), np.nan)
         fixed = cycles.copy()
@@ -65,7 +68,8 @@ class EdgeDevice:
         cycles[:, whole], fixed[:, whole] = rows["cycles"], rows["fixed"]
         modes = tuple(str(mode) for mode in rows["mode"])
         limits = (0.6e9, 1.8e9)
-        return cls(modes, cycles, fixed, rows["static_power"], rows["cubic_power"], waiting, limits)
+        power = rows["static_power"], rows["cubic_power"]
+        return cls(modes, cycles, fixed, *power, waiting, limits, label(table))
 
     @property
     def layers(self) -> int:

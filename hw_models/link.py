@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw_models.columns import FloatArray, require_range
-from hw_models.table import shipped
+from hw_models.table import Label, label, shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Link:
         byte_energy: Per byte [J/byte], at least 0.
         tail_energy: Per transfer, while the radio stays awake [J], at least 0.
         frame_bytes: Payload of a frame [byte], at least 1.
+        founded: How well the numbers are founded; closed form: they are the user's.
     """
 
     fixed: float
@@ -33,6 +34,7 @@ class Link:
     byte_energy: float = 0.0
     tail_energy: float = 0.0
     frame_bytes: float = 1500.0
+    founded: Label = "closed form"
 
     def __post_init__(self) -> None:
         units = {"fixed": "s", "base_power": "W", "frame_energy": "J", "byte_energy": "J/byte",
@@ -72,7 +74,8 @@ def lan_testbed() -> tuple[Link, float]:
         tables/link_testbed.toml; evidence: derived.
     """
     table = shipped("link_testbed")
-    return Link(table.constant("fixed")), 8.0 / table.constant("byte_time")
+    link = Link(table.constant("fixed"), founded=label(table))
+    return link, 8.0 / table.constant("byte_time")
 
 
 def shipped_link(name: str) -> tuple[Link, float]:
@@ -96,4 +99,5 @@ def shipped_link(name: str) -> tuple[Link, float]:
         float(table.columns[column][row])
         for column in ("fixed", "byte_time", "base_power", "byte_energy")
     )
-    return Link(fixed, base_power=base_power, byte_energy=byte_energy), 8.0 / byte_time
+    link = Link(fixed, base_power=base_power, byte_energy=byte_energy, founded=label(table))
+    return link, 8.0 / byte_time

@@ -14,7 +14,7 @@ from hw_models.cloud import CloudNode
 from hw_models.columns import Columns, FloatArray, pick
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
-from hw_models.table import Label
+from hw_models.table import Label, weakest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +27,8 @@ class SplitComputing:
         cloud: The node, characterised for the same layers as the board.
         sizes: Bytes sent when the network is cut after layer k [byte], shape (layers + 1,); 0 after
             the last.
-        founded: How well the coefficients are founded; a fit to one's own trials is published.
+        founded: How well sizes and coefficients are founded at best; a fit to one's own trials is
+            published. A part that is founded worse says so itself.
     """
 
     edge: EdgeDevice
@@ -56,8 +57,9 @@ class SplitComputing:
 
     @property
     def evidence(self) -> Mapping[str, Label]:
-        """Output name -> how well its coefficients are founded."""
-        return dict.fromkeys(self.outputs, self.founded)
+        """Output name -> weakest of board, link, node and whole, each of which moves both."""
+        parts = (self.edge.founded, self.link.founded, self.cloud.founded)
+        return dict.fromkeys(self.outputs, weakest(self.founded, *parts))
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Latency [s] and energy [J] of one request, shape (n,) each.

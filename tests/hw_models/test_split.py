@@ -1,5 +1,8 @@
 """Board, link and cloud: closed forms of the published testbed, laws, refusals."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +10,11 @@ from hypothesis import strategies as st
 
 from hw_models.cloud import CloudNode
 from hw_models.edge_device import EdgeDevice
-from hw_models.link import Link, lan_testbed
+from hw_models.link import Link, lan_testbed, shipped_link
 from hw_models.split import SplitComputing
+from hw_models.table import shipped
 
+LINKS = ("lan", "wifi", "lte")
 OFF = np.array(["off"])
 
 
@@ -128,3 +133,31 @@ def test_parts_that_do_not_fit_each_other_are_refused():
         Link(0.0, byte_energy=-1)
     with pytest.raises(ValueError, match="frame_bytes = 0 byte"):
         Link(0.0, frame_bytes=0)
+
+
+@pytest.mark.parametrize("worse", ["edge", "link", "cloud", None])
+def test_the_weakest_part_says_how_well_a_total_is_founded(worse):
+    model = machine()
+    assert set(model.evidence.values()) == {"published"}
+    if worse is None:
+        model = replace(model, founded="unverified")
+    else:
+        part = replace(getattr(model, worse), founded="unverified")
+        model = replace(model, **{worse: part})
+    assert model.evidence == {"latency": "unverified", "energy": "unverified"}
+
+
+@pytest.mark.parametrize(
+    ("link", "founded"),
+    [(lan_testbed, "published"), *((partial(shipped_link, n), "unverified") for n in LINKS)],
+)
+def test_a_shipped_link_carries_the_evidence_of_its_table(link, founded):
+    model = replace(machine(), link=link()[0])
+    assert model.evidence["energy"] == founded
+
+
+def test_a_shipped_board_carries_the_evidence_of_its_table():
+    table = shipped("edge_pi4_vgg16")
+    assert EdgeDevice.pi4_vgg16().founded == "published"
+    recalled = replace(table, origin=replace(table.origin, evidence="unverified"))
+    assert EdgeDevice.pi4_vgg16(recalled).founded == "unverified"

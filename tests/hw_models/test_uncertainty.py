@@ -140,9 +140,7 @@ def test_a_model_without_anything_to_draw_is_refused(minilm):
                 shipped("dvfs_12nm").origin)  # fmt: skip
     with pytest.raises(ValueError, match="nothing to draw: Lazy holds no table"):
         sample_models(Lazy(lambda: Accelerator(minilm, 64)), 3, rng)
-    with pytest.raises(
-        ValueError, match=r"nothing to draw: OperatingPoints .*'own'.*low and high"
-    ):
+    with pytest.raises(ValueError, match=r"nothing to draw: OperatingPoints .*'own'.*low and high"):
         sample_models(OperatingPoints(own), 3, rng)
     with pytest.raises(ValueError, match=r"nothing to draw: .*'dvfs_12nm'"):
         sample_models(OperatingPoints(), 3, rng)
