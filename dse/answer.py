@@ -20,10 +20,11 @@ from dse.opening import Opened
 from dse.plateau import Plateau
 from dse.problem import Problem, Trials
 from dse.run_lock import now
+from dse.run_texts import read_resolved
 from dse.searchers.of_study import searcher_of
 from dse.standing import Drained, Onlooker, Standing, Watch
 from dse.stopping import Clock, Stop
-from dse.store import Question, RunWriter, read_resolved, read_run, require_free
+from dse.store import Question, RunWriter, read_run, require_free
 from dse.study import Study
 from dse.versions import versions
 from dse.views import write_views

@@ -10,8 +10,9 @@ import numpy as np
 from dse.errors import RunError
 from dse.events import acknowledged
 from dse.run_lock import holder
-from dse.store import Run, read_manifest, read_resolved, read_run
-from dse.trial_table import DATABASE
+from dse.run_texts import differing_files, read_manifest, read_resolved
+from dse.store import Run, read_run
+from dse.trial_table import DATABASE, read_texts
 from dse.views import stale_views
 
 
@@ -50,9 +51,18 @@ def check_run(folder: Path) -> list[Finding]:
     if ended and manifest["trials"] != len(run.trials):
         wrong = f"it says {manifest['trials']}, there are {len(run.trials)}"
         findings.append(Finding("the manifest counts the trials", wrong))
+    if holder(folder) is None:
+        name = "the texts beside the database say what it says"
+        findings.append(Finding(name, _differing(folder)))
     if ended and holder(folder) is None:
         findings.append(Finding("the views say what the trials say", "; ".join(stale_views(run))))
     return findings
+
+
+def _differing(folder: Path) -> str:
+    found = differing_files(folder, read_texts(folder / DATABASE).found)
+    wrong = "; ".join(f"{name}: {what}" for name, what in found.items())
+    return f"{wrong}; written anew by: dse check {folder} --rebuild" if found else ""
 
 
 def _error(look: Callable[[], object]) -> str:

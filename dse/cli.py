@@ -14,8 +14,9 @@ from dse.config import System, Wait
 from dse.errors import DseError
 from dse.front import Front
 from dse.front_table import front_csv, front_table
+from dse.run_texts import RESOLVED, read_manifest
 from dse.stopping import Stop
-from dse.store import RESOLVED, Run, read_manifest, read_run
+from dse.store import Run, read_run
 from dse.study import Study, load_study
 from dse.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, guarded, notes
 

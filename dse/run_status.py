@@ -7,7 +7,7 @@ from typing import Any
 
 from dse.events import read_events
 from dse.run_lock import Holder, holder
-from dse.store import read_manifest
+from dse.run_texts import read_manifest
 from dse.trial_table import DATABASE, count_rows
 
 RECENT = 20

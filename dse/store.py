@@ -1,7 +1,6 @@
-"""A run on disk: a folder with manifest, study as given and as used, and one SQLite of trials."""
+"""A run on disk: a folder with one SQLite that holds all of it, and files beside it for people."""
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dse.errors import RunDamaged, RunError, RunExists, RunUnwritable
+from dse.errors import RunDamaged, RunExists, RunUnwritable
 from dse.events import EVENTS, EventLog, acknowledged
 from dse.files import canonical_json as canonical_json  # known by this address to its users
 from dse.files import write_atomically as write_atomically
@@ -19,12 +18,28 @@ from dse.problem import Trials, judge
 from dse.question import Quantity as Quantity
 from dse.question import Question as Question
 from dse.run_lock import LOCK, RunLock
-from dse.trial_table import DATABASE, Row, TrialTable, sound_rows
+from dse.run_texts import (
+    GIVEN,
+    MANIFEST,
+    RESOLVED,
+    SCHEMA,
+    digest_of,
+    file_texts,
+    manifest_text,
+    read_manifest,
+    restore_files,
+)  # fmt: skip
+from dse.trial_table import (
+    DATABASE,
+    Row,
+    Sound,
+    TrialTable,
+    count_rows,
+    make_table,
+    read_texts,
+    sound_rows,
+)  # fmt: skip
 
-SCHEMA = 2
-MANIFEST = "manifest.json"
-GIVEN = "study.yaml"
-RESOLVED = "study.resolved.yaml"
 VIEWS = ("front.json", "trials.csv", "trials.parquet")
 """Files that are made from the truth and can be made again."""
 
@@ -80,7 +95,7 @@ class RunWriter:
         content = {
             "schema": SCHEMA,
             "state": "running",
-            "study_sha256": _sha256(resolved),
+            "study_sha256": digest_of(resolved),
             "asked": asdict(question),
             **manifest,
         }
@@ -89,12 +104,11 @@ class RunWriter:
             lock = RunLock(folder)
             try:
                 _clear_stillborn(folder)
-                write_atomically(folder / GIVEN, study_text)
-                write_atomically(folder / RESOLVED, resolved)
-                table = TrialTable(folder / DATABASE, _genesis(content))
-                self._open(folder, content, lock, table)
-                # Last: a folder without manifest is a run that never began.
-                self._save_manifest()
+                texts = {GIVEN: study_text, RESOLVED: resolved, MANIFEST: manifest_text(content)}
+                head = make_table(folder / DATABASE, _genesis(content), texts)
+                for name, text in texts.items():  # the manifest last: then the run has begun
+                    write_atomically(folder / name, text)
+                self._open(folder, content, lock, TrialTable(folder / DATABASE, (0, head)))
             except BaseException:
                 lock.release()
                 raise
@@ -112,43 +126,59 @@ class RunWriter:
 
     @classmethod
     def reopen(cls, folder: Path) -> "RunWriter":
-        """Go on with a run; a damaged table is put aside and its sound rows are kept.
+        """Go on with a run; what is damaged is made again from what is sound.
+
+        A damaged database is put aside and its sound rows are kept; a text file that is missing or
+        torn is written anew from the database, or the database's from the file.
 
         Raises:
             RunHeld: If a living process works on it.
             RunError: If the folder is no run, or is of another schema.
-            RunDamaged: If the manifest or the study does not read.
+            RunDamaged: If neither the database nor the file has a manifest that reads.
         """
         read_manifest(folder)
         lock = RunLock(folder)
         try:
             manifest = read_manifest(folder)
-            sound = sound_rows(folder / DATABASE, _genesis(manifest))
+            kept = read_texts(folder / DATABASE)
+            sound = _whatever_is_sound(folder / DATABASE, _genesis(manifest))
+            damage = sound.damage or kept.damage
+            texts = {**file_texts(folder, manifest), **kept.found}
             with _writing(folder):
-                if sound.damage:
-                    _put_aside(folder)
-                    table = TrialTable(folder / DATABASE, _genesis(manifest))
-                    table.add(sound.rows)
-                else:
-                    held = (len(sound.rows), sound.head)
-                    table = TrialTable(folder / DATABASE, _genesis(manifest), held)
-                kept = len(sound.rows)
-                lost = max(0, max(acknowledged(folder), manifest.get("trials", 0)) - kept)
+                restored = restore_files(folder, kept.found)
+                if damage:
+                    _rebuild(folder, _genesis(manifest), texts, sound.rows)
+                table = TrialTable(folder / DATABASE, (len(sound.rows), sound.head))
+                if texts.keys() - kept.found.keys() and not damage:
+                    table.keep(texts)
                 writer = cls.__new__(cls)
                 writer._open(folder, manifest, lock, table)
-                if kept:
+                if sound.rows:
                     writer.known = trials_of(Question.read(manifest["asked"]), sound.rows)
-                if sound.damage or lost:
-                    why = sound.damage or "the end is missing"
-                    writer.repaired = (
-                        f"{DATABASE} was damaged ({why}); the first {kept} trials are sound and "
-                        f"kept, {lost} acknowledged ones will be computed again"
-                    )
-                    writer.note("damaged", {"why": why, "kept": kept, "lost": lost})
+                writer._say_what_was_repaired(damage, restored)
         except BaseException:
             lock.release()
             raise
         return writer
+
+    def _say_what_was_repaired(self, damage: str, restored: list[str]) -> None:
+        said = []
+        if restored:
+            said.append(f"{', '.join(restored)} was torn and is written anew from {DATABASE}")
+            self.note("restored", {"files": restored})
+        kept = self._table.count
+        lost = max(0, max(acknowledged(self._folder), self._manifest.get("trials", 0)) - kept)
+        if damage or lost:
+            why = damage or "the end is missing"
+            said.append(
+                f"{DATABASE} was damaged ({why}); the first {kept} trials are sound and "
+                f"kept, {lost} acknowledged ones will be computed again"
+            )
+            self.note("damaged", {"why": why, "kept": kept, "lost": lost})
+        if lost:  # it has not ended, and holds what it holds, even if nobody goes on
+            self._manifest.pop("trials", None)
+            self.record({"state": "interrupted"})
+        self.repaired = "; ".join(said)
 
     @property
     def trials(self) -> int:
@@ -194,8 +224,9 @@ class RunWriter:
         self.record({"state": state, **facts})
 
     def _save_manifest(self) -> None:
-        text = json.dumps(self._manifest, indent=2, sort_keys=True, allow_nan=False)
-        write_atomically(self._folder / MANIFEST, text + "\n")
+        text = manifest_text(self._manifest)
+        self._table.keep({MANIFEST: text})
+        write_atomically(self._folder / MANIFEST, text)
 
     def __enter__(self) -> "RunWriter":
         return self
@@ -221,23 +252,31 @@ def _writing(folder: Path) -> Iterator[None]:
         raise RunUnwritable(f"{folder}: cannot write the run there: {error.strerror}") from error
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _genesis(manifest: Mapping[str, Any]) -> bytes:
     """What the first trial's seal continues: rows of another run do not fit on it."""
     return str(manifest.get("identity", "")).encode()
 
 
-def _put_aside(folder: Path) -> None:
+def _whatever_is_sound(path: Path, genesis: bytes) -> Sound:
+    """The sound rows of a database, none of one that is gone."""
+    return sound_rows(path, genesis) if path.is_file() else Sound([], genesis, "it is missing")
+
+
+def _rebuild(folder: Path, genesis: bytes, texts: Mapping[str, str], rows: Sequence[Row]) -> None:
+    """Make the database again of what is sound; the damaged one is put aside once that is done."""
+    made = folder / f"{DATABASE}.new"
+    for ending in ("", "-journal"):  # of one who died here
+        (folder / f"{made.name}{ending}").unlink(missing_ok=True)
+    make_table(made, genesis, texts, rows)
     number = 1
     while (folder / f"{DATABASE}.damaged-{number}").exists():
         number += 1
-    for ending in ("", "-wal", "-shm"):
+    # The log first: beside the new file it would be taken for that file's own.
+    for ending in ("-wal", "-shm", "-journal", ""):
         file = folder / f"{DATABASE}{ending}"
         if file.exists():
             file.rename(folder / f"{DATABASE}.damaged-{number}{ending}")
+    made.rename(folder / DATABASE)
 
 
 _BEFORE_MANIFEST = {LOCK, GIVEN, RESOLVED, EVENTS} | {
@@ -246,12 +285,21 @@ _BEFORE_MANIFEST = {LOCK, GIVEN, RESOLVED, EVENTS} | {
 
 
 def _stillborn(folder: Path) -> bool:
-    """Whether nothing is there but what a driver left that died before its run began."""
+    """Whether nothing is there but what a driver left that died before its first trial."""
     names = {path.name for path in folder.iterdir()}
     scraps = {
         name for name in names if name.startswith((f".{GIVEN}.", f".{RESOLVED}.", f".{MANIFEST}."))
     }
-    return LOCK in names and names - scraps <= _BEFORE_MANIFEST
+    left = LOCK in names and names - scraps <= _BEFORE_MANIFEST
+    return left and not _holds_trials(folder / DATABASE)
+
+
+def _holds_trials(path: Path) -> bool:
+    """Whether a database has trials, or may have: nobody knows of one that does not read."""
+    try:
+        return path.is_file() and count_rows(path) > 0
+    except RunDamaged as error:
+        return "no such table" not in str(error)
 
 
 def _clear_stillborn(folder: Path) -> None:
@@ -269,7 +317,8 @@ def require_free(folder: Path) -> None:
     if folder.is_dir() and (not any(folder.iterdir()) or _stillborn(folder)):
         return
     if folder.exists() or folder.is_symlink():
-        hint = f"; go on with: dse resume {folder}" if (folder / MANIFEST).is_file() else ""
+        known = (folder / MANIFEST).is_file() or read_texts(folder / DATABASE).found
+        hint = f"; go on with: dse resume {folder}" if known else ""
         raise RunExists(
             f"{folder} holds something already; nothing was written. Name another folder with "
             f"--out{hint}"
@@ -286,48 +335,6 @@ def _rows(trials: Trials) -> list[Row]:
         measured = "{}" if failure else canonical_json({k: v[i] for k, v in metrics.items()})
         rows.append(Row(json.dumps(codes[i]), design, measured, failure))
     return rows
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a run.
-
-    Raises:
-        RunError: If the folder is no run, or of another schema.
-        RunDamaged: If the manifest does not read.
-    """
-    path = folder / MANIFEST
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunError(f"{folder} does not read as a run: it has no {MANIFEST}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDamaged(f"{path} does not read as a run's manifest: {error}") from error
-    try:
-        manifest = json.loads(text)
-        schema = manifest["schema"]
-        if schema == SCHEMA:
-            Question.read(manifest["asked"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunDamaged(f"{path} does not read as a run's manifest: {error!r}") from error
-    if schema != SCHEMA:
-        raise RunError(f"{folder}: schema {schema}, this version reads schema {SCHEMA}")
-    return dict(manifest)
-
-
-def read_resolved(folder: Path) -> str:
-    """The study of a run as used, verified.
-
-    Raises:
-        RunDamaged: If it is missing or is not what the run was begun with.
-    """
-    path = folder / RESOLVED
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunDamaged(f"{path} cannot be read: {error}") from error
-    if _sha256(text) != read_manifest(folder)["study_sha256"]:
-        raise RunDamaged(f"{path} is not the study that the run was begun with: its digest differs")
-    return text
 
 
 def read_run(folder: Path) -> Run:

@@ -1,9 +1,9 @@
-"""Trials in SQLite, each row sealed by a digest of itself and of all rows before it."""
+"""A run's one truth, in SQLite: trials, each sealed over all before it, and the run's texts."""
 
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,14 @@ CREATE TABLE trials (
     digest BLOB NOT NULL
 ) STRICT
 """
+_CREATE_TEXTS = """
+CREATE TABLE IF NOT EXISTS texts (
+    name TEXT PRIMARY KEY,
+    content TEXT NOT NULL,
+    digest BLOB NOT NULL
+) STRICT
+"""
+_INSERT = "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
@@ -43,51 +51,105 @@ def seal(before: bytes, number: int, row: Row) -> bytes:
     return digest.digest()
 
 
+def make_table(
+    path: Path, genesis: bytes, texts: Mapping[str, str], rows: Sequence[Row] = ()
+) -> bytes:
+    """Make a database of texts and rows in one transaction: after a crash it is whole or empty.
+
+    Args:
+        path: Of the file; must not be there.
+        genesis: What the first row's digest continues: the identity of the run.
+        texts: Name -> content.
+        rows: In order.
+
+    Returns:
+        Digest of the last row.
+
+    Raises:
+        RunUnwritable: If the disk does not take it.
+    """
+    sealed, head = _sealed(rows, 0, genesis)
+    with _writing(path), contextlib.closing(sqlite3.connect(path, isolation_level=None)) as made:
+        made.execute("PRAGMA synchronous=FULL")
+        made.execute("BEGIN IMMEDIATE")
+        made.execute(_CREATE)
+        _put_texts(made, texts)
+        made.executemany(_INSERT, sealed)
+        made.execute("COMMIT")
+    return head
+
+
+def _sealed(rows: Sequence[Row], first: int, head: bytes) -> tuple[list[tuple[object, ...]], bytes]:
+    """Rows with their numbers and digests, and the last digest."""
+    sealed: list[tuple[object, ...]] = []
+    for number, row in enumerate(rows, first):
+        head = seal(head, number, row)
+        sealed.append((number, *row, head))
+    return sealed, head
+
+
+def _put_texts(database: sqlite3.Connection, texts: Mapping[str, str]) -> None:
+    database.execute(_CREATE_TEXTS)  # a run of an earlier version has none
+    database.executemany(
+        "INSERT OR REPLACE INTO texts VALUES (?, ?, ?)",
+        [(name, content, _text_digest(name, content)) for name, content in texts.items()],
+    )
+
+
+def _text_digest(name: str, content: str) -> bytes:
+    return hashlib.blake2b(f"{name}\n{content}".encode(), digest_size=16).digest()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise RunUnwritable(
+            f"{path} cannot be written: {error}; every trial reported so far is stored"
+        ) from error
+
+
 class TrialTable:
     """The open database of a run; mutable on purpose.
 
     Args:
-        path: Of the file; made if it is not there.
-        genesis: What the first row's digest continues: the identity of the run.
-        held: Rows that are there, and their last digest.
+        path: Of the file, as `make_table` left it.
+        held: How many rows are there, and the digest of the last.
     """
 
-    def __init__(self, path: Path, genesis: bytes, held: tuple[int, bytes] | None = None) -> None:
+    def __init__(self, path: Path, held: tuple[int, bytes]) -> None:
         self._path = path
-        self.count, self._head = held or (0, genesis)
-        with self._writing():
+        self.count, self._head = held
+        with _writing(path):
             self._database = sqlite3.connect(path, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
-            if held is None:
-                self._database.execute(_CREATE)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, sqlite3.Error) as error:
-            raise RunUnwritable(
-                f"{self._path} cannot be written: {error}; every trial reported so far is stored"
-            ) from error
 
     def add(self, rows: Sequence[Row]) -> None:
         """Append rows in one transaction; when this returns, they are on the disk."""
-        sealed, head = [], self._head
-        for number, row in enumerate(rows, self.count):
-            head = seal(head, number, row)
-            sealed.append((number, *row, head))
-        with self._writing():
+        sealed, head = _sealed(rows, self.count, self._head)
+        with self._transaction():
+            self._database.executemany(_INSERT, sealed)
+        self.count, self._head = self.count + len(rows), head
+
+    def keep(self, texts: Mapping[str, str]) -> None:
+        """Keep texts by name, over what they said before, in one transaction."""
+        with self._transaction():
+            _put_texts(self._database, texts)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _writing(self._path):
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                self._database.executemany("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)", sealed)
+                yield
                 self._database.execute("COMMIT")
             except BaseException:
                 # After a full disk SQLite has rolled back by itself.
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
-        self.count, self._head = self.count + len(rows), head
 
     def close(self) -> None:
         """Close; back to a single file, so that a run reads from a folder nobody may write to."""
@@ -121,30 +183,79 @@ def sound_rows(path: Path, genesis: bytes) -> Sound:
     """
     if not path.is_file():
         raise RunDamaged(f"{path} is missing")
+    found = _sound_rows(path, genesis, torn=False)
+    if not found.damage:
+        return found
+    saved = _sound_rows(path, genesis, torn=True)
+    return saved._replace(damage=found.damage) if len(saved.rows) > len(found.rows) else found
+
+
+def _sound_rows(path: Path, genesis: bytes, *, torn: bool) -> Sound:
     rows: list[Row] = []
     head = genesis
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
-        for number, *texts, digest in database.execute(
-            "SELECT number, codes, design, metrics, failure, digest FROM trials ORDER BY number"
-        ):
-            whole = all(isinstance(text, str) for text in texts)
-            row = Row(*texts)
-            expected = seal(head, len(rows), row) if whole else b""
-            if number != len(rows) or digest != expected:
-                return Sound(rows, head, f"trial {len(rows)} does not verify")
-            rows.append(row)
-            head = expected
+        with _reading(path, torn) as database:
+            for number, *texts, digest in database.execute(
+                "SELECT number, codes, design, metrics, failure, digest FROM trials ORDER BY number"
+            ):
+                whole = all(isinstance(text, str) for text in texts)
+                row = Row(*texts)
+                expected = seal(head, len(rows), row) if whole else b""
+                if number != len(rows) or digest != expected:
+                    return Sound(rows, head, f"trial {len(rows)} does not verify")
+                rows.append(row)
+                head = expected
     except sqlite3.DatabaseError as error:
-        # Python's own complaint about a text that is none has no code; SQLite's have.
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        damaged = code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-        if damaged or "no such table" in str(error):
+        if _of_content(error) or "no such table" in str(error):
             return Sound(rows, head, f"after {len(rows)} trials: {error}")
         raise RunDamaged(f"{path} cannot be read: {error}") from error
+    return Sound(rows, head, "")
+
+
+@contextlib.contextmanager
+def _reading(path: Path, torn: bool = False) -> Iterator[sqlite3.Connection]:
+    """The database, read only; a torn one, of which SQLite reads nothing, as far as it goes."""
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        if torn:
+            # The one thing that keeps SQLite from refusing a file shorter than its header says.
+            database.execute("PRAGMA writable_schema=ON")
+        yield database
     finally:
         database.close()
-    return Sound(rows, head, "")
+
+
+def _of_content(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error tells that the content of a file is damaged."""
+    # Python's own complaint about a text that is none has no code; SQLite's have.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Texts(NamedTuple):
+    """Texts as a database keeps them.
+
+    Attributes:
+        found: Name -> content of those that verify; none in a run of an earlier version.
+        damage: Why there are not more; empty if nothing is wrong.
+    """
+
+    found: dict[str, str]
+    damage: str
+
+
+def read_texts(path: Path) -> Texts:
+    """The texts that a run's database keeps; never raises, for there are files beside it."""
+    found: dict[str, str] = {}
+    try:
+        with _reading(path) as database:
+            for name, content, digest in database.execute("SELECT * FROM texts"):
+                if not isinstance(content, str) or digest != _text_digest(name, content):
+                    return Texts(found, f"its {name} does not verify")
+                found[name] = content
+    except sqlite3.DatabaseError as error:
+        return Texts(found, str(error) if _of_content(error) else "")
+    return Texts(found, "")
 
 
 def count_rows(path: Path) -> int:
@@ -154,11 +265,8 @@ def count_rows(path: Path) -> int:
         RunDamaged: If the file does not read.
     """
     try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with _reading(path) as database:
             found = database.execute("SELECT max(number) FROM trials").fetchone()[0]
-        finally:
-            database.close()
     except sqlite3.Error as error:
         raise RunDamaged(f"{path} cannot be read: {error}") from error
     return 0 if found is None else int(found) + 1

@@ -17,7 +17,7 @@ from dse.parameters import Column, FloatArray, Value
 from dse.problem import Problem, Trials, judge
 from dse.question import Question
 from dse.space import SearchSpace
-from dse.store import MANIFEST, Run, read_run
+from dse.store import Run, read_run
 from dse.study import Study
 
 
@@ -92,7 +92,7 @@ def _warm(asked: WarmStart, problem: Problem, identified: Mapping[str, Any]) -> 
     path, space = Path(asked.path), problem.space
     facts: dict[str, Any] = {"path": asked.path}
     metrics: Mapping[str, Column] | None = None
-    if path.is_dir() or (path / MANIFEST).is_file():
+    if path.is_dir():
         run = read_run(path)
         trials = run.trials.rows(run.trials.ok)
         if asked.take == "front":

@@ -14,9 +14,12 @@ from rich.table import Table
 
 from dse.checks import check_run
 from dse.machine import parts
+from dse.run_lock import holder
 from dse.run_status import RunStatus, run_status
+from dse.run_texts import restore_files
 from dse.store import read_run
 from dse.terminal import EXIT_FAILED_TRIALS, notes
+from dse.trial_table import DATABASE, read_texts
 from dse.views import trial_table, trials_csv, trials_json, write_views
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -104,12 +107,15 @@ def trials_commands() -> typer.Typer:
 def check(
     run: RunPath,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Make front.json and the trial files again first.")
+        bool,
+        typer.Option("--rebuild", help="Make front.json, trial files, torn texts again first."),
     ] = False,
 ) -> None:
     """Verify everything that must hold of a run; says what is wrong."""
     if rebuild:
         write_views(read_run(run))
+        if holder(run) is None:  # who works on it keeps them up to date
+            restore_files(run, read_texts(run / DATABASE).found)
     findings = check_run(run)
     for finding in findings:
         typer.echo(f"{'FAIL' if finding.wrong else 'ok  '}  {finding.name}")

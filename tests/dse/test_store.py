@@ -14,7 +14,9 @@ import pytest
 from dse.errors import RunDamaged, RunError, RunExists, RunHeld
 from dse.events import EventLog, read_events
 from dse.run_lock import holder
+from dse.run_texts import manifest_text, read_manifest, read_resolved
 from dse.store import Question, RunWriter, canonical_json, read_run, write_atomically
+from dse.trial_table import TrialTable, read_texts
 
 
 def test_a_run_reads_back_bit_for_bit(small_run, small_trials):
@@ -63,13 +65,17 @@ def test_a_run_that_was_not_finished_keeps_its_trials(small_problem, small_trial
 
 
 def test_a_damaged_file_says_which_it_is(small_run):
-    for name in ("manifest.json", "run.sqlite"):
-        path = small_run.folder / name
-        before = path.read_bytes()
-        path.write_bytes(b"{")
-        with pytest.raises(RunDamaged, match=name):
-            read_run(small_run.folder)
-        path.write_bytes(before)
+    path = small_run.folder / "run.sqlite"
+    before = path.read_bytes()
+    path.write_bytes(b"{")
+    with pytest.raises(RunDamaged, match=r"run\.sqlite is damaged"):
+        read_run(small_run.folder)
+    (small_run.folder / "manifest.json").write_bytes(b"{")
+    with pytest.raises(RunDamaged, match=r"manifest\.json does not read"):
+        read_run(small_run.folder)
+    with pytest.raises(RunDamaged, match=r"manifest\.json does not read"):
+        RunWriter.reopen(small_run.folder)  # both at once: nothing is left to go by
+    path.write_bytes(before)
     assert len(read_run(small_run.folder).trials) == 64
 
 
@@ -151,14 +157,24 @@ def test_the_lock_of_a_dead_process_is_free_at_once(small_run):
 
 
 def test_what_a_driver_left_that_died_before_its_run_began_is_in_nobodys_way(
-    small_problem, small_run
+    small_problem, tmp_path
 ):
     question = Question.of("small", "?", small_problem)
-    (small_run.folder / "manifest.json").unlink()
-    (small_run.folder / ".manifest.json.x1").touch()
-    with RunWriter(small_run.folder, question, study_text="", resolved="", manifest={}) as writer:
+    folder = tmp_path / "stillborn"
+    RunWriter(folder, question, study_text="", resolved="", manifest={}).__exit__(None)
+    (folder / "manifest.json").unlink()
+    (folder / ".manifest.json.x1").touch()
+    with RunWriter(folder, question, study_text="", resolved="", manifest={}) as writer:
         assert writer.trials == 0
-    assert len(read_run(small_run.folder).trials) == 0
+    assert len(read_run(folder).trials) == 0
+
+
+def test_a_run_that_lost_its_manifest_is_no_leftover(small_problem, small_run):
+    question = Question.of("small", "?", small_problem)
+    (small_run.folder / "manifest.json").unlink()
+    with pytest.raises(RunExists, match="go on with: dse resume"):
+        RunWriter(small_run.folder, question, study_text="", resolved="", manifest={})
+    assert len(read_run(small_run.folder).trials) == 64
 
 
 def test_a_study_of_the_users_own_is_never_taken_for_a_leftover(small_problem, tmp_path):
@@ -186,9 +202,6 @@ def test_events_tell_the_story_and_a_torn_line_is_left_out(small_run):
 
 
 def test_a_table_that_lost_its_end_is_noticed_by_the_events(small_run):
-    manifest = json.loads((small_run.folder / "manifest.json").read_text(encoding="utf-8"))
-    del manifest["trials"]
-    (small_run.folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     database = sqlite3.connect(small_run.folder / "run.sqlite")
     with database:
         database.execute("DELETE FROM trials WHERE number >= 40")
@@ -200,9 +213,9 @@ def test_a_table_that_lost_its_end_is_noticed_by_the_events(small_run):
 
 
 def test_a_newer_schema_is_refused_with_a_sentence(small_run):
-    path = small_run.folder / "manifest.json"
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**manifest, "schema": 99}), encoding="utf-8")
+    table = TrialTable(small_run.folder / "run.sqlite", (64, b""))
+    table.keep({"manifest.json": manifest_text({**small_run.manifest, "schema": 99})})
+    table.close()
     with pytest.raises(RunError, match="schema 99, this version reads schema 2"):
         read_run(small_run.folder)
 
@@ -227,6 +240,99 @@ def test_a_finished_run_reads_from_a_folder_that_nobody_may_write_to(small_run):
         assert len(read_run(small_run.folder).trials) == 64
     finally:
         small_run.folder.chmod(0o700)
+
+
+TEXTS = ("manifest.json", "study.yaml", "study.resolved.yaml")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("left", [None, b"", 7, b"\0\0\0"])
+def test_a_text_that_is_missing_or_torn_is_read_from_the_database_and_restored(
+    name, left, small_run
+):
+    path = small_run.folder / name
+    before = path.read_bytes()
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(before[:left] if isinstance(left, int) else left)
+    assert read_run(small_run.folder).manifest == small_run.manifest
+    assert reopened(small_run.folder) == (
+        64, f"{name} was torn and is written anew from run.sqlite",
+    )  # fmt: skip
+    assert path.read_bytes() == before
+    assert read_resolved(small_run.folder) == "study: small\n"
+    last = read_events(small_run.folder)[-1]
+    assert (last["event"], last["files"]) == ("restored", [name])
+    assert reopened(small_run.folder) == (64, "")
+
+
+def test_a_study_that_somebody_edited_is_neither_used_nor_overwritten(small_run):
+    path = small_run.folder / "study.resolved.yaml"
+    path.write_text("study: other\n", encoding="utf-8")
+    assert reopened(small_run.folder) == (64, "")
+    assert path.read_text(encoding="utf-8") == "study: other\n"
+    with pytest.raises(RunDamaged, match="is not the study that the run was begun with"):
+        read_resolved(small_run.folder)
+
+
+def test_a_manifest_older_than_the_database_is_brought_up_to_date(small_run):
+    path = small_run.folder / "manifest.json"
+    with RunWriter.reopen(small_run.folder) as writer:
+        older = path.read_bytes()
+        writer.record({"why": "for no reason"})
+    path.write_bytes(older)  # as a kill between the two writes leaves it
+    assert read_manifest(small_run.folder)["why"] == "for no reason"
+    assert "manifest.json" in reopened(small_run.folder)[1]
+    assert json.loads(path.read_text(encoding="utf-8"))["why"] == "for no reason"
+
+
+def test_a_run_of_before_the_database_kept_texts_gets_them_when_reopened(small_run):
+    path = small_run.folder / "run.sqlite"
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("DROP TABLE texts")
+    database.close()
+    assert read_run(small_run.folder).manifest == small_run.manifest
+    assert read_texts(path) == ({}, "")
+    assert reopened(small_run.folder) == (64, "")
+    assert set(read_texts(path).found) == set(TEXTS)
+
+
+def test_a_text_changed_in_the_database_is_noticed_and_taken_from_its_file(small_run):
+    path = small_run.folder / "run.sqlite"
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("UPDATE texts SET content = replace(content, '6', '7')")
+    database.close()
+    assert read_manifest(small_run.folder) == small_run.manifest
+    trials, said = reopened(small_run.folder)
+    assert trials == 64
+    assert "does not verify" in said
+    assert "0 acknowledged ones" in said
+    assert json.loads(read_texts(path).found["manifest.json"]) == small_run.manifest
+    assert reopened(small_run.folder) == (64, "")
+
+
+def test_a_database_shorter_than_it_says_gives_the_rows_that_are_left(small_run, small_trials):
+    path = small_run.folder / "run.sqlite"
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+    with pytest.raises(RunDamaged, match=r"run\.sqlite is damaged"):
+        read_run(small_run.folder)
+    with RunWriter.reopen(small_run.folder) as writer:
+        assert 32 < writer.trials < 64
+        np.testing.assert_array_equal(writer.known.losses, small_trials.losses[: writer.trials])
+    assert len(read_run(small_run.folder).trials) == writer.trials
+
+
+def test_a_database_that_is_gone_is_made_again_without_trials(small_run):
+    (small_run.folder / "run.sqlite").unlink()
+    trials, said = reopened(small_run.folder)
+    assert trials == 0
+    assert "it is missing" in said
+    assert "64 acknowledged ones will be computed again" in said
+    assert len(read_run(small_run.folder).trials) == 0
 
 
 def test_canonical_json_refuses_what_is_not_finite():

@@ -16,8 +16,8 @@ from toy import STUDY, SYSTEMS
 import dse.searchers.optuna_search
 import dse.searchers.pymoo_search  # noqa: F401
 from dse.answer import Answer, answer, resume
+from dse.run_texts import RESOLVED
 from dse.stopping import Stop
-from dse.store import RESOLVED
 from dse.study import load_study
 
 

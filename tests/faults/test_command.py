@@ -1,5 +1,6 @@
 """Stops, refusals and resumption as a user meets them: the real command on a toy system."""
 
+import copy
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dse.run_lock import holder
-from dse.store import read_run
+from dse.store import RunWriter, read_run
 
 TOY = Path(__file__).resolve().parent / "toy.py"
 
@@ -161,17 +162,21 @@ def test_a_grown_run_equals_one_that_was_asked_for_more_at_once(study, tmp_path)
     assert read_run(tmp_path / "grown").manifest["state"] == "budget"
 
 
+def begun_with(folder, fact, value):
+    """Say that a run was begun with something else, as if it had been."""
+    with RunWriter.reopen(folder) as writer:
+        identified = copy.deepcopy(writer.manifest["identified_by"])
+        identified["facts"][fact] = value
+        writer.record({"identified_by": identified})
+
+
 def test_a_run_of_other_data_is_refused_with_the_field(study, tmp_path):
     assert toy("run", study, "--out", "run", "--trials", "20", cwd=tmp_path)[0] == 0
-    path = tmp_path / "run" / "manifest.json"
-    before = path.read_text(encoding="utf-8")
-    manifest = json.loads(before)
-    manifest["identified_by"]["facts"]["data"] = "other"
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    begun_with(tmp_path / "run", "data", "other")
     code, _, err = toy("resume", "run", cwd=tmp_path)
     assert code == 6
     assert "facts.data: was 'other', is 'none'" in err
-    path.write_text(before, encoding="utf-8")
+    begun_with(tmp_path / "run", "data", "none")
     resolved = tmp_path / "run" / "study.resolved.yaml"
     resolved.write_text(resolved.read_text(encoding="utf-8").replace("seed: 1", "seed: 2"))
     code, _, err = toy("resume", "run", cwd=tmp_path)
@@ -200,6 +205,29 @@ def test_check_passes_on_a_run_and_names_what_is_wrong(study, tmp_path):
     code, _, err = toy("resume", "run", cwd=tmp_path)
     assert code == 0
     assert "was damaged" in err
+    assert toy("check", "run", cwd=tmp_path)[0] == 0
+
+
+def test_torn_texts_stop_no_command_and_are_made_again(study, tmp_path):
+    assert toy("run", study, "--out", "run", "--trials", "20", cwd=tmp_path)[0] == 0
+    names = ("manifest.json", "study.yaml", "study.resolved.yaml")
+    before = [(tmp_path / "run" / name).read_bytes() for name in names]
+    for name in names:
+        os.truncate(tmp_path / "run" / name, 9)
+    for command in (["status"], ["front"], ["trials", "list"]):
+        code, _, err = toy(*command, "run", cwd=tmp_path)
+        assert (code, err) == (0, "")
+    code, out, _ = toy("check", "run", cwd=tmp_path)
+    assert code == 3
+    assert "manifest.json: torn" in out
+    assert toy("check", "run", "--rebuild", cwd=tmp_path)[0] == 0
+    assert [(tmp_path / "run" / name).read_bytes() for name in names] == before
+    for name in names:
+        (tmp_path / "run" / name).unlink()
+    code, _, err = toy("resume", "run", cwd=tmp_path)
+    assert code == 0
+    assert "written anew from run.sqlite" in err
+    assert [(tmp_path / "run" / name).read_bytes() for name in names[1:]] == before[1:]
     assert toy("check", "run", cwd=tmp_path)[0] == 0
 
 

@@ -1,6 +1,5 @@
 """`dse export` and `dse lut`: files that verify, show and compare, and exit codes that say so."""
 
-import json
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +7,7 @@ from typer.testing import CliRunner
 import dse.commands.lut
 from dse.lut.exports import FILE_NAMES
 from dse.lut.files import read_table
+from dse.store import RunWriter
 
 
 @pytest.fixture
@@ -18,9 +18,8 @@ def command(small_run):
     app.callback()(lambda: None)
     dse.commands.lut.add_to(app)
     # The small run was begun without a study file, so it lacks what the study says of exports.
-    manifest = json.loads((small_run.folder / "manifest.json").read_text())
-    manifest["export"] = {"sort_by": "energy", "fallback": "delay"}
-    (small_run.folder / "manifest.json").write_text(json.dumps(manifest))
+    with RunWriter.reopen(small_run.folder) as writer:
+        writer.record({"export": {"sort_by": "energy", "fallback": "delay"}})
 
     def run(*arguments):
         return CliRunner().invoke(app, [str(a) for a in arguments])
