@@ -3,10 +3,14 @@
 Per (mode, split) least squares of the board's time over 1/f; per mode of the board's energy over
 (t, f^3 t); over all trials of the transfer time over bytes, and of the node's energy over its time.
 Trials it was fitted to are calibration: agreement with them validates nothing.
+
+Cycles, times and powers are not negative. Where trials say so nonetheless, beyond what their
+scatter explains, the law does not hold for them and the fit is refused; within the scatter the
+coefficient stays as fitted and is named.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,12 @@ from hw_models.columns import Columns, FloatArray, pick
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
 from hw_models.split import SplitComputing
+
+_PROOF = 5.0
+"""Standard errors below zero at which a coefficient is refused [1]: scatter is no excuse there."""
+
+_SPARE = 3
+"""Trials more than coefficients that a standard error is trusted from [1]."""
 
 _QUANTITIES = ("latency_edge", "latency_transfer", "latency_cloud", "energy_edge", "energy_cloud")
 
@@ -59,11 +69,48 @@ class SplitFit:
         model: Ready to price any characterised configuration.
         goodput: Of the link in the trials [bit/s]; the bandwidth column of `model` at that link.
         residuals: Quantity -> residual.
+        suspect: Coefficients of the board below zero, with their values: the trials scatter too
+            much, or are too few, to tell. More clocks decide; until then do not trust what the
+            model says of other clocks there.
     """
 
     model: SplitComputing
     goodput: float
     residuals: Mapping[str, Residual]
+    suspect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solved:
+    """Least squares, per coefficient: value, standard error, largest share of the quantity [1]."""
+
+    values: FloatArray
+    errors: FloatArray
+    shares: FloatArray
+
+    def doubts(self, names: Sequence[tuple[str, str]]) -> list[str]:
+        """The negative coefficients that the trials do not prove to be so, as text.
+
+        Args:
+            names: Name and unit of each.
+
+        Raises:
+            ValueError: If the trials prove one to be negative; it is named.
+        """
+        found = []
+        for (name, unit), value, error, share in zip(
+            names, self.values, self.errors, self.shares, strict=True
+        ):
+            if value >= 0 or share < 1e-9:  # a zero, but for rounding
+                continue
+            text = f"{name} = {value:g} {unit}"
+            if value < -_PROOF * error:
+                raise ValueError(
+                    f"{text} is negative, {error:g} its standard error: no board works like that, "
+                    "so the trials do not follow the law or their columns are mixed up"
+                )
+            found.append(text)
+        return found
 
 
 def read_trials(path: Path) -> dict[str, NDArray[np.float64] | NDArray[np.str_]]:
@@ -107,10 +154,11 @@ def fit_split(trials: Columns) -> SplitFit:
             A (mode, split) needs two clocks.
 
     Raises:
-        ValueError: If a column is missing or a coefficient has too few trials; it is named.
+        ValueError: If a column is missing, a coefficient has too few trials, or one is negative
+            beyond the scatter of the trials; it is named.
     """
     taken = dict(zip(TRIALS, pick(trials, TRIALS), strict=True))
-    edge = _edge(taken)
+    edge, suspect = _edge(taken)
     link, goodput = _link(taken)
     model = SplitComputing(edge, link, _cloud(taken, edge.layers), _sizes(taken, edge.layers))
     bandwidth = np.full(len(taken["size"]), goodput)
@@ -123,14 +171,15 @@ def fit_split(trials: Columns) -> SplitFit:
         "energy_cloud": parts["energy"]["cloud"],
     }
     residuals = {name: _residual(fitted[name], taken[name]) for name in _QUANTITIES}
-    return SplitFit(model, goodput, residuals)
+    return SplitFit(model, goodput, residuals, tuple(suspect))
 
 
-def _edge(t: Columns) -> EdgeDevice:
+def _edge(t: Columns) -> tuple[EdgeDevice, list[str]]:
     split, frequency, mode = t["split_layer"].astype(np.intp), t["cpu_frequency"], t["tpu_mode"]
     modes = tuple(str(m) for m in np.unique(mode))
     cycles = np.full((len(modes), int(split.max()) + 1), np.nan)
     fixed = cycles.copy()
+    doubts: list[str] = []
     for i, name in enumerate(modes):
         for layer in np.unique(split[mode == name]):
             rows = (mode == name) & (split == layer)
@@ -140,16 +189,25 @@ def _edge(t: Columns) -> EdgeDevice:
                     "trials; time over clock needs two"
                 )
             x = np.stack([1.0 / frequency[rows], np.ones(rows.sum())], axis=1)
-            cycles[i, layer], fixed[i, layer] = _least_squares(
+            solved = _least_squares(
                 x, t["latency_edge"][rows], f"latency_edge of split_layer = {layer}"
             )
-    static, cubic, waiting = _edge_power(t, modes)
+            where = f"of split_layer = {layer} with tpu_mode = {name!r}"
+            doubts += solved.doubts([(f"cycles {where}", "cycle"), (f"fixed time {where}", "s")])
+            cycles[i, layer], fixed[i, layer] = solved.values
+    power = _edge_power(t, modes)
+    names = [("waiting power", "W")]
+    for name in modes:
+        where = f"power with tpu_mode = {name!r}"
+        names += [(f"static {where}", "W"), (f"cubic {where}", "W/Hz^3")]
+    doubts += power.doubts(names)
     limits = (float(frequency.min()), float(frequency.max()))
-    return EdgeDevice(modes, cycles, fixed, static, cubic, waiting, limits)
+    waiting, static, cubic = float(power.values[0]), power.values[1::2], power.values[2::2]
+    return EdgeDevice(modes, cycles, fixed, static, cubic, waiting, limits), doubts
 
 
-def _edge_power(t: Columns, modes: tuple[str, ...]) -> tuple[FloatArray, FloatArray, float]:
-    """One system: static and cubic power per mode, and one power of waiting for all."""
+def _edge_power(t: Columns, modes: tuple[str, ...]) -> _Solved:
+    """One system: one power of waiting for all, then static and cubic power per mode."""
     time, waited = t["latency_edge"], t["latency_transfer"] + t["latency_cloud"]
     columns = [waited]
     for name in modes:
@@ -160,8 +218,7 @@ def _edge_power(t: Columns, modes: tuple[str, ...]) -> tuple[FloatArray, FloatAr
         raise ValueError(f"energy_edge = {float(t['energy_edge'].min())!r} J must be positive")
     # A relative fit: short runs would otherwise count for nothing.
     weight = 1.0 / t["energy_edge"]
-    solved = _least_squares(x * weight[:, np.newaxis], np.ones(len(weight)), "energy_edge")
-    return solved[1::2], solved[2::2], float(solved[0])
+    return _least_squares(x * weight[:, np.newaxis], np.ones(len(weight)), "energy_edge")
 
 
 def _link(t: Columns) -> tuple[Link, float]:
@@ -172,7 +229,7 @@ def _link(t: Columns) -> tuple[Link, float]:
             "trials; fixed and per-byte time need two"
         )
     x = np.stack([np.ones(sent.sum()), t["size"][sent]], axis=1)
-    fixed, per_byte = _least_squares(x, t["latency_transfer"][sent], "latency_transfer")
+    fixed, per_byte = _least_squares(x, t["latency_transfer"][sent], "latency_transfer").values
     if not per_byte > 0:
         raise ValueError(f"time per byte = {per_byte:g} s must be positive: larger was not slower")
     return Link(float(fixed)), 8.0 / float(per_byte)
@@ -197,7 +254,7 @@ def _sizes(t: Columns, layers: int) -> FloatArray:
     return sizes
 
 
-def _least_squares(x: FloatArray, y: FloatArray, what: str) -> FloatArray:
+def _least_squares(x: FloatArray, y: FloatArray, what: str) -> _Solved:
     """Coefficients, columns scaled to one first: 1/f and f^3 differ by 36 orders of magnitude.
 
     Raises:
@@ -211,7 +268,12 @@ def _least_squares(x: FloatArray, y: FloatArray, what: str) -> FloatArray:
             f"{what}: the {len(y)} trials tell only {rank} of {x.shape[1]} coefficients apart; "
             "vary clock, split and mode"
         )
-    return np.asarray(solved / scale, dtype=np.float64)
+    spare = len(y) - x.shape[1]
+    rest = y - (x / scale) @ solved
+    spread = float(rest @ rest) / spare if spare >= _SPARE else np.inf
+    errors = np.sqrt(spread) * np.linalg.norm(np.linalg.pinv(x / scale), axis=1)
+    shares = np.abs(solved) / max(float(np.abs(y).max()), np.finfo(np.float64).tiny)
+    return _Solved(np.asarray(solved / scale, dtype=np.float64), errors / scale, shares)
 
 
 def _residual(fitted: FloatArray, measured: FloatArray) -> Residual:

@@ -1,6 +1,8 @@
 """Fits find what made the trials, and say how far they are off."""
 
 import itertools
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,8 +23,8 @@ def machine():
     return SplitComputing(board, Link(2.5e-3), cloud, 1e5 * (4 - steps))
 
 
-def trials(noise=0.0):
-    model, rng = machine(), np.random.default_rng(0)
+def trials(noise=0.0, model=None):
+    model, rng = model or machine(), np.random.default_rng(0)
     clocks = [0.6e9, 1.0e9, 1.4e9, 1.8e9]
     rows = list(itertools.product(range(5), clocks, ("off", "std"), ("off", "on")))
     split, clock, mode, gpu = (np.array(c) for c in zip(*rows, strict=True))
@@ -80,6 +82,58 @@ def test_too_few_trials_are_refused_by_name():
         fit_split(few | {"energy_edge": np.zeros(len(few["size"]))})
     with pytest.raises(ValueError, match=r"columns \['size'\] are missing"):
         fit_split({n: c for n, c in few.items() if n != "size"})
+
+
+def altered(**columns):
+    """Trials of a board whose first mode has other coefficients."""
+    model = machine()
+    edge = {name: getattr(model.edge, name).copy() for name in columns}
+    for name, value in columns.items():
+        edge[name][0] = value
+    return replace(model, edge=replace(model.edge, **edge))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+@pytest.mark.parametrize(
+    ("column", "value", "named"),
+    [("cubic", -1e-28, r"cubic power with tpu_mode = 'off' = -\S+ W/Hz\^3"),
+     ("static", -0.1, r"static power with tpu_mode = 'off' = -\S+ W"),
+     ("fixed", -0.05, r"fixed time of split_layer = 0 with tpu_mode = 'off' = -\S+ s"),
+     ("cycles", -2e7, r"cycles of split_layer = 0 with tpu_mode = 'off' = -\S+ cycle")],
+)  # fmt: skip
+def test_coefficients_that_cannot_be_are_refused_by_name(column, value, named, noise):
+    # Added to what is large enough to keep every measured time and energy positive.
+    kept = {"cubic": {"static": 6.0}, "static": {"cubic": 2e-27}, "fixed": {"cycles": 1e9},
+            "cycles": {"fixed": 0.5}}[column]  # fmt: skip
+    seen = trials(noise, altered(**{column: value}, **kept))
+    with pytest.raises(ValueError, match=named + " is negative"):
+        fit_split(seen)
+
+
+def test_a_coefficient_that_noise_may_have_pushed_below_zero_is_named():
+    # The fixed time is nothing; 3 % of noise on the whole time hides it on either side of zero.
+    fit = fit_split(trials(0.03, altered(fixed=0.0, cycles=1e9)))
+    assert (fit.model.edge.fixed[0] < 0).sum() == len(fit.suspect) > 0
+    for text in fit.suspect:
+        assert re.fullmatch(r"fixed time of split_layer = \d with tpu_mode = 'off' = -\S+ s", text)
+    assert fit_split(trials()).suspect == ()
+
+
+def test_two_clocks_prove_nothing_but_are_named():
+    seen = trials(0.0, altered(fixed=-0.05, cycles=1e9))
+    two = np.isin(seen["cpu_frequency"], [0.6e9, 1.8e9]) & (seen["cloud_gpu"] == "on")
+    few = {name: column[two] for name, column in seen.items()}
+    few["energy_cloud"] = few["energy_cloud"] + 0.0
+    fit = fit_split(few)
+    assert len(fit.suspect) == 5
+    assert "fixed time of split_layer = 3 with tpu_mode = 'off' = -0.05 s" in fit.suspect
+
+
+def test_a_link_that_takes_less_than_no_time_is_refused():
+    seen = trials()
+    hurried = np.maximum(seen["latency_transfer"] - 3e-3, 0.0) * (seen["size"] > 0)
+    with pytest.raises(ValueError, match=r"fixed = -0\.000\d+ s must not be negative"):
+        fit_split(seen | {"latency_transfer": hurried})
 
 
 HEADER = ("split_layer,cpu_freq_mhz,tpu_mode,gpu,tensor_kb,latency_edge_ms,latency_transfer_ms,"
