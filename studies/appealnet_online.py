@@ -21,7 +21,7 @@ from dse.front import Front
 from dse.online.appeal import AppealOutcomes, appeal_policy
 from dse.online.choices import Choices
 from dse.online.policies import BySignal, LeastEnergy, PerClass
-from dse.online.requests import Policy, Requests
+from dse.online.requests import Policy, Requests, State
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
 from dse.store import Run, read_run
@@ -77,9 +77,10 @@ def routed(
         "always": PerClass(BySignal((threshold,)), (far, near)),
         "in time": appeal_policy(choices, appeals, threshold, bits, model.bandwidth),
     }
+    start = State(bandwidth=model.bandwidth)  # the study's, until a request has met another
     lines: list[dict[str, float | str]] = []
     for name, policy in ways.items():
-        run = simulate(policy, requests, inputs, Switching({}))
+        run = simulate(policy, requests, inputs, Switching({}), start=start)
         lines.append(
             {
                 "policy": name,

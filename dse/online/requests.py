@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -41,11 +41,17 @@ class State:
 
     Attributes:
         row: Row that is set, or `UNSET`.
-        bandwidth: Goodput of the link as measured last [bit/s].
+        bandwidth: Goodput of the link as measured last [bit/s]: what the request before met, and
+            before the first one whatever else was measured. What the request itself will meet,
+            nobody knows when it is decided.
     """
 
     row: int = UNSET
     bandwidth: float = math.inf
+
+
+FRESH = State()
+"""A device on which nothing has been set, with an endless link."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +63,8 @@ class Requests:
         deadline: [s] after the arrival, above 0.
         accuracy: [1].
         signal: Whatever unit the network speaks in; NaN where it said nothing.
-        bandwidth: Goodput of the link when each arrives [bit/s], above 0.
+        bandwidth: Goodput of the link [bit/s], above 0: to outcomes what each request meets, to a
+            policy what was measured last before it, see `told`.
     """
 
     arrival: FloatArray
@@ -126,6 +133,15 @@ class Requests:
         """One of them, as the single-request path takes it."""
         return Request(float(self.deadline[i]), float(self.accuracy[i]), float(self.signal[i]))
 
+    def told(self, before: float) -> "Requests":
+        """The same requests as a policy is told of them: the bandwidth is that of the one before.
+
+        Args:
+            before: Measured before the first one [bit/s], above 0.
+        """
+        last = np.concatenate([[before], self.bandwidth])[: len(self)]
+        return replace(self, bandwidth=last)
+
     def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "Requests":
         """Some of them, by mask or by index, in order."""
         return Requests(*(column[which] for column in self.columns().values()))
@@ -135,7 +151,8 @@ class Policy(Protocol):
     """Picks a row for a request.
 
     Laws: both ways agree to the bit, request by request; a policy changes nothing, what is
-    remembered between requests is the state alone.
+    remembered between requests is the state alone. The bandwidth of a request is the one measured
+    last before it, in the state and in the column alike.
     """
 
     @property
@@ -149,21 +166,22 @@ class Policy(Protocol):
         """The row for each request, shape (n,), were `row` set when it arrives."""
 
 
-def follow(policy: Policy, requests: Requests, row: int = UNSET) -> NDArray[np.intp]:
+def follow(policy: Policy, requests: Requests, start: State = FRESH) -> NDArray[np.intp]:
     """The rows that a policy sets one after the other, shape (n,): the loop over a state.
 
     A policy that looks at the row that is set is asked request by request: with many rows, almost
     every request finds another one, and there is nothing to share between them.
 
     Args:
-        policy: Who decides.
-        requests: In the order of arrival.
-        row: Set when the first one arrives.
+        policy: Who decides; it learns the bandwidth of a request after that request.
+        requests: In the order of arrival, with the bandwidths that they meet.
+        start: What the first one finds: the row that is set, and the bandwidth measured last.
     """
+    told, row = requests.told(start.bandwidth), start.row
     if not policy.remembers:
-        return policy.select_all(requests, row)
-    columns = (requests.deadline, requests.accuracy, requests.signal, requests.bandwidth)
-    rows = np.empty(len(requests), dtype=np.intp)
+        return policy.select_all(told, row)
+    columns = (told.deadline, told.accuracy, told.signal, told.bandwidth)
+    rows = np.empty(len(told), dtype=np.intp)
     for i, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
         deadline, accuracy, signal, bandwidth = values
         row = policy.select(Request(deadline, accuracy, signal), State(row, bandwidth))

@@ -15,7 +15,7 @@ from dse.online.choices import Choices, Staircase, by_energy
 from dse.online.imported import Measurements, read_measurements
 from dse.online.lineup import Lineup
 from dse.online.outcomes import AsPriced, AtBandwidth, Drawn, Noisy, Outcomes, recorded_quantile
-from dse.online.requests import Requests
+from dse.online.requests import UNSET, Requests, State
 from dse.online.simulation import (
     Queue,
     Simulation,
@@ -39,6 +39,9 @@ from dse.online.workloads import (
 from dse.parameters import FloatArray, Value
 from dse.store import Run
 from dse.units import to_si
+
+CALIBRATION = 100
+"""Mean times between jumps for which a drawn link is watched before the first request."""
 
 _QUANTITY = re.compile(r"^\s*([0-9.eE+-]+)\s*([A-Za-z/%]+)\s*$")
 
@@ -99,12 +102,14 @@ class Scene:
         outcomes: What a row does.
         lineup: The policies.
         facts: One line for people.
+        start: What the first request finds: nothing set, and the bandwidth measured before it.
     """
 
     requests: Requests
     outcomes: Outcomes
     lineup: Lineup
     facts: str
+    start: State
 
     @classmethod
     def of(cls, run: Run, wishes: Wishes) -> "Scene":
@@ -123,14 +128,13 @@ class Scene:
         if wishes.accuracy > 0 and not choices.accuracy.any():
             raise DseError("--accuracy: the run has no metric accuracy to hold it against")
         # One stream each, so that another link or more noise leaves the requests as they are.
-        streams = np.random.SeedSequence(wishes.seed).spawn(3)
+        streams = np.random.SeedSequence(wishes.seed).spawn(4)
         requests = _requests(wishes, choices, np.random.default_rng(streams[0]))
         recorded = read_measurements(run.folder)
         changing = wishes.bandwidth is not None or bool(np.isfinite(requests.bandwidth).all())
         transfers = Transfers.of(run, choices) if changing else None
-        if wishes.bandwidth is not None:
-            trace = _trace(wishes, requests, np.random.default_rng(streams[1]))
-            requests = with_bandwidth(requests, trace.at(requests.arrival))
+        link, other = (np.random.default_rng(streams[i]) for i in (1, 3))
+        requests, earlier = _linked(wishes, requests, link, other)
         luck = int(streams[2].generate_state(1)[0])
         outcomes, pessimist = _outcomes(choices, transfers, recorded, wishes, luck)
         lineup = Lineup(
@@ -142,10 +146,12 @@ class Scene:
             cut=wishes.cut if wishes.cut in choices.settings else None,
             pessimist=pessimist,
             transfers=transfers,
-            floors=_floors(requests) if transfers is not None else (),
+            floors=_floors(earlier),
             table=_table_policy(run, wishes, choices),
         )
-        return cls(requests, outcomes, lineup, _facts(requests, choices, recorded, wishes))
+        facts = _facts(requests, choices, recorded, wishes, earlier)
+        start = State(UNSET, float(earlier[-1]) if len(earlier) else np.inf)
+        return cls(requests, outcomes, lineup, facts, start)
 
 
 def compare(
@@ -162,7 +168,9 @@ def compare(
     reference = "cloud" if lineup.cut else "fastest"
     asked = list(dict.fromkeys(names))
     runs = {
-        name: simulate(lineup.policy(name), requests, outcomes, lineup.switching, queue)
+        name: simulate(
+            lineup.policy(name), requests, outcomes, lineup.switching, queue, scene.start
+        )
         for name in dict.fromkeys([*asked, reference])
     }
     beyond = hopeless(requests, outcomes, _fast_rows(scene))
@@ -216,21 +224,40 @@ def _arrivals(wishes: Wishes, n: int, rng: np.random.Generator) -> FloatArray:
     return np.arange(float(n)) / wishes.rate
 
 
-def _trace(wishes: Wishes, requests: Requests, rng: np.random.Generator) -> BandwidthTrace:
-    text = str(wishes.bandwidth)
-    if text.endswith((".csv", ".parquet")):
-        return read_trace(Path(text))
-    levels = np.array([_si(part, "bit/s") for part in text.split(",")])
-    if len(levels) == 1:
-        return BandwidthTrace(np.zeros(1), levels)
-    return BandwidthTrace.drawn(levels, wishes.dwell, float(requests.arrival[-1]), rng)
+def _linked(
+    wishes: Wishes, requests: Requests, rng: np.random.Generator, other: np.random.Generator
+) -> tuple[Requests, FloatArray]:
+    """Requests over their link, and what had been measured of it before the first one [bit/s].
+
+    A drawn link has been watched in another draw. Of a recorded one, the first tenth of the
+    requests is what has been measured, and only the others are asked. Nothing is measured of an
+    endless link.
+    """
+    text = wishes.bandwidth
+    if text is None and not np.isfinite(requests.bandwidth).all():
+        return requests, np.empty(0)
+    if text is not None and not text.endswith((".csv", ".parquet")):
+        levels = np.array([_si(part, "bit/s") for part in text.split(",")])
+        if len(levels) == 1:
+            return with_bandwidth(requests, np.broadcast_to(levels, len(requests))), levels
+        end = float(requests.arrival[-1])
+        trace = BandwidthTrace.drawn(levels, wishes.dwell, end, rng)
+        earlier = BandwidthTrace.drawn(levels, wishes.dwell, CALIBRATION * wishes.dwell, other)
+        return with_bandwidth(requests, trace.at(requests.arrival)), earlier.bandwidth
+    if text is not None:
+        requests = with_bandwidth(requests, read_trace(Path(text)).at(requests.arrival))
+    n = len(requests)
+    if n < 2:
+        raise DseError(f"a recorded link needs 2 requests, the first of which measure it; got {n}")
+    first = max(n // 10, 1)
+    return requests.take(np.arange(first, n)), requests.bandwidth[:first]
 
 
-def _floors(requests: Requests) -> tuple[float, ...]:
-    """Bandwidth classes: the levels of the link, or eight quantiles of one that has many."""
-    levels = np.unique(requests.bandwidth)
+def _floors(bandwidth: FloatArray) -> tuple[float, ...]:
+    """Bandwidth classes: the levels that were measured, or eight quantiles of more; or none."""
+    levels = np.unique(bandwidth)
     if len(levels) > 8:
-        levels = np.unique(np.quantile(requests.bandwidth, np.arange(8) / 8, method="lower"))
+        levels = np.unique(np.quantile(bandwidth, np.arange(8) / 8, method="lower"))
     return tuple(levels.tolist())
 
 
@@ -298,7 +325,11 @@ def _si(text: str, unit: str) -> float:
 
 
 def _facts(
-    requests: Requests, choices: Choices, recorded: Measurements | None, wishes: Wishes
+    requests: Requests,
+    choices: Choices,
+    recorded: Measurements | None,
+    wishes: Wishes,
+    earlier: FloatArray,
 ) -> str:
     parts = [
         f"{len(requests):,} requests over {len(choices):,} rows",
@@ -311,9 +342,10 @@ def _facts(
         parts.append(f"outcomes drawn from {len(recorded.trial):,} measured runs")
     if wishes.noise:
         parts.append(f"log-normal noise, sigma {wishes.noise:g}")
-    if np.isfinite(requests.bandwidth).all():
-        mbit = requests.bandwidth / 1e6
-        parts.append(f"link {mbit.min():.4g} to {mbit.max():.4g} Mbit/s")
+    if len(earlier):
+        mbit, classes = requests.bandwidth / 1e6, len(_floors(earlier))
+        known = f"in {classes} classes of {len(earlier):,} earlier values"
+        parts.append(f"link {mbit.min():.4g} to {mbit.max():.4g} Mbit/s {known}")
     if wishes.workload is None:
         parts.append(f"seed {wishes.seed}")
     return ", ".join(parts)

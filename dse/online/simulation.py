@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dse.errors import DseError
 from dse.online.outcomes import Outcomes
-from dse.online.requests import UNSET, Policy, Request, Requests, State, follow
+from dse.online.requests import FRESH, Policy, Request, Requests, State, follow
 from dse.online.switching import Switching
 from dse.parameters import FloatArray
 
@@ -54,15 +54,20 @@ def simulate(
     outcomes: Outcomes,
     switching: Switching,
     queue: Queue = "none",
+    start: State = FRESH,
 ) -> Simulation:
     """Run a policy over requests.
 
+    Outcomes happen at the bandwidth that a request meets; the policy knows that of the request
+    before.
+
     Args:
         policy: Who decides.
-        requests: In the order of arrival.
+        requests: In the order of arrival, with the bandwidths that they meet.
         outcomes: What a row does to a request.
         switching: What a change of rows costs; it is charged to the request that causes it.
         queue: Whether requests wait for each other.
+        start: What the first request finds: the row that is set, and the bandwidth measured last.
 
     Raises:
         DseError: If there is no request, or the queue is of another kind.
@@ -72,11 +77,11 @@ def simulate(
     if not len(requests):
         raise DseError("there is no request to simulate")
     if queue == "aware":
-        rows = _told_of_waiting(policy, requests, outcomes, switching)
+        rows = _told_of_waiting(policy, requests, outcomes, switching, start)
     else:
-        rows = follow(policy, requests)
+        rows = follow(policy, requests, start)
     outcome = outcomes(rows, requests)
-    before = np.concatenate([[UNSET], rows[:-1]])
+    before = np.concatenate([[start.row], rows[:-1]])
     time, energy = switching.price(before, rows)
     latency = outcome.latency + time
     if queue != "none":
@@ -107,20 +112,21 @@ def waiting(arrival: FloatArray, service: FloatArray) -> FloatArray:
 
 
 def _told_of_waiting(
-    policy: Policy, requests: Requests, outcomes: Outcomes, switching: Switching
+    policy: Policy, requests: Requests, outcomes: Outcomes, switching: Switching, start: State
 ) -> NDArray[np.intp]:
     """The single-request path, each request told how much of its deadline is left."""
     n = len(requests)
     rows = np.empty(n, dtype=np.intp)
     service: dict[int, list[float]] = {}
     prices: dict[tuple[int, int], float] = {}
-    row, free = UNSET, -np.inf
+    row, free = start.row, -np.inf
+    measured = requests.told(start.bandwidth).bandwidth.tolist()
     for i in range(n):
         arrival = float(requests.arrival[i])
         begin = max(arrival, free)
         left = max(float(requests.deadline[i]) - (begin - arrival), SOON)
         asked = Request(left, float(requests.accuracy[i]), float(requests.signal[i]))
-        after = policy.select(asked, State(row, float(requests.bandwidth[i])))
+        after = policy.select(asked, State(row, measured[i]))
         if after not in service:
             every = outcomes(np.full(n, after, dtype=np.intp), requests)
             service[after] = every.latency.tolist()

@@ -62,16 +62,22 @@ def outcomes():
     )
 
 
+def simulated(policy, asked):
+    """On a device that knows the bandwidth which the first request meets."""
+    start = State(bandwidth=float(asked.bandwidth[0]))
+    return simulate(policy, asked, outcomes(), Switching({}), start=start)
+
+
 @pytest.mark.parametrize("deadline", [0.015, 0.059, 0.061, 0.075])
 def test_no_deadline_is_missed_that_the_edge_meets(deadline):
     asked = requests(deadline)
-    run = simulate(policy(), asked, outcomes(), Switching({}))
+    run = simulated(policy(), asked)
     assert not run.late.any()
     always = PerClass(
         BySignal((0.6,)),
         tuple(LeastEnergy.of(choices().only(which)) for which in (APPEALS, ~APPEALS)),
     )
-    blind = simulate(always, asked, outcomes(), Switching({}))
+    blind = simulated(always, asked)
     # With time enough both are the same; without, routing by the score alone is late.
     if deadline >= 0.060:
         assert (run.rows == blind.rows).all()
@@ -81,14 +87,21 @@ def test_no_deadline_is_missed_that_the_edge_meets(deadline):
 
 def test_a_slow_link_keeps_everything():
     # 8000 bits at 100 kbit/s take 80 ms, longer than the deadline by themselves.
-    run = simulate(policy(), requests(0.075, 1e5), outcomes(), Switching({}))
+    run = simulated(policy(), requests(0.075, 1e5))
     assert not APPEALS[run.rows].any()
     assert not run.late.any()
 
 
+def test_a_link_that_has_just_become_slow_is_believed_once():
+    asked = requests(0.075, np.repeat([BANDWIDTH, 1e5], N // 2))
+    run = simulated(policy(1.0), asked)
+    assert APPEALS[run.rows].tolist() == [True] * (N // 2 + 1) + [False] * (N // 2 - 1)
+    assert np.flatnonzero(run.late).tolist() == [N // 2]
+
+
 def test_a_slower_link_costs_time_and_waiting():
     asked = requests(0.2, 5e5)
-    run = simulate(policy(1.0), asked, outcomes(), Switching({}))
+    run = simulated(policy(1.0), asked)
     assert APPEALS[run.rows].all()
     later = BITS / 5e5 - BITS / BANDWIDTH
     assert run.latency == pytest.approx(np.full(N, 0.070 + later))

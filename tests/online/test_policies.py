@@ -21,6 +21,7 @@ LAW = settings(max_examples=40, deadline=None)
 ROW = st.tuples(VALUE, VALUE, ACCURACY, st.integers(0, 2), st.integers(0, 1))
 ROWS = st.lists(ROW, min_size=1, max_size=12)
 DEADLINES = st.lists(st.one_of(VALUE, st.floats(0.01, 3.0)), min_size=1, max_size=25)
+BEFORE = State(UNSET, 2e5)
 PRICE = st.sampled_from([0.0, 0.05, 0.1, 0.4])
 
 
@@ -31,11 +32,12 @@ def choices_of(rows):
     return Choices(energy, latency, accuracy, settings_, np.arange(k), np.ones(k, dtype=bool))
 
 
-def one_by_one(policy, requests, row=UNSET):
+def one_by_one(policy, requests, state=BEFORE):
     """The single-request path over a state, as a device goes through it."""
     rows = []
     for i in range(len(requests)):
-        row = policy.select(requests.request(i), State(row, float(requests.bandwidth[i])))
+        row = policy.select(requests.request(i), state)
+        state = State(row, float(requests.bandwidth[i]))  # measured while it was answered
         rows.append(row)
     return rows
 
@@ -184,7 +186,11 @@ def test_a_table_per_bandwidth_keeps_its_promise(rows, deadlines, seed, hysteres
         policy = per_bandwidth(choices, transfers, (1e5, 1e6), make)
         for row in (UNSET, *range(len(rows))):
             assert policy.select_all(requests, row).tolist() == each_from(policy, requests, row)
-    plain = follow(per_bandwidth(choices, transfers, (1e5, 1e6), LeastEnergy.of), requests)
+        assert follow(policy, requests, BEFORE).tolist() == one_by_one(policy, requests)
+    # The promise is for the bandwidth that a policy is told of.
+    plain = per_bandwidth(choices, transfers, (1e5, 1e6), LeastEnergy.of).select_all(
+        requests, UNSET
+    )
     latency, _ = transfers.price(plain, bandwidth)
     floors = np.array([0.0, 1e5, 1e6])[np.searchsorted([1e5, 1e6], bandwidth, side="right")]
     for i, row in enumerate(plain):
@@ -212,6 +218,15 @@ def test_an_appeal_threshold_routes_between_two_sets_of_rows(rows, scores, thres
     trusted = np.array(scores) >= threshold
     assert little[chosen][trusted].all()
     assert big[chosen][~trusted].all()
+
+
+def test_a_policy_is_told_of_the_request_before():
+    requests = Requests.of(np.ones(3), bandwidth=np.array([1e6, 2e6, 3e6]))
+    told = requests.told(9e6)
+    assert told.bandwidth.tolist() == [9e6, 1e6, 2e6]
+    assert requests.bandwidth.tolist() == [1e6, 2e6, 3e6]
+    assert (told.deadline == requests.deadline).all()
+    assert len(Requests.of(np.empty(0)).told(9e6)) == 0
 
 
 def test_the_fixed_baselines_are_the_ends_of_the_front():

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,18 @@ from typer.testing import CliRunner
 from dse.cli import command_line
 from dse.commands import lut, online, trials_import
 from dse.errors import DseError
+from dse.online.bandwidth import Transfers
 from dse.online.choices import Choices
 from dse.online.imported import Measurements
 from dse.online.lineup import NAMES
-from dse.online.outcomes import AsPriced, Drawn, Noisy
+from dse.online.outcomes import AsPriced, AtBandwidth, Drawn, Noisy
 from dse.online.policies import Fixed, LeastEnergy
-from dse.online.requests import Requests
+from dse.online.requests import UNSET, Requests, State
+from dse.online.scene import Scene, Wishes
 from dse.online.simulation import hopeless, simulate, waiting
 from dse.online.switching import Switching
 from dse.online.workloads import published_deadlines
+from dse.store import read_run
 from studies.dynasplit import Dynasplit
 
 LAW = settings(max_examples=40, deadline=None)
@@ -55,6 +59,46 @@ def test_switching_is_charged_to_the_request_that_causes_it():
     run = simulate(LeastEnergy.of(THREE), requests, AsPriced(THREE), switching)
     assert run.latency.tolist() == pytest.approx([0.9, 0.53, 0.5, 0.93])
     assert run.energy.tolist() == pytest.approx([1.0, 2.75, 2.0, 1.75])
+
+
+@dataclass
+class Listening:
+    """Always the first row; writes down which bandwidth it is told of."""
+
+    remembers: bool
+    heard: list = field(default_factory=list)
+
+    def select(self, request, state):  # noqa: ARG002  (of the protocol)
+        self.heard.append(state.bandwidth)
+        return 0
+
+    def select_all(self, requests, row):  # noqa: ARG002  (of the protocol)
+        self.heard += requests.bandwidth.tolist()
+        return np.zeros(len(requests), dtype=np.intp)
+
+
+@pytest.mark.parametrize("queue", ["none", "blind", "aware"])
+@pytest.mark.parametrize("remembers", [False, True])
+def test_a_policy_knows_the_link_of_the_request_before_and_outcomes_that_of_now(queue, remembers):
+    link = np.array([1e6, 2e6, 4e6, 1e6])
+    requests = Requests.of(np.ones(4), arrival=10.0 * np.arange(4), bandwidth=link)
+    sending = Transfers(THREE.latency, THREE.energy, np.full(3, 1e6), np.full(3, 2.0))
+    policy = Listening(remembers)
+    outcomes, before = AtBandwidth(THREE, sending), State(UNSET, 7e6)
+    run = simulate(policy, requests, outcomes, FREE, queue, before)
+    assert policy.heard == [7e6, 1e6, 2e6, 4e6]
+    assert run.latency == pytest.approx(0.9 + 1e6 / link)
+    assert run.energy == pytest.approx(1.0 + 2e6 / link)
+
+
+def test_a_row_that_is_set_before_the_first_request_is_switched_from():
+    switching = Switching(THREE.settings, 0.01, 0.5)
+    requests = Requests.of(np.array([1.0, 0.5]))
+    run = simulate(LeastEnergy.of(THREE), requests, AsPriced(THREE), switching, "none", State(2))
+    assert run.latency.tolist() == pytest.approx([0.91, 0.51])
+    same = simulate(LeastEnergy.of(THREE), requests, AsPriced(THREE), switching, "none", State(0))
+    assert same.latency.tolist() == pytest.approx([0.9, 0.51])
+    assert same.switched.tolist() == [False, True]
 
 
 ARRIVALS = st.lists(st.tuples(st.floats(0, 3), st.floats(0, 2)), min_size=1, max_size=30)
@@ -214,6 +258,51 @@ def test_a_changing_link_and_noise_bring_the_careful_policies(dse, split_run):
     assert late["combined"] < late["bandwidth"] < late["dynasplit"]
     assert late["combined"] < 0.05 + lines["combined"]["unavoidable"]
     assert lines["switching"]["switches"] < lines["dynasplit"]["switches"]
+
+
+def test_classes_of_a_drawn_link_are_those_of_another_trace(split_run):
+    run = read_run(split_run)
+    levels = "1Mbit/s,20Mbit/s,592Mbit/s"
+    scene = Scene.of(run, Wishes(requests=3, bandwidth=levels, dwell=1e6))
+    # Three requests meet one level; that there are others is known from before.
+    assert len(np.unique(scene.requests.bandwidth)) == 1
+    assert scene.lineup.floors == (1e6, 2e7, 5.92e8)
+    assert scene.start.bandwidth in scene.lineup.floors
+    many = ",".join(f"{n}Mbit/s" for n in range(1, 30))
+    floors = Scene.of(run, Wishes(requests=300, bandwidth=many, dwell=1.0)).lineup.floors
+    assert len(floors) == 8
+    assert floors == Scene.of(run, Wishes(requests=600, bandwidth=many, dwell=1.0)).lineup.floors
+
+
+def test_the_first_tenth_of_a_recorded_link_is_learned_from_and_not_asked(split_run, tmp_path):
+    run = read_run(split_run)
+    before, after = [5.0, 9.0, 5.0], [1.0, 40.0, 7.0] * 9
+    found = []
+    for name, later in (("a", after), ("b", after[::-1])):
+        replay = tmp_path / f"{name}.csv"
+        lines = [f"{i},{500 + i},{mbit}\n" for i, mbit in enumerate(before + later)]
+        replay.write_text("arrival_s,threshold_ms,bandwidth_mbit_s\n" + "".join(lines))
+        trace = tmp_path / f"{name}_trace.csv"
+        lines = [f"{i},{mbit}\n" for i, mbit in enumerate(before + later)]
+        trace.write_text("time_s,bandwidth_mbit_s\n" + "".join(lines))
+        found += [Scene.of(run, Wishes(workload=replay)),
+                  Scene.of(run, Wishes(requests=30, bandwidth=str(trace)))]  # fmt: skip
+    for scene in found:
+        assert scene.lineup.floors == (5e6, 9e6)
+        assert scene.start == State(UNSET, 5e6)
+        assert len(scene.requests) == 27
+        assert "1 to 40 Mbit/s in 2 classes of 3 earlier values" in scene.facts
+    assert found[0].requests.deadline[0] == pytest.approx(0.503)
+    assert found[0].requests.bandwidth.tolist() == [1e6 * mbit for mbit in after]
+
+
+def test_one_request_over_a_recorded_link_is_refused(dse, split_run, tmp_path):
+    replay = tmp_path / "one.csv"
+    replay.write_text("threshold_ms,bandwidth_mbit_s\n500,5\n")
+    result = dse("simulate", split_run, "--workload", replay)
+    assert "a recorded link needs 2 requests, the first of which measure it; got 1" in str(
+        result.exception
+    )
 
 
 def test_measured_repeats_are_drawn_from(dse, trials_csv, tmp_path):
