@@ -1,7 +1,7 @@
 """`dse appeals`: the test inputs of an AppealNet run, routed one by one under a deadline.
 
 always appeals or keeps by the score alone, in time appeals only what can be back before the
-deadline; edge and cloud are the two ends.
+deadline; edge and cloud are the two ends. The board's clock is set before there is a score.
 """
 
 import json
@@ -12,15 +12,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from dse.errors import DseError
 from dse.front import Front
-from dse.online.appeal import AppealOutcomes, appeal_policy
+from dse.online.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.choices import Choices
-from dse.online.policies import BySignal, LeastEnergy, PerClass
+from dse.online.policies import LeastEnergy
 from dse.online.requests import Policy, Requests, State
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
@@ -36,8 +35,8 @@ def add_to(app: typer.Typer) -> None:
     app.command("appeals", epilog="Example: dse appeals runs/appeal --deadline 100ms")(show_appeals)
 
 
-def rows_of(model: Appealing, layers: int, cloud_network: str) -> tuple[Choices, NDArray[np.bool_]]:
-    """A row per clock that keeps and one that appeals, and which of them appeal."""
+def rows_of(model: Appealing, layers: int, cloud_network: str) -> Branches:
+    """A row per clock that keeps and one that appeals; the clock is settled before the score."""
     n = len(CLOCKS)
     found = model(
         {
@@ -57,36 +56,42 @@ def rows_of(model: Appealing, layers: int, cloud_network: str) -> tuple[Choices,
         np.arange(2 * n),
         np.ones(2 * n, dtype=bool),
     )
-    return choices, np.repeat([False, True], n)
+    return Branches.of(
+        choices,
+        np.repeat([False, True], n),
+        ("cpu_frequency",),
+        8.0 * model.payload,
+        model.bandwidth,
+    )
+
+
+def ways_of(branches: Branches, threshold: float) -> dict[str, Policy]:
+    """The four ways to route an input."""
+    choices, appeals = branches.choices, branches.appeals
+    return {
+        "edge": LeastEnergy.of(choices.only(~appeals)),
+        "cloud": LeastEnergy.of(choices.only(appeals)),
+        "always": appeal_policy(branches, threshold, in_time=False),
+        "in time": appeal_policy(branches, threshold),
+    }
 
 
 def routed(
-    model: Appealing,
-    choices: Choices,
-    appeals: NDArray[np.bool_],
-    inputs: AppealOutcomes,
-    requests: Requests,
-    threshold: float,
+    inputs: AppealOutcomes, requests: Requests, threshold: float
 ) -> list[dict[str, float | str]]:
     """The four ways on the same inputs."""
-    far, near = LeastEnergy.of(choices.only(appeals)), LeastEnergy.of(choices.only(~appeals))
-    bits = 8.0 * model.payload
-    ways: dict[str, Policy] = {
-        "edge": near,
-        "cloud": far,
-        "always": PerClass(BySignal((threshold,)), (far, near)),
-        "in time": appeal_policy(choices, appeals, threshold, bits, model.bandwidth),
-    }
-    start = State(bandwidth=model.bandwidth)  # the study's, until a request has met another
+    branches = inputs.branches
+    # The bandwidth of the study, until a request has met another.
+    start = State(bandwidth=branches.bandwidth)
     lines: list[dict[str, float | str]] = []
-    for name, policy in ways.items():
+    for name, policy in ways_of(branches, threshold).items():
         run = simulate(policy, requests, inputs, Switching({}), start=start)
         lines.append(
             {
                 "policy": name,
                 "deadline": float(requests.deadline[0]),
                 "late": float(run.late.mean()),
-                "appealed": float(appeals[run.rows].mean()),
+                "appealed": float(branches.appeals[run.rows].mean()),
                 "accuracy": float(run.accuracy.mean()),
                 "right_in_time": float((run.accuracy * ~run.late).mean()),
                 "energy": float(run.energy.mean()),
@@ -160,15 +165,10 @@ def appeals_of(
     handle = test({name: design[name] for name in test.inputs})["archive"][0]
     seen = read_pair(cache_root(), str(handle)).routed(settings.router)
     model, around = priced(settings), around_of(settings)
-    choices, appeals = rows_of(
-        model, int(design["edge_layers"][0]), str(design["cloud_network"][0])
-    )
+    branches = rows_of(model, int(design["edge_layers"][0]), str(design["cloud_network"][0]))
     waits = around.waiting + around.link.base_power
     inputs = AppealOutcomes(
-        choices,
-        appeals,
-        8.0 * model.payload,
-        model.bandwidth,
+        branches,
         waits,
         seen.edge_right.astype(np.float64),
         seen.cloud_right.astype(np.float64),
@@ -180,11 +180,8 @@ def appeals_of(
     return [
         line
         for limit in deadlines
-        for line in routed(
-            model, choices, appeals, inputs,
-            replace(requests, deadline=np.full(n, limit)), threshold,
-        )
-    ]  # fmt: skip
+        for line in routed(inputs, replace(requests, deadline=np.full(n, limit)), threshold)
+    ]
 
 
 def _knee(run: Run) -> int:

@@ -1,4 +1,4 @@
-"""Contract test of a policy, to be inherited by whoever writes one.
+"""Contract tests of a policy, to be inherited by whoever writes one.
 
 class TestMyPolicy(PolicyContract):
     def policy(self):
@@ -8,9 +8,13 @@ class TestMyPolicy(PolicyContract):
         return Requests.of(...)
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 
 from dse.online.requests import UNSET, Policy, Requests, State, follow
+from dse.parameters import Column
 
 
 class PolicyContract:
@@ -71,3 +75,23 @@ class PolicyContract:
         assert rows.dtype == np.intp
         assert rows.shape == (len(self.requests()),)
         assert (rows >= 0).all()
+
+
+class SettledBeforeTheSignalContract(PolicyContract):
+    """What a policy promises some knobs of which are set before the network has said anything."""
+
+    def settled(self) -> Mapping[str, Column]:
+        """Hook: those knobs, with the value that each row sets, shape (k,)."""
+        raise NotImplementedError
+
+    def test_what_runs_before_the_signal_does_not_depend_on_it(self) -> None:
+        """Whatever the network says, and in whatever row it is asked, these knobs stay."""
+        policy, requests, settled = self.policy(), self.requests(), self.settled()
+        n = len(requests)
+        for row in self._rows():
+            once = policy.select_all(requests, row)
+            for signal in (*np.linspace(-0.1, 1.1, 25), *np.unique(requests.signal)):
+                said = replace(requests, signal=np.full(n, signal))
+                again = policy.select_all(said, row)
+                for name, column in settled.items():
+                    assert (column[again] == column[once]).all(), f"{name} follows the signal"

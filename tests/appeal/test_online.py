@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dse.errors import DseError
-from dse.online.appeal import AppealOutcomes, ByAppeal, appeal_policy
+from dse.online.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.choices import Choices
 from dse.online.policies import BySignal, LeastEnergy, PerClass
 from dse.online.requests import Request, Requests, State
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
-from dse.online.testing import PolicyContract
+from dse.online.testing import SettledBeforeTheSignalContract
 
 N = 400
 BITS, BANDWIDTH = 8e3, 1e6
@@ -32,18 +32,32 @@ def requests(deadline=None, bandwidth=BANDWIDTH):
     return Requests.of(limits, signal=rng.random(N), bandwidth=bandwidth)
 
 
-def policy(threshold=0.6):
-    return appeal_policy(choices(), APPEALS, threshold, BITS, BANDWIDTH)
+def branches(rows=None, appeals=APPEALS, settled=("clock",), bits=BITS, bandwidth=BANDWIDTH):
+    return Branches.of(rows or choices(), appeals, settled, bits, bandwidth)
 
 
-class TestAppealPolicy(PolicyContract):
-    def policy(self):
-        return policy()
+def policy(threshold=0.6, *, in_time=True):
+    return appeal_policy(branches(), threshold, in_time=in_time)
+
+
+class Appealing(SettledBeforeTheSignalContract):
+    def settled(self):
+        return choices().settings
 
     def requests(self):
         rng = np.random.default_rng(8)
         return Requests.of(rng.uniform(0.005, 0.1, 60), signal=rng.random(60).round(1),
                            bandwidth=rng.choice([1e4, 1e6, np.inf], 60))  # fmt: skip
+
+
+class TestAppealInTime(Appealing):
+    def policy(self):
+        return policy()
+
+
+class TestAppealAlways(Appealing):
+    def policy(self):
+        return policy(in_time=False)
 
 
 def test_what_is_trusted_stays_and_what_cannot_be_back_in_time_stays_too():
@@ -57,9 +71,7 @@ def test_what_is_trusted_stays_and_what_cannot_be_back_in_time_stays_too():
 
 def outcomes():
     right = np.random.default_rng(1)
-    return AppealOutcomes(
-        choices(), APPEALS, BITS, BANDWIDTH, 2.7, (right.random(N) < 0.7) * 1.0, np.ones(N)
-    )
+    return AppealOutcomes(branches(), 2.7, (right.random(N) < 0.7) * 1.0, np.ones(N))
 
 
 def simulated(policy, asked):
@@ -73,16 +85,34 @@ def test_no_deadline_is_missed_that_the_edge_meets(deadline):
     asked = requests(deadline)
     run = simulated(policy(), asked)
     assert not run.late.any()
-    always = PerClass(
-        BySignal((0.6,)),
-        tuple(LeastEnergy.of(choices().only(which)) for which in (APPEALS, ~APPEALS)),
-    )
-    blind = simulated(always, asked)
+    blind = simulated(policy(in_time=False), asked)
     # With time enough both are the same; without, routing by the score alone is late.
     if deadline >= 0.060:
         assert (run.rows == blind.rows).all()
     else:
         assert blind.late.mean() == pytest.approx((asked.signal < 0.6).mean())
+
+
+def test_being_ready_to_appeal_has_its_price():
+    # At 61 ms only the fast and dear clock can appeal in time, so what is kept runs at it too; at
+    # 71 ms the slow one can, and routing looks as if the clock were chosen after the score.
+    asked = requests(0.061)
+    rows = policy().select_all(asked, -1)
+    assert set(rows[asked.signal < 0.6]) == {2}
+    assert set(rows[asked.signal >= 0.6]) == {0}
+    asked = requests(0.071)
+    classes = [LeastEnergy.of(choices().only(which)) for which in (APPEALS, ~APPEALS)]
+    after = PerClass(BySignal((0.6,)), tuple(classes))
+    assert (policy().select_all(asked, -1) == after.select_all(asked, -1)).all()
+
+
+def test_the_clock_makes_up_for_a_slow_link():
+    # 20 ms more: the slow clock's appeal takes 90 ms, the fast one's 80.
+    bandwidth = 1.0 / (1.0 / BANDWIDTH + 0.020 / BITS)
+    for deadline, row in ((0.091, 3), (0.085, 2), (0.079, 1)):
+        run = simulated(policy(1.1), requests(deadline, bandwidth))
+        assert set(run.rows) == {row}
+        assert not run.late.any()
 
 
 def test_a_slow_link_keeps_everything():
@@ -117,14 +147,18 @@ def test_a_request_without_a_score_is_refused():
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("make", "said"),
     [
-        (0.5, -1.0, 0.0, 1.0),
-        (0.5, 0.0, -1.0, 1.0),
-        (0.5, 0.0, 0.0, 0.0),
-        (float("nan"), 0.0, 0.0, 1.0),
+        (lambda: branches(bits=-1.0), "bits = -1.0 bit of an appeal"),
+        (lambda: branches(bandwidth=0.0), "bandwidth = 0.0 bit/s of an appeal"),
+        (lambda: branches(settled=("gpu",)), "no knob gpu; there are clock"),
+        (lambda: branches(appeals=np.zeros(4, dtype=bool)), "no row appeals"),
+        (lambda: branches(choices().only(np.array([True, False, True, True]))),
+         "0 rows keep the answer at .*clock.*, where row 3 appeals"),
+        (lambda: branches(settled=()), "2 rows keep the answer at {}, where row 2 appeals"),
+        (lambda: policy(float("nan")), "threshold of an appeal is NaN"),
     ],
-)
-def test_an_appeal_that_cannot_be_is_refused(bad):
-    with pytest.raises(DseError, match="appeal"):
-        ByAppeal(*bad)
+)  # fmt: skip
+def test_an_appeal_that_cannot_be_is_refused(make, said):
+    with pytest.raises(DseError, match=said):
+        make()

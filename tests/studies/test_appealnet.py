@@ -11,6 +11,8 @@ from dse.accuracy.appeal.routers import Routed
 from dse.answer import answer
 from dse.errors import DseError, StudyError
 from dse.front import Front
+from dse.online.requests import Requests
+from dse.online.testing import SettledBeforeTheSignalContract
 from dse.stopping import Stop
 from dse.store import read_run
 from dse.study import load_study
@@ -20,7 +22,7 @@ from hw_models.cloud import CloudNode
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
 from studies.appealnet import Appealnet, Settings, priced
-from studies.appealnet_online import appeals_of
+from studies.appealnet_online import appeals_of, rows_of, ways_of
 from studies.appealnet_sides import sides
 from studies.appealnet_testbed import text_macs
 from studies.dynasplit_testbed import cuts_of, priced_testbed
@@ -205,6 +207,54 @@ def test_an_accuracy_comes_with_its_standard_error(digits_run):
 def test_a_run_of_another_system_is_refused(small_run):
     with pytest.raises((DseError, StudyError)):
         sides(small_run.folder, 3)
+
+
+class OnTheBoard(SettledBeforeTheSignalContract):
+    """A board whose slow clocks save energy: there, a clock chosen by the score would pay."""
+
+    way = ""
+
+    @pytest.fixture(autouse=True)
+    def _board(self):
+        # 1 W at the lowest clock and the cube of it above: 1.8 GHz cost nine times as much per
+        # input, so every deadline has a clock of its own.
+        cycles = np.array([[0.0, 18e6]])
+        edge = EdgeDevice(("off",), cycles, np.zeros_like(cycles), np.zeros(1),
+                          np.array([0.6e9**-3.0]), 1.0, (0.6e9, 1.8e9))  # fmt: skip
+        node = CloudNode(np.array([[0.05, 0.0], [0.01, 0.0]]), np.array([10.0, 20.0]))
+        model = Appealing(edge, Link(0.002), {"big": node}, 1000.0, 8e6)
+        self._branches = rows_of(model, 1, "big")
+
+    def policy(self):
+        return ways_of(self._branches, 0.5)[self.way]
+
+    def settled(self):
+        return self._branches.choices.settings
+
+    def requests(self):
+        rng = np.random.default_rng(9)
+        return Requests.of(rng.uniform(0.008, 0.06, 60), signal=rng.random(60),
+                           bandwidth=rng.choice([1e6, 8e6, np.inf], 60))  # fmt: skip
+
+    def test_a_deadline_has_a_clock_of_its_own(self):
+        rows = self.policy().select_all(self.requests(), -1)
+        assert len(np.unique(self.settled()["cpu_frequency"][rows])) > 4
+
+
+class TestEdge(OnTheBoard):
+    way = "edge"
+
+
+class TestCloud(OnTheBoard):
+    way = "cloud"
+
+
+class TestAlways(OnTheBoard):
+    way = "always"
+
+
+class TestInTime(OnTheBoard):
+    way = "in time"
 
 
 def test_test_inputs_one_by_one_under_a_deadline(digits_run):
