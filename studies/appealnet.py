@@ -1,17 +1,19 @@
 """Composes AppealNet: a trained pair, its replay over thresholds, and board, link and node."""
 
+import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
 from dse.accuracy.cache import cache_root
 from dse.config import Composed, Section, Watcher
-from dse.errors import CompositionError
+from dse.errors import CompositionError, SpaceError
 from dse.evaluation import Cached, Chain, Evaluator, InBatches
-from dse.parameters import Parameter, Value
+from dse.parameters import Categorical, Parameter, Value
 from dse.space import SearchSpace
 from hw_models.appeal import Appealing
 from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
@@ -26,6 +28,10 @@ IMAGE_TASKS = ("digits", "fashion-mnist")
 """Tasks on images; every other one is on sentences."""
 
 
+Large: TypeAlias = Literal["small", "demo", "full", "frozen", "cnn-small", "cnn-large"]
+"""A network behind the link: an encoder by its recipe, or one on images."""
+
+
 class Settings(Section):
     """What stays fixed in an AppealNet study.
 
@@ -33,6 +39,8 @@ class Settings(Section):
         task: digits or fashion-mnist, or a fetched task on sentences.
         network: Pretrained encoder of tasks on sentences.
         trunk: Recipe of the encoder whose first layers are the small network.
+        clouds: Large networks that `cloud_network` chooses among: encoders by recipe, or networks
+            on images; None: demo, or cnn-small.
         router: Who decides; all but `appeal` are scored on a plainly trained small network.
         cloud_access: Whether the large network's losses are known in training.
         target: What the head is fitted to: the losses, as published, or mistakes.
@@ -49,6 +57,7 @@ class Settings(Section):
     task: str = "tweet3"
     network: str = "minilm-l6"
     trunk: Literal["small", "demo", "full", "frozen"] = "demo"
+    clouds: Annotated[list[Large], Field(min_length=1)] | None = None
     router: Literal["appeal", "max-softmax", "margin", "entropy", "learning-to-exit"] = "appeal"
     cloud_access: Literal["white-box", "black-box"] = "white-box"
     target: Literal["losses", "mistakes"] = "losses"
@@ -65,6 +74,11 @@ class Settings(Section):
     def on_images(self) -> bool:
         """Whether the task is one on images."""
         return self.task in IMAGE_TASKS
+
+    @property
+    def large(self) -> tuple[str, ...]:
+        """The large networks, each once."""
+        return tuple(dict.fromkeys(self.clouds or ["cnn-small" if self.on_images else "demo"]))
 
 
 METRICS: Mapping[str, str] = {
@@ -102,23 +116,30 @@ class Appealnet:
 
     def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
         """The designs of the task's kind."""
-        require_networks(parameters, on_images=_own(settings).on_images)
+        own = _own(settings)
+        asked = Categorical("cloud_network", own.large)
+        require_networks((*parameters, asked), on_images=own.on_images)
+        for parameter in parameters:
+            if isinstance(parameter, Categorical) and parameter.name == "cloud_network":
+                strange = [name for name in parameter.values if name not in own.large]
+                if strange:
+                    raise SpaceError(
+                        f"cloud_network = {strange[0]!r} is not among settings.clouds, "
+                        f"{', '.join(own.large)}"
+                    )
         return SearchSpace(parameters)
 
     def compose(
         self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
     ) -> Composed:
-        """Train what all pairs start from, then chain training, replay and cost."""
+        """Train what all pairs start from, then chain training of heads, replay and cost."""
         own = _own(settings)
         # Here and not above: torch takes seconds that `dse validate` need not wait.
         from dse.accuracy.appeal.measured import AppealReplay, PairRun
 
         cache = cache_root()
         pairing = pairing_of(own)
-        if not own.on_images:
-            from dse.accuracy.training import trained_network
-
-            trained_network(own.network, own.task, own.trunk, cache, watch)
+        networks = network_facts(own, cache, watch)
         run, test = PairRun(pairing, cache), PairRun(pairing, cache, "test")
         counted = Counted(spread(run), run.handles, run.exist)
         stages = (
@@ -129,7 +150,7 @@ class Appealnet:
         held_out = Chain(
             (Cached(spread(test)), InBatches(AppealReplay(cache, own.router, prefix="test_")))
         )
-        facts = {"task": own.task, "task_sha256": _digest(own), **table_facts()}
+        facts = {"task": own.task, **networks, "router": own.router, **table_facts()}
         return Composed(Chain(stages), facts, counted.counts, held_out)
 
 
@@ -151,14 +172,28 @@ def pairing_of(own: Settings) -> "Pairing":
     )
 
 
-def _digest(own: Settings) -> str:
-    if own.on_images:
-        from dse.accuracy.appeal.image_data import read_images
+def network_facts(own: Settings, cache: Path, watch: Watcher) -> dict[str, str]:
+    """Digests of data and of the networks that heads are trained between; trains what is missing.
 
-        return read_images(own.task, cache_root(), "validation").digest
-    from dse.accuracy.tasks import read_split
+    `network_sha256` is the encoder whose first layers are the small network, before any head is
+    trained; on images a small network belongs to its pair, so there is none. `cloud_NAME` is the
+    large network of that name.
 
-    return read_split(own.task, cache_root(), "validation").digest
+    Raises:
+        DseError: If the task is not fetched, or no sentence is left to learn mistakes from.
+    """
+    from dse.accuracy.appeal.image_pair import image_digests
+    from dse.accuracy.appeal.text_pair import text_digests
+
+    facts: dict[str, str] = {}
+    for name in own.large:
+        pairing = replace(pairing_of(own), cloud_network=name)
+        found = (image_digests if own.on_images else text_digests)(pairing, cache, watch)
+        facts[f"cloud_{name}"] = found.pop("cloud_sha256")
+        if "edge_sha256" in found:
+            facts["network_sha256"] = found.pop("edge_sha256")
+        facts.update(found)
+    return {**facts, "torch": importlib.metadata.version("torch")}
 
 
 def _own(settings: Section) -> Settings:
