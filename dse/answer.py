@@ -26,7 +26,7 @@ from dse.standing import Drained, Onlooker, Standing, Watch
 from dse.stopping import Clock, Stop
 from dse.store import Question, RunWriter, read_run, require_free
 from dse.study import Study
-from dse.versions import versions
+from dse.versions import source_digest, used_libraries, versions
 from dse.views import write_views
 from dse.warm_start import Opening, opening_of
 from dse.workers.process_pool import ProcessPool
@@ -75,10 +75,10 @@ def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer
     clock = Clock()
     with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
         job = _Job.of(study, workers, onlooker, stop, clock)
-        opening = opening_of(study, job.problem, study.identified_by(job.facts))
+        opening = opening_of(study, job.problem, job.identified)
         for note in opening.notes:
             onlooker.noting(note)
-        identified = _identified(study, job.facts, opening)
+        identified = _opened(job.identified, opening)
         manifest = {
             "identity": sha256(canonical_json(identified).encode()).hexdigest(),
             "identified_by": identified,
@@ -107,13 +107,12 @@ def _stopping(study: Study) -> dict[str, Any]:
     }
 
 
-def _identified(study: Study, facts: Mapping[str, str], opening: Opening) -> dict[str, Any]:
-    """What is asked, what the answers depend on, and which designs were given beforehand."""
-    identified = study.identified_by(facts)
-    if opening.record:
-        codes = canonical_json(opening.record["codes"])
-        identified["opening"] = sha256(codes.encode()).hexdigest()
-    return identified
+def _opened(identified: Mapping[str, Any], opening: Opening) -> dict[str, Any]:
+    """What identifies a job, and which designs were given beforehand."""
+    if not opening.record:
+        return dict(identified)
+    codes = canonical_json(opening.record["codes"])
+    return {**identified, "opening": sha256(codes.encode()).hexdigest()}
 
 
 def resume(
@@ -156,7 +155,7 @@ def resume(
         with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
             job = _Job.of(study, workers, onlooker, stop, clock)
             opening = Opening.recorded(writer.manifest, job.problem)
-            _require_same(writer.manifest, _identified(study, job.facts, opening))
+            _require_same(writer.manifest, _opened(job.identified, opening))
             if wanted > asked:
                 writer.note("grown", {"from": asked, "to": wanted})
                 writer.record({"trials_asked": wanted})
@@ -240,7 +239,17 @@ class _Job:
     @property
     def facts(self) -> dict[str, str]:
         """What the numbers depend on beside the study: data, networks, tables, code."""
-        return {**self.composed.facts, "code": f"edge-dse {versions().get('edge-dse', '?')}"}
+        version = versions().get("edge-dse", "?")
+        # A version tells what was released; a formula may change between two of them.
+        code = f"edge-dse {version}, source {source_digest()[:16]}"
+        return {**self.composed.facts, "code": code}
+
+    @property
+    def identified(self) -> dict[str, Any]:
+        """What is asked and all that the answers depend on, libraries too."""
+        measured = self.composed.evaluator.cost == "measured"
+        libraries = used_libraries(self.study.file.search.searcher, measured=measured)
+        return {**self.study.identified_by(self.facts), "libraries": libraries}
 
     @property
     def question(self) -> Question:

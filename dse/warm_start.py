@@ -52,7 +52,7 @@ def opening_of(study: Study, problem: Problem, identified: Mapping[str, Any]) ->
     Args:
         study: Checked.
         problem: Of the study.
-        identified: What the study asks and its answers depend on (`Study.identified_by`).
+        identified: What the study asks and its answers depend on (`identified_by` of a manifest).
 
     Raises:
         DseError: If a warm start does not read, or lacks a knob.
@@ -138,7 +138,11 @@ def _knobs_of(run: Run, space: SearchSpace, trials: Trials) -> dict[str, list[Va
 
 
 def _same_evaluators(run: Run, problem: Problem, identified: Mapping[str, Any]) -> bool:
-    """Whether a run's metrics are what this study would find: same system, settings and facts."""
+    """Whether a run's metrics are what this study would find.
+
+    Same system, settings, facts (data, networks, tables, code) and libraries of the models; what
+    proposed its designs does not matter.
+    """
     theirs = run.manifest.get("identified_by", {})
     question = Question.of("", "", problem)
     ours = canonical_json([_evaluators(identified), [(q.name, q.unit) for q in question.metrics]])
@@ -148,7 +152,8 @@ def _same_evaluators(run: Run, problem: Problem, identified: Mapping[str, Any]) 
 
 def _evaluators(identified: Mapping[str, Any]) -> Sequence[object]:
     study = identified.get("study", {})
-    return study.get("system"), study.get("settings"), identified.get("facts")
+    models = identified.get("libraries", {}).get("models")
+    return study.get("system"), study.get("settings"), identified.get("facts"), models
 
 
 def _inside(

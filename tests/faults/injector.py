@@ -19,6 +19,7 @@ from dse.answer import Answer, answer, resume
 from dse.run_texts import RESOLVED
 from dse.stopping import Stop
 from dse.study import load_study
+from dse.versions import source_digest
 
 
 class Acknowledging:
@@ -46,6 +47,7 @@ def study_file(folder: Path, name: str, *overrides: str) -> Callable[[], object]
     path = folder / f"{name}.yaml"
     path.write_text(STUDY, encoding="utf-8")
     study = load_study(path, SYSTEMS, overrides)
+    source_digest()  # read once and not by each child
     return lambda: study
 
 

@@ -1,7 +1,9 @@
 """Stops, refusals and resumption as a user meets them: the real command on a toy system."""
 
 import copy
+import functools
 import json
+import operator
 import os
 import signal
 import subprocess
@@ -162,27 +164,54 @@ def test_a_grown_run_equals_one_that_was_asked_for_more_at_once(study, tmp_path)
     assert read_run(tmp_path / "grown").manifest["state"] == "budget"
 
 
-def begun_with(folder, fact, value):
-    """Say that a run was begun with something else, as if it had been."""
+def begun_with(folder, field, value):
+    """Say that a run was begun with something else, as if it had been; gives what it was."""
     with RunWriter.reopen(folder) as writer:
         identified = copy.deepcopy(writer.manifest["identified_by"])
-        identified["facts"][fact] = value
+        *above, name = field.split(".")
+        place = functools.reduce(operator.getitem, above, identified)
+        before, place[name] = place[name], value
         writer.record({"identified_by": identified})
+    return before
 
 
 def test_a_run_of_other_data_is_refused_with_the_field(study, tmp_path):
     assert toy("run", study, "--out", "run", "--trials", "20", cwd=tmp_path)[0] == 0
-    begun_with(tmp_path / "run", "data", "other")
+    begun_with(tmp_path / "run", "facts.data", "other")
     code, _, err = toy("resume", "run", cwd=tmp_path)
     assert code == 6
     assert "facts.data: was 'other', is 'none'" in err
-    begun_with(tmp_path / "run", "data", "none")
+    begun_with(tmp_path / "run", "facts.data", "none")
     resolved = tmp_path / "run" / "study.resolved.yaml"
     resolved.write_text(resolved.read_text(encoding="utf-8").replace("seed: 1", "seed: 2"))
     code, _, err = toy("resume", "run", cwd=tmp_path)
     assert code == 5
     assert "is not the study that the run was begun with" in err
     assert len(read_run(tmp_path / "run").trials) == 20
+
+
+@pytest.mark.parametrize(
+    ("field", "before", "warm_start"),
+    [
+        ("facts.code", "edge-dse 0.1.0, source 0123456789abcdef", "evaluated anew"),
+        ("libraries.models.numpy", "2.0.0", "evaluated anew"),
+        ("libraries.search.pymoo", "0.5.0", "not evaluated again"),
+    ],
+)
+def test_a_run_of_other_code_is_refused_with_the_field(field, before, warm_start, study, tmp_path):
+    """A formula may change without a version: the source itself is in the identity."""
+    assert toy("run", study, "--out", "run", "--trials", "20", cwd=tmp_path)[0] == 0
+    assert begun_with(tmp_path / "run", field, before) != before
+    code, _, err = toy("resume", "run", "--trials", "+20", cwd=tmp_path)
+    assert code == 6
+    assert f"{field}: was '{before}', is '" in err
+    run = read_run(tmp_path / "run")
+    assert len(run.trials) == run.manifest["trials_asked"] == 20
+    # Its designs are of use all the same; what they cost is asked anew where models differ.
+    warm = ("--warm-start", "run", "--trials", "25")
+    code, _, err = toy("run", study, "--out", "warm", *warm, cwd=tmp_path)
+    assert code == 0
+    assert f"designs, {warm_start}" in err
 
 
 def test_check_passes_on_a_run_and_names_what_is_wrong(study, tmp_path):
