@@ -42,6 +42,10 @@ def export(  # noqa: PLR0913  (one argument per flag)
         list[str] | None,
         typer.Option(metavar="KNOB=VALUE", help="Fix a design knob; default: the best design."),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KNOB=VALUE", help="Keep trials with this run-time knob alone."),
+    ] = None,
     rows: Annotated[
         int | None, typer.Option(min=1, help="Most rows: corners and most hypervolume stay.")
     ] = None,
@@ -63,7 +67,8 @@ def export(  # noqa: PLR0913  (one argument per flag)
     order = Order(
         sort_by=read.manifest["export"]["sort_by"],
         fallback=read.manifest["export"]["fallback"],
-        design=_design(read, design or []),
+        design=_values(read, design or [], "--design"),
+        only=_values(read, only or [], "--only"),
         rows=rows,
         hysteresis=hysteresis,
         device=device,
@@ -81,6 +86,9 @@ def export(  # noqa: PLR0913  (one argument per flag)
     )
     with_design = f"with {fixed}" if fixed else "(every knob is free at run time)"
     notes.print(f"{len(table.rows)} rows for the device {with_design}", markup=False)
+    for head in (name for name in table.depends_on if name.startswith("appeal_head")):
+        said = "an appeal head is network weights and not in the table"
+        notes.print(f"{said}; {head}: {table.depends_on[head]}", markup=False)
     typer.echo(path)
 
 
@@ -113,15 +121,15 @@ def _sound(file: Path) -> tuple[LookupTable, Form]:
         raise typer.Exit(EXIT_DAMAGED) from error
 
 
-def _design(run: Run, texts: list[str]) -> dict[str, Value]:
-    design: dict[str, Value] = {}
+def _values(run: Run, texts: list[str], flag: str) -> dict[str, Value]:
+    values: dict[str, Value] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise DseError(f"--design {text}: write --design knob=value")
+            raise DseError(f"{flag} {text}: write {flag} knob=value")
         unit = run.question[name].unit
         try:
-            design[name] = value if unit == "choice" else float(value)
+            values[name] = value if unit == "choice" else float(value)
         except ValueError as error:
-            raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
-    return design
+            raise DseError(f"{flag} {text}: {value!r} is not a number in {unit}") from error
+    return values

@@ -1,7 +1,7 @@
 """From a run to the lookup table of one device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from dse.errors import DseError
 from dse.front import Front
 from dse.indicators import Reference
 from dse.lut.faults import Fault, LutError
+from dse.lut.needs import heads, require_parts
 from dse.lut.scales import cautious, exact
 from dse.lut.table import (
     MOST_ROWS,
@@ -39,6 +40,7 @@ class Order:
         fallback: Objective whose best row is the answer when nothing fits.
         design: Values of the knobs that are not free at run time; without them, the design whose
             own front dominates most.
+        only: Values of run-time knobs; trials with others are left out.
         rows: Most rows; None keeps all.
         hysteresis: Share of each prediction's range that a better row must gain before a runtime
             leaves its row, 0 to 1.
@@ -51,6 +53,7 @@ class Order:
     sort_by: str
     fallback: str
     design: Mapping[str, Value] = field(default_factory=dict)
+    only: Mapping[str, Value] = field(default_factory=dict)
     rows: int | None = None
     hysteresis: float = 0.0
     device: str = ""
@@ -75,47 +78,56 @@ def lookup_table(run: Run, order: Order) -> LookupTable:
         order: Which design, how many rows, sorted how.
 
     Raises:
-        DseError: If the run has no feasible trial, or none of the design asked for.
+        DseError: If the run has no feasible trial, or none of the design asked for, or rows need
+            an exit predictor or operating points that the order lacks.
         LutError: If a number does not fit an integer scale, or the table would be too large.
     """
-    question = run.question
-    front, fixed = _front_of_one_design(run, order.design)
+    front, fixed = _front_of_one_design(run, order)
     losses = front.trials.losses
     if order.rows is not None:
         chosen = thinned(losses, order.rows)
-        front = Front(question, front.trials.rows(chosen), front.numbers[chosen])
+        front = front.rows(chosen)
     elif len(front) > MOST_ROWS:
         said = f"{len(front)} rows; a table holds {MOST_ROWS}, ask for fewer (--rows)"
         raise LutError(Fault.LAYOUT, said)
+    require_parts(front, run.trials, order.exit_predictor, order.operating_points)
     return _table(run, front, fixed, order)
 
 
-def _front_of_one_design(run: Run, design: Mapping[str, Value]) -> tuple[Front, list[Quantity]]:
-    question, trials = run.question, run.trials
+def _front_of_one_design(run: Run, order: Order) -> tuple[Front, list[Quantity]]:
+    question, design = run.question, order.design
     fixed = [q for q in question.knobs if q.stage != "run"]
+    free = [q.name for q in question.knobs if q.stage == "run"]
     names = [q.name for q in fixed]
-    unknown = [name for name in design if name not in names]
-    if unknown:
-        raise DseError(f"{unknown[0]} is no design knob; there are {', '.join(names)}")
-    if len(fixed) == len(question.knobs):
+    _require_known(design, names, "design")
+    if not free:
         raise DseError("every knob is settled before run time: a runtime has nothing to choose")
-    chosen = _rows_of(trials, design) if design else _most_useful(question, trials, names)
+    _require_known(order.only, free, "run-time")
+    kept = _rows_of(run.trials, order.only, "settings")
+    trials = run.trials.rows(kept)
+    chosen = _rows_of(trials, design, "design") if design else _most_useful(question, trials, names)
     own = trials.rows(chosen)
     if len({tuple(own.designs[name][i].item() for name in names) for i in range(len(own))}) > 1:
         raise DseError(f"the design is not settled: give a value for each of {', '.join(names)}")
     front = Front.of(question, own)
     if not len(front):
         raise DseError(f"no feasible trial has the design {dict(design)}")
-    return front, fixed
+    return replace(front, numbers=kept[chosen][front.numbers]), fixed
 
 
-def _rows_of(trials: Trials, design: Mapping[str, Value]) -> NDArray[np.bool_]:
+def _require_known(asked: Mapping[str, Value], names: Sequence[str], kind: str) -> None:
+    unknown = [name for name in asked if name not in names]
+    if unknown:
+        raise DseError(f"{unknown[0]} is no {kind} knob; there are {', '.join(names)}")
+
+
+def _rows_of(trials: Trials, values: Mapping[str, Value], what: str) -> NDArray[np.intp]:
     hit = np.ones(len(trials), dtype=bool)
-    for name, value in design.items():
+    for name, value in values.items():
         hit &= trials.designs[name] == value
-    if not hit.any():
-        raise DseError(f"no trial has the design {dict(design)}")
-    return hit
+    if values and not hit.any():
+        raise DseError(f"no trial has the {what} {dict(values)}")
+    return np.flatnonzero(hit)
 
 
 def _most_useful(question: Question, trials: Trials, fixed: list[str]) -> NDArray[np.intp]:
@@ -156,13 +168,14 @@ def _table(run: Run, front: Front, fixed: list[Quantity], order: Order) -> Looku
     rows.sort(key=place)
     fallback = min(range(len(rows)), key=lambda i: flips[worst] * rows[i].predictions[worst])
     facts = {str(k): str(v) for k, v in run.manifest.get("facts", {}).items()}
+    archives = _archives(question, trials)
+    # A design that trains its own networks is named by the archive of their answers.
+    network = facts.pop("network_sha256", "") or next(iter(archives.values()), "")
     return LookupTable(
         study=question.study,
         run_identity=run.identity,
-        valid_for=Validity(
-            order.device, facts.pop("network_sha256", ""), facts.pop("task", ""), order.context
-        ),
-        depends_on=facts,
+        valid_for=Validity(order.device, network, facts.pop("task", ""), order.context),
+        depends_on={**facts, **archives, **heads(front, run.identity)},
         design=tuple(_fixed(q, trials.designs[q.name]) for q in fixed),
         settings=settings,
         predictions=predictions,
@@ -173,6 +186,13 @@ def _table(run: Run, front: Front, fixed: list[Quantity], order: Order) -> Looku
         exit_predictor=order.exit_predictor,
         operating_points=order.operating_points,
     )
+
+
+def _archives(question: Question, trials: Trials) -> dict[str, str]:
+    """Content addresses of what was measured, by the name of their column, if all rows share it."""
+    found = {q.name: {str(v) for v in trials.metrics[q.name]} for q in question.metrics
+             if q.unit == "handle"}  # fmt: skip
+    return {name: min(handles) for name, handles in found.items() if len(handles) == 1}
 
 
 def _settings(
