@@ -80,6 +80,12 @@ def export(  # noqa: PLR0913  (one argument per flag)
     default = run / "tables" / FILE_NAMES[format_]
     target = out or default
     path = write_within(target.parent, target.name, exported(table, format_))
+    _say(table)
+    typer.echo(path)
+
+
+def _say(table: LookupTable) -> None:
+    """For which device, and what it needs that is not in the table."""
     fixed = ", ".join(
         f"{k.name} = {k.choices[k.value] if k.choices else k.value / 10**k.decimals}"
         for k in table.design
@@ -89,7 +95,6 @@ def export(  # noqa: PLR0913  (one argument per flag)
     for head in (name for name in table.depends_on if name.startswith("appeal_head")):
         said = "an appeal head is network weights and not in the table"
         notes.print(f"{said}; {head}: {table.depends_on[head]}", markup=False)
-    typer.echo(path)
 
 
 def verify(file: TablePath) -> None:
