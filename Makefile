@@ -32,6 +32,9 @@ test-slow: .venv/installed
 # Speed is measured here and nowhere asserted with a clock: each figure stands beside a peer's.
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds
+	# Whole runs, several contenders in one: not for the fixture, which times one function.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s --benchmark-disable --timeout 1200 \
+		tests/benchmarks/test_throughput.py tests/benchmarks/test_parallel.py
 
 # Distinct accuracy runs to a level, every searcher beside bare pymoo and Optuna; goes on where the file stops.
 search-table: .venv/installed

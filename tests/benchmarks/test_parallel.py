@@ -9,6 +9,7 @@ the clock starts. Serial, pool and Ray in one run; each pass is of a network tha
 import json
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from dse.workers.serial import Serial
 from dse.workers.workers import nothing
 
 PASSES = 8
+ROUNDS = 3
 SENTENCES = 60
 
 
@@ -58,13 +60,21 @@ def seconds(run, workers, count, place):
 
 
 def test_two_workers_are_worth_most_of_two(run):
-    alone = seconds(run, Serial(), 1, 0)
-    found = {"passes": PASSES, "serial_s": alone}
-    for place, (name, workers) in enumerate(
-        {"pool": ProcessPool(2), "ray": RayWorkers(2)}.items(), 1
-    ):
-        found[f"{name}_s"] = seconds(run, workers, 2, 100 * place)
-        found[f"{name}_efficiency"] = alone / (2 * found[f"{name}_s"])
+    """The least of several rounds: what else the machine did in the others is not ours."""
+    contenders = {
+        "serial": (Serial, 1),
+        "pool": (partial(ProcessPool, 2), 2),
+        "ray": (partial(RayWorkers, 2), 2),
+    }
+    took = {name: [] for name in contenders}
+    for number in range(ROUNDS):
+        for place, (name, (workers, count)) in enumerate(contenders.items()):
+            first = 100 * place + 10 * number
+            took[name].append(seconds(run, workers(), count, first))
+    found = {"passes": PASSES, **{f"{name}_s": min(times) for name, times in took.items()}}
+    for name in ("pool", "ray"):
+        found[f"{name}_efficiency"] = found["serial_s"] / (2 * found[f"{name}_s"])
     sys.stdout.write(json.dumps({k: round(v, 3) for k, v in found.items()}) + "\n")
+    # The target is 0.9; on two processors, what else runs there takes more from two than from one.
     assert found["pool_efficiency"] > 0.7
     assert found["ray_efficiency"] > 0.7
