@@ -21,6 +21,9 @@ WHOLE = 16_384
 LISTED = 1 << 20
 """Largest space that is listed once instead of sampled each time."""
 
+SETTINGS = 128
+"""Settings of the replay knobs at which a run is looked at."""
+
 COMPLETIONS = 64
 """Settings of the remaining knobs tried with each run, if there are more than that."""
 
@@ -81,6 +84,8 @@ class Candidates:
         self._free = np.array([n not in parts.run_knobs for n in names])
         self._counts = np.array([p.count or 0 for p in self._space.parameters])
         self._named = np.array([isinstance(p, Categorical) for p in self._space.parameters])
+        self._replayed = np.array([names.index(n) for n in parts.replay_knobs], dtype=np.intp)
+        self._settled: FloatArray | None = None
         self.settings, self._places = self._replay_settings()
         self._whole: Pool | None = None
         self._refused: set[bytes] = set()
@@ -101,7 +106,11 @@ class Candidates:
         return math.prod(int(self._space[n].count or 10**9) for n in self._parts.run_knobs)
 
     def _replay_settings(self) -> tuple[dict[str, Column], FloatArray]:
-        """Values of the replay knobs at which a run is looked at, and their coordinates."""
+        """Values of the replay knobs at which a run is looked at, and their coordinates.
+
+        All on a grid, if these are few; else those of designs drawn from the space, on which
+        candidates are then put: how a run answers between them is not known.
+        """
         if not self._parts.replay_knobs:
             return {}, np.empty((1, 0))
         grid = [
@@ -109,13 +118,29 @@ class Candidates:
             np.linspace(0, 1, 24)
             for p in (self._space[n] for n in self._parts.replay_knobs)
         ]  # fmt: skip
+        if math.prod(map(len, grid)) > SETTINGS:
+            drawn = self._space.sample(16 * SETTINGS, np.random.default_rng(0))
+            places = self._replays.of(self._space.decode(drawn))
+            first = np.sort(np.unique(places, axis=0, return_index=True)[1])[:SETTINGS]
+            self._settled = drawn[np.ix_(first, self._replayed)]
+            designs = take(self._space.decode(drawn), first)
+            return {n: designs[n] for n in self._parts.replay_knobs}, places[first]
         mesh = np.stack([m.ravel() for m in np.meshgrid(*grid, indexing="ij")], axis=1)
-        mesh = mesh[np.unique(np.rint(np.linspace(0, len(mesh) - 1, 128)).astype(int))]
         values = {
             name: self._space[name].decode(mesh[:, i])
             for i, name in enumerate(self._parts.replay_knobs)
         }
         return values, self._replays.of(values)
+
+    def _settle(self, codes: FloatArray) -> FloatArray:
+        """Designs on the nearest settings at which runs are looked at, if these are not all."""
+        if self._settled is None or not len(codes):
+            return codes
+        rows = codes.copy()
+        rows[:, self._replayed] = self._settled[self.setting_of(self._space.decode(codes))]
+        # A knob that this design has and the setting's own had not keeps the design's value.
+        rows = self._space.canonical(np.where(rows == INACTIVE, np.maximum(codes, 0.0), rows))
+        return rows[self._space.allowed(rows)]
 
     def whole(self) -> Pool | None:
         """All candidates, if the space and its pool are small enough to be kept."""
@@ -145,13 +170,13 @@ class Candidates:
         fresh = self._space.sample(most if not len(parents) else most // 2, rng)
         if len(parents):
             fresh = np.concatenate([fresh, self.neighbours(parents, most - len(fresh), rng)])
-        return self.pool(self.completed(self._one_per_run(fresh), parents, rng))
+        return self.pool(self._settle(self.completed(self._one_per_run(fresh), parents, rng)))
 
     def near(self, parents: FloatArray, bases: int, rng: np.random.Generator) -> Pool:
         """Parents and neighbours of them, each with many settings of the other knobs."""
         around = self.neighbours(parents, self._most(bases), rng)
         fresh = self._one_per_run(np.concatenate([parents, around]))
-        return self.pool(self.completed(fresh, parents, rng))
+        return self.pool(self._settle(self.completed(fresh, parents, rng)))
 
     def _most(self, bases: int) -> int:
         rows = self._completion_count() + 1 if self.free else 1

@@ -13,6 +13,7 @@ from dse.indicators import Reference, hypervolume
 from dse.parameters import Categorical, Integer, Ordinal, Real
 from dse.pareto import non_dominated
 from dse.problem import Constraint, Objective, Problem
+from dse.searchers.candidates import Candidates
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.grey_box import GreyBox
 from dse.searchers.grey_parts import Features, Parts
@@ -21,7 +22,7 @@ from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
 from dse.searchers.surrogate import MixedKernel, Surrogate
-from dse.space import ActiveWhen, Columns, SearchSpace
+from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.testing import SearcherContract
 
 
@@ -135,6 +136,44 @@ def test_stages_are_sorted_by_who_waits_for_a_run():
     assert parts.handed == ("archive",)
     assert parts.exact_constraints.tolist() == [False, True]
     assert not parts.separable
+
+
+def test_a_candidate_is_priced_at_its_own_setting_however_many_there_are():
+    rules = {"rule": "choice", "entropy": "nat", "patience": "layer", "trust": "1"}
+    space = SearchSpace(
+        (
+            Integer("bits", 2, 8, "bit"),
+            Categorical("rule", ("entropy", "patience"), stage="run"),
+            Real("entropy", 0.0, 0.7, "nat", stage="run"),
+            Integer("patience", 1, 6, "layer", stage="run"),
+            Ordinal("trust", tuple(i / 40 for i in range(41)), "1", stage="run"),
+            Ordinal("vdd", (0.5, 0.6, 0.7, 0.8), "V", stage="run"),
+        ),
+        (
+            ActiveWhen("entropy", "rule", ("entropy",), 0.0),
+            ActiveWhen("patience", "rule", ("patience",), 24),
+        ),
+        (Forbidden({"rule": ("patience",), "trust": (0.0,)}, "no such thing"),),
+    )
+    chain = Chain(
+        (
+            Stage({"bits": "bit"}, {"archive": "handle"}, nobody, "measured"),
+            Stage({"archive": "handle", **rules}, {"accuracy": "1"}, nobody),
+            Stage({"bits": "bit", "vdd": "V"}, {"energy": "J"}, lambda c: {"energy": c["bits"]}),
+        )
+    )
+    objectives = (Objective("accuracy", "1", "max"), Objective("energy", "J"))
+    candidates = Candidates(Parts.of(Problem(space, chain, objectives)))
+    rng = np.random.default_rng(3)
+    pool = candidates.drawn(space.sample(10, rng), 100, rng)
+    assert len(pool.codes) > 100
+    for knob in rules:
+        np.testing.assert_array_equal(
+            pool.columns[knob], candidates.settings[knob][pool.setting], err_msg=knob
+        )
+    # Both rules, and trust from end to end.
+    assert set(candidates.settings["rule"].tolist()) == {"entropy", "patience"}
+    assert np.ptp(candidates.settings["trust"]) > 0.9
 
 
 def test_a_problem_without_runs_is_refused():
