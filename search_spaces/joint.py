@@ -143,7 +143,15 @@ BOARD_KNOBS = ("cpu_frequency",)
 CHIP_KNOBS = ("envm_cell", "weight_store", "mac_width", "dvfs", "vdd", "predict_layer")
 """Knobs that exist on one kind of device only."""
 
+DEVICE_KNOBS = (
+    "pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits", "exponent_bits",
+    "activation_bits", "finetune_steps", "envm_cell", "weight_store", "mac_width", "cpu_frequency",
+    "dvfs", "exit_rule",
+)  # fmt: skip
+"""Knobs that say something only where the device holds a layer."""
+
 _ACTIVE: tuple[tuple[str, str, tuple[Value, ...], Value], ...] = (
+    *((name, "split_layer", tuple(range(1, DEEPEST + 1)), DEFAULTS[name]) for name in DEVICE_KNOBS),
     ("link_bits", "offload", ("state",), 32.0),
     ("vdd", "dvfs", ("fixed",), 0.8),
     ("predict_layer", "dvfs", ("sentence",), 1),
@@ -203,10 +211,16 @@ def _rules(known: Mapping[str, Parameter], layers: int) -> tuple[Forbidden, ...]
                 ({"exponent_bits": (bits,), name: narrow}, "no bit is left for the sign")
             )  # fmt: skip
     for layer in range(1, layers + 1):
-        late: tuple[Value, ...] = tuple(range(max(layer, 1), DEEPEST + 1))
+        # A table foretells what follows the next exit: it cannot be asked behind the last but one.
+        late: tuple[Value, ...] = tuple(range(min(layer, layers - 1), DEEPEST + 1))
         rules.append(
             ({"split_layer": (layer,), "dvfs": ("sentence",), "predict_layer": late},
              "no layer is left to slow down")
+        )  # fmt: skip
+        patient: tuple[Value, ...] = tuple(range(layer + 1, DEEPEST))
+        rules.append(
+            ({"split_layer": (layer,), "exit_rule": ("patience",), "exit_patience": patient},
+             "the device has fewer exits than equal answers are asked")
         )  # fmt: skip
     found = []
     for combination, reason in rules:

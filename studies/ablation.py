@@ -4,9 +4,11 @@ Every arm asks the same question of the same models and may make as many real ac
 arm frees some knobs; the others stay at what a study that leaves them out gets:
 
     EdgeBERT     everything on the device: compression, memory, silicon, voltage, exits
-    DynaSplit    where the network is cut, and the clock (voltage or processor); no exits
+    DynaSplit    where the network is cut, all on the device and all in the cloud included, and the
+                 clock (voltage or processor); no exits
     AppealNet    the layer of the device's answer, its learned or plain trust, the cloud's network
-    one by one   all knobs, one after another, each at its best with what is set, until none moves
+    one by one   all knobs, one after another, each at its best with what is set, until none moves;
+                 once for each of several accuracies that are to be kept
     joint        all knobs at once
 
 An arm that searches is given its networks in rounds (see `Networks`): some at random, then
@@ -17,18 +19,21 @@ reaches an accuracy within the constraints.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dse.errors import DseError
 from dse.evaluation import Chain
 from dse.explore import explore
-from dse.parameters import Categorical, FloatArray, Ordinal, Parameter, Value
+from dse.parameters import Categorical, Ordinal, Parameter, Value
 from dse.problem import Problem, Trials
 from dse.searchers.pymoo_search import Nsga2
-from dse.space import SearchSpace
+from dse.space import Forbidden, SearchSpace
 from search_spaces.joint import DEFAULTS, joint_space
 from studies.networks import COMPRESSION, Network, Networks, Picked, network_knobs
+from studies.one_by_one import tuned
 
 SILICON = ("envm_cell", "weight_store", "mac_width")
 CLOCK = ("cpu_frequency", "dvfs", "vdd", "predict_layer")
@@ -43,9 +48,6 @@ ARMS: Mapping[str, tuple[str, ...]] = {
     "joint": (),
 }
 """Arm -> the knobs that it frees; none stands for all."""
-
-TOLERANCE = 0.01
-"""Accuracy [1] below the dense network's that tuning one by one may give away for energy."""
 
 ROUNDS = 3
 """In which the networks of an arm are chosen."""
@@ -101,11 +103,24 @@ def arm_space(name: str, space: SearchSpace, layers: int) -> SearchSpace:
     if name == "DynaSplit":  # what is sent is sent always
         settled["appeal_threshold"] = 1.01
     kept = [p if p.name in free else _at(p, settled[p.name]) for p in space.parameters]
-    if name == "DynaSplit":
-        kept = [_below(_without(p, "offload", "none"), layers) for p in kept]
     if name == "AppealNet":
         kept = [_without(p, "offload", "state") for p in kept]
-    return joint_space(tuple(kept), layers)
+    found = joint_space(tuple(kept), layers)
+    if name != "DynaSplit":
+        return found
+    inside = _levels(found["split_layer"])
+    early = tuple(float(s) for s in inside if s < layers)
+    late = tuple(float(s) for s in inside if s > 0)
+    rules = [
+        Forbidden({"split_layer": values, "offload": (offload,)}, "DynaSplit's cuts")
+        for values, offload in ((early, "none"), (late, "input"))
+        if values and offload in np.asarray(_levels(found["offload"]))
+    ]
+    return replace(found, forbidden=(*found.forbidden, *rules))
+
+
+def _levels(parameter: Parameter) -> NDArray[Any]:
+    return parameter.decode(np.arange(float(parameter.count or 1)))
 
 
 def _at(parameter: Parameter, value: Value) -> Parameter:
@@ -115,7 +130,7 @@ def _at(parameter: Parameter, value: Value) -> Parameter:
         return Categorical(parameter.name, (chosen,), parameter.stage)
     if parameter.count is None:
         return Ordinal(parameter.name, (float(value),), parameter.unit, parameter.stage)
-    levels = np.asarray(parameter.decode(np.arange(float(parameter.count))), dtype=np.float64)
+    levels = np.asarray(_levels(parameter), dtype=np.float64)
     nearest = float(levels[np.abs(levels - float(value)).argmin()])
     return Ordinal(parameter.name, (nearest,), parameter.unit, parameter.stage)
 
@@ -127,15 +142,14 @@ def _without(parameter: Parameter, name: str, value: str) -> Parameter:
     return Categorical(name, values, parameter.stage)
 
 
-def _below(parameter: Parameter, layers: int) -> Parameter:
-    """Cuts before the last layer: a device that holds all layers sends no state."""
-    if parameter.name != "split_layer" or parameter.count is None:
-        return parameter
-    levels = np.asarray(parameter.decode(np.arange(float(parameter.count))), dtype=np.float64)
-    return Ordinal("split_layer", tuple(levels[levels < layers].tolist()), "layer", parameter.stage)
-
-
-def searched(name: str, problem: Problem, layers: int, budget: Budget, seed: int) -> Arm:
+def searched(
+    name: str,
+    problem: Problem,
+    layers: int,
+    budget: Budget,
+    seed: int,
+    wanted: Sequence[float],
+) -> Arm:
     """One arm of the ablation.
 
     Args:
@@ -144,11 +158,12 @@ def searched(name: str, problem: Problem, layers: int, budget: Budget, seed: int
         layers: Of the network.
         budget: What it may spend.
         seed: Of every random choice.
+        wanted: Accuracies [1] that tuning one by one is to keep.
     """
     space = arm_space(name, problem.space, layers)
     own = replace(problem, space=space)
     if name == "one by one":
-        rounds = [_tuned(own, layers, budget, seed)]
+        rounds = [tuned(own, layers, budget.runs, seed, wanted)]
     else:
         rounds = _evolved(own, layers, budget, seed)
     runs = {handle for trials in rounds for handle in trials.metrics["archive"].tolist()}
@@ -188,75 +203,3 @@ def _picking(space: SearchSpace, count: int) -> SearchSpace:
         conditions=tuple(c for c in space.conditions if c.parameter not in gone),
         forbidden=tuple(f for f in space.forbidden if not set(f.combination) & set(gone)),
     )
-
-
-def _tuned(problem: Problem, layers: int, budget: Budget, seed: int) -> Trials:
-    """Coordinate descent: each knob in turn at its best level, all others as they stand.
-
-    Best is the least energy among the designs that keep the constraints and at least the accuracy
-    of the dense network on the device less `TOLERANCE`. The first order is the space's; other
-    seeds shuffle it. A level whose network would exceed the budget of runs is not tried.
-    """
-    space = problem.space
-    order = list(range(len(space.names)))
-    if seed > 1:
-        np.random.default_rng(seed).shuffle(order)
-    at = np.array([_start(p, layers) for p in space.parameters])
-    seen = problem.evaluate(at[np.newaxis])
-    least = float(seen.metrics["accuracy"][0]) - TOLERANCE
-    energy = float(seen.metrics["energy"][0]) if seen.feasible[0] else np.inf
-    parts, moved = [seen], True
-    while moved:
-        moved = False
-        for knob in order:
-            rows = np.tile(at, (int(space.parameters[knob].count or 1), 1))
-            rows[:, knob] = np.arange(len(rows))
-            rows = rows[space.allowed(space.canonical(rows))]
-            tried = _levels_of(problem, rows, space.names[knob], parts, budget)
-            parts += tried
-            best, spent = _best(tried, least)
-            if spent < energy:
-                at, energy, moved = np.where(best < 0, at, best), spent, True
-    return _joined(parts, problem)
-
-
-def _levels_of(
-    problem: Problem, rows: FloatArray, knob: str, parts: Sequence[Trials], budget: Budget
-) -> list[Trials]:
-    """The designs of one knob's levels; one by one where each may need a network of its own."""
-    if knob not in (*network_knobs(problem.space), "split_layer", "offload"):
-        return [problem.evaluate(rows)] if len(rows) else []
-    made = {h for part in parts for h in part.metrics["archive"].tolist()}
-    tried: list[Trials] = []
-    for row in rows:
-        if len(made) >= budget.runs:
-            break
-        tried.append(problem.evaluate(row[np.newaxis]))
-        made |= set(tried[-1].metrics["archive"].tolist())
-    return tried
-
-
-def _start(parameter: Parameter, layers: int) -> float:
-    wanted = {**DEFAULTS, "split_layer": layers}[parameter.name]
-    if isinstance(parameter, Categorical):
-        return float(parameter.values.index(str(wanted))) if wanted in parameter.values else 0.0
-    levels = np.asarray(parameter.decode(np.arange(float(parameter.count or 1))), dtype=np.float64)
-    return float(np.abs(levels - float(wanted)).argmin())
-
-
-def _best(tried: Sequence[Trials], least: float) -> tuple[FloatArray, float]:
-    """Codes and energy [J] of the least among what is accurate and allowed; infinite if none is."""
-    found, energy = np.zeros(0), np.inf
-    for trial in tried:
-        fine = trial.feasible & (trial.metrics["accuracy"] >= least)
-        rows = np.flatnonzero(fine)
-        if len(rows):
-            best = int(rows[trial.metrics["energy"][rows].argmin()])
-            if trial.metrics["energy"][best] < energy:
-                found, energy = trial.codes[best], float(trial.metrics["energy"][best])
-    return found, energy
-
-
-def _joined(parts: Sequence[Trials], problem: Problem) -> Trials:
-    codes = np.unique(np.concatenate([part.codes for part in parts]), axis=0)
-    return problem.evaluate(codes)

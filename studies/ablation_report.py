@@ -25,6 +25,7 @@ from dse.study import load_study
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS
 from studies.ablation import ARMS, Arm, Budget, searched
 from studies.joint import LAYERS, Joint, Settings
+from studies.one_by_one import energy_of
 
 Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 """Numbers of trials."""
@@ -46,8 +47,8 @@ class Line:
         hypervolume: In the frame that all arms and seeds span.
         test_hypervolume: Of the same designs with their accuracy on the test split, in the frame
             that these span; None: there is no such split, or accuracy is no objective.
-        energy: Least of a request within the constraints [J], at each of `LEVELS`; None: no design
-            reaches the accuracy.
+        energy: Least that the study minimises of a request within the constraints [J], at each of
+            `LEVELS`; None: no design reaches the accuracy.
         test_accuracy: Of these designs on the test split [1].
         steps: Accuracy [1] and energy [J] of every design than which none is more accurate and
             more frugal, most frugal first.
@@ -100,9 +101,9 @@ def lines(
         objectives: Of the problem.
 
     Raises:
-        DseError: If no arm has a feasible design.
+        DseError: If no arm has a feasible design, or energy is no objective.
     """
-    fronts = []
+    fronts, spent = [], energy_of(objectives)
     for arm in arms:
         rows = np.flatnonzero(arm.trials.feasible)
         fronts.append(rows[non_dominated(arm.trials.losses[rows])])
@@ -120,7 +121,7 @@ def lines(
         own = Reference.of(np.concatenate(tested))
         volumes = [hypervolume(losses, own) for losses in tested]
     return [
-        _line(arm, rows, (hypervolume(losses, frame), volume), levels, held_out)
+        _line(arm, rows, (hypervolume(losses, frame), volume), levels, held_out, spent)
         for arm, rows, losses, volume in zip(arms, fronts, every, volumes, strict=True)
     ]
 
@@ -138,6 +139,7 @@ def _line(
     volumes: tuple[float, float | None],
     levels: Mapping[str, float],
     held_out: Evaluator | None,
+    spent: str,
 ) -> Line:
     metrics, fine = arm.trials.metrics, arm.trials.feasible
     energy: dict[str, float | None] = dict.fromkeys(levels)
@@ -146,13 +148,13 @@ def _line(
         # Shares of sentences are sums of floats: a level that is met exactly must count as met.
         rows = np.flatnonzero(fine & (metrics["accuracy"] >= level - 1e-9))
         if len(rows):
-            best = rows[[int(metrics["energy"][rows].argmin())]]
-            energy[name] = float(metrics["energy"][best[0]])
+            best = rows[[int(metrics[spent][rows].argmin())]]
+            energy[name] = float(metrics[spent][best[0]])
             if held_out is not None:
                 tested[name] = float(_tested(arm, best, held_out)[0])
     return Line(
         arm.name, arm.seed, arm.runs, len(arm.trials), len(front), *volumes, energy, tested,
-        steps(metrics["accuracy"][fine], metrics["energy"][fine]),
+        steps(metrics["accuracy"][fine], metrics[spent][fine]),
     )  # fmt: skip
 
 
@@ -227,16 +229,18 @@ def ablate(  # noqa: PLR0913  (a flag each)
         problem = Problem(
             checked.space, composed.evaluator, checked.objectives, checked.constraints
         )
+        energy_of(problem.objectives)
+        levels = accuracies(composed.evaluator, settings)
         found: list[Arm] = []
         for name in arm or ARMS:
             for seed in range(1, seeds + 1):
-                found.append(searched(name, problem, LAYERS, Budget(runs, trials), seed))
+                budget, wanted = Budget(runs, trials), list(levels.values())
+                found.append(searched(name, problem, LAYERS, budget, seed, wanted))
                 sys.stderr.write(
                     f"{name}, seed {seed}: {found[-1].runs} real runs, "
                     f"{len(found[-1].trials):,} designs\n"
                 )
-        rows = lines(found, accuracies(composed.evaluator, settings), composed.held_out,
-                     checked.objectives)  # fmt: skip
+        rows = lines(found, levels, composed.held_out, checked.objectives)
     made, reused = composed.count_runs()
     title = f"{checked.file.study}, {settings.task}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
@@ -251,7 +255,7 @@ def ablate(  # noqa: PLR0913  (a flag each)
             "study": checked.file.study, "task": settings.task,
             "budget": asdict(Budget(runs, trials)), "seeds": seeds,
             "passes_made": made, "passes_found": reused,
-            "accuracies": accuracies(composed.evaluator, settings),
+            "accuracies": levels,
             "lines": [asdict(row) for row in rows],
         }  # fmt: skip
         write_atomically(out, canonical_json(content) + "\n")

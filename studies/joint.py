@@ -14,7 +14,7 @@ from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError, SpaceError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
-from dse.parameters import Categorical, Parameter, Value
+from dse.parameters import Categorical, Parameter, Value, ends
 from dse.space import Columns, SearchSpace
 from hw_models import (
     Accelerator,
@@ -127,6 +127,13 @@ class Joint:
                 raise SpaceError(
                     f"cloud_network = {min(strange)!r} is not among settings.clouds, "
                     f"{', '.join(own.clouds)}"
+                )
+        if own.device == "chip" and "vdd" in known:
+            low, least = ends(known["vdd"])[0], shipped(own.voltage_table).columns["vdd"][0]
+            if float(low) < least:
+                raise SpaceError(
+                    f"vdd = {low} V is below {least} V, the lowest of voltage_table "
+                    f"= {own.voltage_table}"
                 )
         return joint_space(tuple(known.values()), LAYERS)
 

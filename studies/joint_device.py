@@ -1,10 +1,13 @@
 """What a sentence costs by the layer after which it leaves a device, chip or board, and behind it.
 
     energy  = sum over l of answered_l E(l) + offloaded (E(s) + E_link + P_wait (t_link + t_cloud))
+    P_wait  = of the idle device + of memories that must not forget
     latency = T(l), or T(s) + t_link + t_cloud for a sentence that is sent
 
 E and T are those of `hw_models`: the accelerator's at one voltage or under sentence-level DVFS, or
-a board's at its clock. A sentence that is sent has the deadline less link and cloud for its layers.
+a board's at its clock. A sentence that is sent has the deadline less link and cloud for its layers;
+so has one that reaches the device's last layer and may yet be appealed, for its voltage is chosen
+before its answer is known.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,6 +40,7 @@ class Depths:
         energy_sent: Of the device's layers for a sentence that is sent on, shape (n,).
         latency_sent: The same, shape (n,).
         area: Of the silicon [m^2], shape (n,).
+        retention: Power of memories while the device waits [W], shape (n,).
     """
 
     energy: FloatArray
@@ -44,6 +48,7 @@ class Depths:
     energy_sent: FloatArray
     latency_sent: FloatArray
     area: FloatArray
+    retention: FloatArray
 
 
 class Device(Protocol):
@@ -116,7 +121,7 @@ class Chip:
         n = len(deadline)
         found = Depths(
             np.zeros((self.layers + 1, n)), np.zeros((self.layers + 1, n)),
-            np.zeros(n), np.zeros(n), np.zeros(n),
+            np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
         )  # fmt: skip
         groups: dict[tuple[Layout, int], list[int]] = {}
         names = ("split_layer", "attention_span", "embedding_sparsity", "mac_width",
@@ -146,6 +151,8 @@ class Chip:
         ones = np.ones(len(rows))
         plain = {**part, "mean_exit_layer": ones, "p95_exit_layer": ones}
         found.area[rows] = total(chip.parts(plain)["area"])
+        stages = chip.stages(plain)
+        found.retention[rows] = stages.retention
         if early:
             aware = LatencyAware(chip, early_layers=early)
             # A time that is over leaves none: the sentence runs as fast as it can and is late.
@@ -158,7 +165,6 @@ class Chip:
             found.energy_sent[rows] = exits.energy[-1, n:]
             found.latency_sent[rows] = exits.latency[-1, n:]
             return
-        stages = chip.stages(plain)
         once, each = total(stages.energy_input), total(stages.energy_layer)
         begin, step = total(stages.time_input), total(stages.time_layer)
         depth = np.arange(1.0, held + 1)[:, np.newaxis]
@@ -201,7 +207,8 @@ class Board:
             [self.device.latency(np.full(len(held), k), frequency, off) for k in layers]
         )
         last = time[held, np.arange(len(held))]
-        return Depths(power * time, time, power * last, last, np.zeros(len(held)))
+        none = np.zeros(len(held))
+        return Depths(power * time, time, power * last, last, none, none)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +223,7 @@ class Priced:
         layers: L of the network.
         hidden: Width of a state [1].
         tokens: Charged per sentence, padding included [token].
-        waiting: Power of the device while link or cloud is waited for [W].
+        waiting: Power of the device while link or cloud is waited for, but for its memories [W].
         deadline: Of a sentence [s].
     """
 
@@ -288,6 +295,12 @@ class Priced:
         size, wait, radio, cloud = self._journey(columns)
         n = len(size)
         prices = self.device.depths(columns, np.full(n, self.deadline), self.deadline - wait)
+        held = np.asarray(columns["split_layer"]).astype(np.intp)
+        appealing = np.flatnonzero((columns["offload"] == "input") & (held > 0))
+        for kept, sent in (
+            (prices.energy, prices.energy_sent), (prices.latency, prices.latency_sent),
+        ):  # fmt: skip
+            kept[held[appealing], appealing] = sent[appealing]
         answered = np.stack([columns[f"answered_{i + 1}"] for i in range(self.layers)])
         sent = np.asarray(columns["offloaded"], dtype=np.float64)
         return Parts(
@@ -299,7 +312,7 @@ class Priced:
                 )
                 + sent * prices.energy_sent,
                 "link": sent * radio,
-                "waiting": sent * (self.waiting * wait),
+                "waiting": sent * ((self.waiting + prices.retention) * wait),
             },
             energy_cloud=sent * cloud,
             area=prices.area,

@@ -4,22 +4,27 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 
 from dse.accuracy.compression import Compression
-from dse.errors import SpaceError, StudyError
+from dse.errors import DseError, SpaceError, StudyError
 from dse.parameters import Categorical
+from dse.problem import Objective, Problem
 from dse.store import read_run
 from dse.study import load_study
 from hw_models import EncoderShape
-from search_spaces.joint import DEFAULTS, DOMAIN, joint_space
+from search_spaces.joint import DEFAULTS, DEVICE_KNOBS, DOMAIN, joint_space
 from studies.ablation import ARMS, arm_space
 from studies.command import SYSTEMS
 from studies.joint import LAYERS, priced
 from studies.networks import COMPRESSION, Network, Networks, Picked, real_runs
+from studies.one_by_one import energy_of, run_keys, tuned
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "joint_sentiment.yaml"
@@ -89,6 +94,12 @@ def test_sampled_designs_obey_every_rule_of_the_page(study):
     assert (designs["vdd"][sentence] == 0.8).all()
     assert (designs["exit_rule"][sentence] == "entropy").all()
     assert (designs["predict_layer"][sentence] < split[sentence]).all()
+    assert (designs["predict_layer"][sentence] <= LAYERS - 2).all()
+    patient = designs["exit_rule"] == "patience"
+    assert (designs["exit_patience"][patient] <= split[patient]).all()
+    for knob in DEVICE_KNOBS:
+        if knob in designs:
+            assert (designs[knob][split == 0] == DEFAULTS[knob]).all()
     assert state.any()
     assert appeal.any()
     assert sentence.any()
@@ -118,6 +129,7 @@ def test_every_design_of_the_space_has_a_network_and_a_price(name):
         ("settings.clouds=[full]", "cloud_network = 'demo' is not among settings.clouds, full"),
         ("settings.device=board", "is no choice of a board"),
         ("knobs.offload.values=[none]", "is a choice only with offload = state"),
+        ("settings.voltage_table=dvfs_silicon_12nm", "vdd = 0.5 V is below 0.62 V, the lowest of"),
     ],
 )
 def test_knobs_that_do_not_go_together_are_refused(override, why):
@@ -182,8 +194,12 @@ def test_an_arm_frees_its_own_knobs_and_no_other(study, name):
         assert (designs["exit_entropy"] == 0).all()
         assert (designs["pruning_ratio"] == 0).all()
         assert (designs["weight_bits"] == 8).all()
-        foreign = "none" if name == "DynaSplit" else "state"
-        assert foreign not in designs["offload"]
+    if name == "AppealNet":
+        assert "state" not in designs["offload"]
+    if name == "DynaSplit":
+        cuts = set(zip(designs["split_layer"].tolist(), designs["offload"].tolist(), strict=True))
+        between = {(s, "state") for s in range(1, LAYERS)}
+        assert cuts == {(0, "input"), *between, (LAYERS, "none")}
 
 
 def test_networks_are_distinct_dense_first_and_no_more_than_there_are(study):
@@ -240,3 +256,56 @@ def test_a_space_says_which_choice_has_no_ground(study):
         SpaceError, match="exit_patience is a choice only with exit_rule = patience"
     ):
         joint_space((*knobs, rule), LAYERS)
+
+
+@dataclass(frozen=True)
+class Uphill:
+    """Accuracy of the device 0.8 less what compression takes, of the cloud 0.9; reads all knobs."""
+
+    inputs: Mapping[str, str]
+    outputs: ClassVar[Mapping[str, str]] = {"accuracy": "1", "energy": "J"}
+    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
+    cost: ClassVar[Literal["closed form"]] = "closed form"
+
+    def __call__(self, columns):
+        sent = np.where(columns["offload"] == "input", columns["appeal_threshold"], 0.0)
+        sent = np.where(columns["split_layer"] == 0, 1.0, sent)
+        device = 0.8 - 0.01 * (8 - columns["weight_bits"]) - 0.02 * (6 - columns["split_layer"])
+        used = columns["split_layer"] * columns["vdd"] ** 2 * columns["weight_bits"]
+        return {
+            "accuracy": (1 - sent) * device + sent * 0.9,
+            "energy": used + 100.0 * sent,
+        }
+
+
+def uphill(space):
+    objectives = (Objective("accuracy", "1", "max"), Objective("energy", "J"))
+    return Problem(space, Uphill(space.units), objectives)
+
+
+def test_tuning_by_hand_tries_every_level_that_needs_no_new_network(study):
+    found = tuned(uphill(study.space), LAYERS, 1, 1, [0.8])
+    assert len(set(run_keys(study.space, found.codes))) == 1
+    tried = {tuple(c) for c in zip(*(found.designs[k].tolist() for k in ("split_layer", "offload")),
+                                   strict=True)}  # fmt: skip
+    assert tried >= {(s, "none") for s in range(1, LAYERS + 1)}
+    assert set(found.designs["vdd"].tolist()) == {0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8}
+
+
+def test_tuning_by_hand_keeps_each_accuracy_and_hangs_on_its_order(study):
+    def frugal(seed, least):
+        found = tuned(uphill(study.space), LAYERS, 16, seed, [least])
+        assert len(set(run_keys(study.space, found.codes))) <= 16
+        accurate = found.metrics["accuracy"] >= least - 1e-9
+        return found.metrics["energy"][accurate].min()
+
+    # In the space's order the split comes first: it spends all accuracy that may be given away
+    # (4 bits on 6 layers would be 6 J), and ends where everything is sent (half would do).
+    assert frugal(1, 0.76) == pytest.approx(4 * 0.25 * 8)
+    assert frugal(1, 0.85) == pytest.approx(100.0)
+    assert frugal(4, 0.85) == pytest.approx(62.0)
+
+
+def test_an_ablation_without_an_energy_is_refused():
+    with pytest.raises(DseError, match="no objective energy"):
+        energy_of((Objective("accuracy", "1", "max"),))
