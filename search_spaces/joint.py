@@ -15,7 +15,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from dse.errors import SpaceError
-from dse.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
+from dse.parameters import (
+    Categorical,
+    FloatArray,
+    Integer,
+    Ordinal,
+    Parameter,
+    Real,
+    Value,
+)
 from dse.space import ActiveWhen, Forbidden, SearchSpace
 from search_spaces.dynasplit import CLOUD_GPU, CPU_FREQUENCY
 from search_spaces.edgebert import (
@@ -193,6 +201,48 @@ def joint_space(parameters: tuple[Parameter, ...], layers: int) -> SearchSpace:
     return SearchSpace(
         tuple(known.values()), conditions=tuple(conditions), forbidden=_rules(known, layers)
     )
+
+
+def corners(space: SearchSpace, layers: int) -> Mapping[str, Mapping[str, Value]]:
+    """Dense at nominal voltage: all on the device, all in the cloud, and a device that always asks.
+
+    Each knob is at the level nearest to what is wanted, or at its first where a name is not there.
+
+    Args:
+        space: Of the study.
+        layers: Of the network.
+    """
+    places = {
+        "all on the device": (layers, "none"),
+        "all in the cloud": (0, "input"),
+        "always asked": (layers, "input"),
+    }
+    rows = []
+    for split, offload in places.values():
+        said = {**DEFAULTS, "split_layer": split, "offload": offload, "appeal_threshold": 1.01}
+        rows.append(codes_near(space, said))
+    designs = space.decode(np.stack(rows))
+    return {
+        name: {knob: column[row].item() for knob, column in designs.items()}
+        for row, name in enumerate(places)
+    }
+
+
+def codes_near(space: SearchSpace, wanted: Mapping[str, Value]) -> FloatArray:
+    """Code of the nearest level of every knob, also of one that is asleep; shape (d,)."""
+    codes = [p.encode(np.array([nearest(p, wanted[p.name])]))[0] for p in space.parameters]
+    return np.array(codes, dtype=np.float64)
+
+
+def nearest(parameter: Parameter, wanted: Value) -> Value:
+    """The level of a knob that is nearest to a value; a name that is not there gives the first."""
+    if isinstance(parameter, Categorical):
+        return wanted if wanted in parameter.values else parameter.values[0]
+    if isinstance(parameter, Real):
+        return min(max(float(wanted), parameter.low), parameter.high)
+    assert parameter.count is not None
+    levels = np.asarray(parameter.decode(np.arange(float(parameter.count))), dtype=np.float64)
+    return float(levels[np.abs(levels - float(wanted)).argmin()])
 
 
 def _rules(known: Mapping[str, Parameter], layers: int) -> tuple[Forbidden, ...]:

@@ -31,7 +31,7 @@ from dse.parameters import Categorical, Ordinal, Parameter, Value
 from dse.problem import Problem, Trials
 from dse.searchers.pymoo_search import Nsga2
 from dse.space import Forbidden, SearchSpace
-from search_spaces.joint import DEFAULTS, joint_space
+from search_spaces.joint import DEFAULTS, joint_space, nearest
 from studies.networks import COMPRESSION, Network, Networks, Picked, network_knobs
 from studies.one_by_one import tuned
 
@@ -125,14 +125,10 @@ def _levels(parameter: Parameter) -> NDArray[Any]:
 
 def _at(parameter: Parameter, value: Value) -> Parameter:
     """The parameter with the one level that is nearest to a value."""
+    level = nearest(parameter, value)
     if isinstance(parameter, Categorical):
-        chosen = str(value) if value in parameter.values else parameter.values[0]
-        return Categorical(parameter.name, (chosen,), parameter.stage)
-    if parameter.count is None:
-        return Ordinal(parameter.name, (float(value),), parameter.unit, parameter.stage)
-    levels = np.asarray(_levels(parameter), dtype=np.float64)
-    nearest = float(levels[np.abs(levels - float(value)).argmin()])
-    return Ordinal(parameter.name, (nearest,), parameter.unit, parameter.stage)
+        return Categorical(parameter.name, (str(level),), parameter.stage)
+    return Ordinal(parameter.name, (float(level),), parameter.unit, parameter.stage)
 
 
 def _without(parameter: Parameter, name: str, value: str) -> Parameter:

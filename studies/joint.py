@@ -27,7 +27,14 @@ from hw_models import (
     shipped,
 )
 from hw_models.link import shipped_link
-from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, DOMAIN, joint_space
+from search_spaces.joint import (
+    BOARD_KNOBS,
+    CHIP_KNOBS,
+    DEFAULTS,
+    DOMAIN,
+    corners,
+    joint_space,
+)
 from studies.dynasplit_testbed import priced_testbed
 from studies.edgebert import CellBits, Counted, accepted, misread_cells
 from studies.joint_device import Board, Chip, Device, Layout, Priced
@@ -136,6 +143,14 @@ class Joint:
                     f"= {own.voltage_table}"
                 )
         return joint_space(tuple(known.values()), LAYERS)
+
+    def corners(
+        self,
+        settings: Section,  # noqa: ARG002  (the same corners under all settings)
+        space: SearchSpace,
+    ) -> Mapping[str, Mapping[str, Value]]:
+        """Dense at nominal voltage: all on the device, all in the cloud, always asked."""
+        return corners(space, LAYERS)
 
     def compose(
         self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher

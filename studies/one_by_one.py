@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.errors import DseError
-from dse.parameters import Categorical, FloatArray, Parameter, Value
+from dse.parameters import FloatArray, Value
 from dse.problem import Objective, Problem, Trials
 from dse.space import SearchSpace
-from search_spaces.joint import DEFAULTS
+from search_spaces.joint import DEFAULTS, codes_near, corners
 from studies.networks import COMPRESSION, SENT_WHOLE
 
 Run: TypeAlias = tuple[Value, ...]
@@ -71,27 +71,17 @@ def tuned(problem: Problem, layers: int, runs: int, seed: int, wanted: Sequence[
 
 def _starts(space: SearchSpace, layers: int) -> FloatArray:
     """All on the device, all in the cloud, and always asked, where the space has them."""
-    rows = []
-    for split, offload in ((layers, "none"), (0, "input"), (layers, "input")):
-        said = {**DEFAULTS, "split_layer": split, "offload": offload, "appeal_threshold": 1.01}
-        rows.append([_code(p, said[p.name]) for p in space.parameters])
-    codes = space.canonical(np.array(rows))
-    return codes[space.allowed(codes)]
-
-
-def _code(parameter: Parameter, wanted: Value) -> float:
-    """Of the level nearest to a value; of the first where a name is not there."""
-    if isinstance(parameter, Categorical):
-        return float(parameter.values.index(str(wanted))) if wanted in parameter.values else 0.0
-    levels = np.asarray(parameter.decode(np.arange(float(parameter.count or 1))), dtype=np.float64)
-    return float(np.abs(levels - float(wanted)).argmin())
+    designs = list(corners(space, layers).values())
+    rows = space.encode({name: np.array([d[name] for d in designs]) for name in space.names})
+    rows = rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
+    return rows[space.allowed(rows)]
 
 
 def _levels_of(space: SearchSpace, at: FloatArray, knob: int) -> FloatArray:
     """The allowed designs of a knob's levels; a knob that wakes up starts at its default."""
     rows = np.tile(at, (int(space.parameters[knob].count or 1), 1))
     rows[:, knob] = np.arange(len(rows))
-    asleep = np.array([_code(p, DEFAULTS.get(p.name, 0)) for p in space.parameters])
+    asleep = codes_near(space, {**DEFAULTS, "split_layer": 1})
     rows = space.canonical(np.where(rows < 0, asleep, rows))
     return rows[space.allowed(rows)]
 

@@ -106,6 +106,18 @@ def test_sampled_designs_obey_every_rule_of_the_page(study):
 
 
 @pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
+def test_a_search_opens_with_all_on_the_device_all_in_the_cloud_and_always_asking(name):
+    study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS)
+    found = study.system.corners(study.settings, study.space)
+    for design in found.values():
+        code = study.space.encode({name: np.array([value]) for name, value in design.items()})
+        assert study.space.allowed(code).all()
+    cuts = [(design["split_layer"], design["offload"]) for design in found.values()]
+    assert cuts == [(LAYERS, "none"), (0, "input"), (LAYERS, "input")]
+    assert found["always asked"]["appeal_threshold"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
 def test_every_design_of_the_space_has_a_network_and_a_price(name):
     study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS)
     rng = np.random.default_rng(2)
