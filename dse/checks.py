@@ -12,7 +12,7 @@ from dse.events import acknowledged
 from dse.run_lock import holder
 from dse.run_texts import differing_files, read_manifest, read_resolved
 from dse.store import Run, read_run
-from dse.trial_table import DATABASE, read_texts
+from dse.trial_table import DATABASE, read_texts, reading
 from dse.views import stale_views
 
 
@@ -75,11 +75,8 @@ def _error(look: Callable[[], object]) -> str:
 
 def _sqlite(path: Path) -> str:
     try:
-        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with reading(path) as database:
             said = [row[0] for row in database.execute("PRAGMA integrity_check(3)")]
-        finally:
-            database.close()
     except sqlite3.Error as error:
         return str(error)
     return "" if said == ["ok"] else "; ".join(said)

@@ -296,8 +296,10 @@ def _stillborn(folder: Path) -> bool:
 
 def _holds_trials(path: Path) -> bool:
     """Whether a database has trials, or may have: nobody knows of one that does not read."""
+    if not path.is_file() or not path.stat().st_size:
+        return path.with_name(f"{path.name}-wal").exists()
     try:
-        return path.is_file() and count_rows(path) > 0
+        return count_rows(path) > 0
     except RunDamaged as error:
         return "no such table" not in str(error)
 

@@ -194,7 +194,7 @@ def _sound_rows(path: Path, genesis: bytes, *, torn: bool) -> Sound:
     rows: list[Row] = []
     head = genesis
     try:
-        with _reading(path, torn) as database:
+        with reading(path, torn) as database:
             for number, *texts, digest in database.execute(
                 "SELECT number, codes, design, metrics, failure, digest FROM trials ORDER BY number"
             ):
@@ -213,8 +213,11 @@ def _sound_rows(path: Path, genesis: bytes, *, torn: bool) -> Sound:
 
 
 @contextlib.contextmanager
-def _reading(path: Path, torn: bool = False) -> Iterator[sqlite3.Connection]:
+def reading(path: Path, torn: bool = False) -> Iterator[sqlite3.Connection]:
     """The database, read only; a torn one, of which SQLite reads nothing, as far as it goes."""
+    if path.is_file() and not path.stat().st_size:
+        # SQLite, even reading only, deletes the log beside an empty file.
+        raise sqlite3.DatabaseError("it is empty")
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         if torn:
@@ -248,7 +251,7 @@ def read_texts(path: Path) -> Texts:
     """The texts that a run's database keeps; never raises, for there are files beside it."""
     found: dict[str, str] = {}
     try:
-        with _reading(path) as database:
+        with reading(path) as database:
             for name, content, digest in database.execute("SELECT * FROM texts"):
                 if not isinstance(content, str) or digest != _text_digest(name, content):
                     return Texts(found, f"its {name} does not verify")
@@ -265,7 +268,7 @@ def count_rows(path: Path) -> int:
         RunDamaged: If the file does not read.
     """
     try:
-        with _reading(path) as database:
+        with reading(path) as database:
             found = database.execute("SELECT max(number) FROM trials").fetchone()[0]
     except sqlite3.Error as error:
         raise RunDamaged(f"{path} cannot be read: {error}") from error

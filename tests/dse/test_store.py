@@ -326,6 +326,21 @@ def test_a_database_shorter_than_it_says_gives_the_rows_that_are_left(small_run,
     assert len(read_run(small_run.folder).trials) == writer.trials
 
 
+def test_to_look_at_an_emptied_database_does_not_cost_its_log(small_problem, tmp_path):
+    folder = tmp_path / "run"
+    question = Question.of("small", "?", small_problem)
+    RunWriter(folder, question, study_text="", resolved="", manifest={}).__exit__(None)
+    (folder / "run.sqlite").write_bytes(b"")
+    (folder / "run.sqlite-wal").write_bytes(b"what a killed driver left")
+    with pytest.raises(RunDamaged, match="it is empty"):
+        read_run(folder)
+    with pytest.raises(RunExists):
+        RunWriter(folder, question, study_text="", resolved="", manifest={})
+    assert (folder / "run.sqlite-wal").is_file()
+    assert "it is empty" in reopened(folder)[1]
+    assert (folder / "run.sqlite.damaged-1-wal").is_file()
+
+
 def test_a_database_that_is_gone_is_made_again_without_trials(small_run):
     (small_run.folder / "run.sqlite").unlink()
     trials, said = reopened(small_run.folder)
