@@ -242,17 +242,20 @@ def ablate(  # noqa: PLR0913  (a flag each)
                 )
         rows = lines(found, levels, composed.held_out, checked.objectives)
     made, reused = composed.count_runs()
-    title = f"{checked.file.study}, {settings.task}: {made} real passes made, {reused} found"
+    asked = f"{checked.file.study}, {settings.task}, {settings.link}, {settings.deadline_ms:g} ms"
+    title = f"{asked}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
     if plot is not None:
         from dse.plots.arms import arms_figure
         from dse.plots.static import write_png
 
         drawn = {name: [row.steps for row in rows if row.arm == name] for name in arm or ARMS}
-        write_png(arms_figure(drawn, f"{checked.file.study}, {settings.task}", thick="joint"), plot)
+        alone = energy_of(problem.objectives) == "energy"
+        whose = "the device" if alone else "device and node"
+        write_png(arms_figure(drawn, asked, whose, thick="joint"), plot)
     if out is not None:
         content = {
-            "study": checked.file.study, "task": settings.task,
+            "study": checked.file.study, "task": settings.task, "set": list(set_ or []),
             "budget": asdict(Budget(runs, trials)), "seeds": seeds,
             "passes_made": made, "passes_found": reused,
             "accuracies": levels,

@@ -18,12 +18,15 @@ LOOKS = (
 """Colour and dash of each arm, in the order in which they come; told apart in grey too."""
 
 
-def arms_figure(arms: Mapping[str, Sequence[Steps]], title: str, thick: str = "") -> Figure:
+def arms_figure(
+    arms: Mapping[str, Sequence[Steps]], title: str, whose: str, thick: str = ""
+) -> Figure:
     """Staircases: what accuracy an energy buys, one line per seed.
 
     Args:
         arms: Name of an arm -> its steps, seed by seed; one without steps is left out.
         title: Of the figure.
+        whose: Energy is drawn, for the axis.
         thick: The arm that is drawn thick.
     """
     figure = Figure(figsize=(7.6, 4.6), dpi=DPI, facecolor="white")
@@ -41,7 +44,7 @@ def arms_figure(arms: Mapping[str, Sequence[Steps]], title: str, thick: str = ""
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
-    axes.set_xlabel("energy of the device per request [µJ]")
+    axes.set_xlabel(f"energy of {whose} per request [µJ]")
     axes.set_ylabel("accuracy, searched split")
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(visible=True, which="major", lw=0.4, alpha=0.5)

@@ -177,8 +177,9 @@ def front_of(folder):
 
 def test_the_ablation_gives_every_arm_the_same_budget(dse, tmp_path):
     found = dse("ablate", STUDY, "--runs", 3, "--trials", 120, "--seeds", 1, "--out", "a.json",
-                cwd=tmp_path)  # fmt: skip
+                "--plot", "a.png", cwd=tmp_path)  # fmt: skip
     assert found.returncode == 0, found.stderr
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     content = json.loads((tmp_path / "a.json").read_text())
     lines = {line["arm"]: line for line in content["lines"]}
     assert set(lines) == set(ARMS)
