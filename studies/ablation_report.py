@@ -245,14 +245,6 @@ def ablate(  # noqa: PLR0913  (a flag each)
     asked = f"{checked.file.study}, {settings.task}, {settings.link}, {settings.deadline_ms:g} ms"
     title = f"{asked}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
-    if plot is not None:
-        from dse.plots.arms import arms_figure
-        from dse.plots.static import write_png
-
-        drawn = {name: [row.steps for row in rows if row.arm == name] for name in arm or ARMS}
-        alone = energy_of(problem.objectives) == "energy"
-        whose = "the device" if alone else "device and node"
-        write_png(arms_figure(drawn, asked, whose, thick="joint"), plot)
     if out is not None:
         content = {
             "study": checked.file.study, "task": settings.task, "set": list(set_ or []),
@@ -262,3 +254,11 @@ def ablate(  # noqa: PLR0913  (a flag each)
             "lines": [asdict(row) for row in rows],
         }  # fmt: skip
         write_atomically(out, canonical_json(content) + "\n")
+    if plot is not None:
+        from dse.plots.arms import arms_figure
+        from dse.plots.static import write_png
+
+        drawn = {name: [row.steps for row in rows if row.arm == name] for name in arm or ARMS}
+        alone = energy_of(problem.objectives) == "energy"
+        whose = "the device" if alone else "device and node"
+        write_png(arms_figure(drawn, asked, whose, thick="joint"), plot)
