@@ -255,10 +255,15 @@ def ablate(  # noqa: PLR0913  (a flag each)
         }  # fmt: skip
         write_atomically(out, canonical_json(content) + "\n")
     if plot is not None:
-        from dse.plots.arms import arms_figure
-        from dse.plots.static import write_png
+        whose = {"energy": "the device", "energy_total": "device and node"}
+        _draw(plot, rows, asked, whose[energy_of(problem.objectives)])
 
-        drawn = {name: [row.steps for row in rows if row.arm == name] for name in arm or ARMS}
-        alone = energy_of(problem.objectives) == "energy"
-        whose = "the device" if alone else "device and node"
-        write_png(arms_figure(drawn, asked, whose, thick="joint"), plot)
+
+def _draw(plot: Path, rows: Sequence[Line], title: str, whose: str) -> None:
+    """Accuracy over energy, a staircase for each arm and seed."""
+    from dse.plots.arms import arms_figure
+    from dse.plots.static import write_png
+
+    arms = dict.fromkeys(row.arm for row in rows)
+    drawn = {name: [row.steps for row in rows if row.arm == name] for name in arms}
+    write_png(arms_figure(drawn, title, whose, thick="joint"), plot)
