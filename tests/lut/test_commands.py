@@ -1,6 +1,5 @@
 """`dse export` and `dse lut`: files that verify, show and compare, and exit codes that say so."""
 
-
 import pytest
 from typer.testing import CliRunner
 
