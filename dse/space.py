@@ -124,7 +124,7 @@ class SearchSpace:
         except SpaceError as error:
             raise SpaceError(f"{said_by}: {error}") from error
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Parameter names in order."""
         return tuple(p.name for p in self.parameters)
