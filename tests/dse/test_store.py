@@ -287,12 +287,16 @@ def test_a_manifest_older_than_the_database_is_brought_up_to_date(small_run):
     assert json.loads(path.read_text(encoding="utf-8"))["why"] == "for no reason"
 
 
-def test_a_run_of_before_the_database_kept_texts_gets_them_when_reopened(small_run):
-    path = small_run.folder / "run.sqlite"
+def meddled(path, statement):
     database = sqlite3.connect(path)
     with database:
-        database.execute("DROP TABLE texts")
+        database.execute(statement)
     database.close()
+
+
+def test_a_run_of_before_the_database_kept_texts_gets_them_when_reopened(small_run):
+    path = small_run.folder / "run.sqlite"
+    meddled(path, "DROP TABLE texts")
     assert read_run(small_run.folder).manifest == small_run.manifest
     assert read_texts(path) == ({}, "")
     assert reopened(small_run.folder) == (64, "")
@@ -301,10 +305,7 @@ def test_a_run_of_before_the_database_kept_texts_gets_them_when_reopened(small_r
 
 def test_a_text_changed_in_the_database_is_noticed_and_taken_from_its_file(small_run):
     path = small_run.folder / "run.sqlite"
-    database = sqlite3.connect(path)
-    with database:
-        database.execute("UPDATE texts SET content = replace(content, '6', '7')")
-    database.close()
+    meddled(path, "UPDATE texts SET content = replace(content, '6', '7')")
     assert read_manifest(small_run.folder) == small_run.manifest
     trials, said = reopened(small_run.folder)
     assert trials == 64
