@@ -157,9 +157,7 @@ def test_a_head_that_trusts_everything_is_degenerate():
     assert not degenerate(np.full(10, 0.979))
 
 
-def test_the_saving_shrinks_as_everything_is_appealed():
-    # Reference, property 5: the same advantage of 20 % of the appeals is worth less of a dearer
-    # whole, and nothing where all are appealed.
+def test_the_same_advantage_is_worth_less_of_a_dearer_whole():
     prices = Prices(edge=10.0, appeal=120.0)
     assert prices.saving(1.0, 1.0) == 0.0
     assert prices.saving(0.1, 0.3) > prices.saving(0.5, 0.7) > prices.saving(0.8, 1.0) > 0
