@@ -175,6 +175,53 @@ _ACTIVE: tuple[tuple[str, str, tuple[Value, ...], Value], ...] = (
 """Knob, the knob it depends on, the values with which it is a choice, and what it is else."""
 
 
+LEAVES: Mapping[str, tuple[str, ...]] = {
+    "input": ("none", "state", "input"),
+    "state": ("none", "state"),
+    "nothing": ("none",),
+}
+"""What may leave a device -> the values of `offload` that are left."""
+
+
+def kept_private(parameters: tuple[Parameter, ...], may_leave: str) -> tuple[Parameter, ...]:
+    """The knobs of a study whose sentences may not leave the device, or only as states.
+
+    Knobs of what is not sent any more stay at their defaults.
+
+    Args:
+        parameters: In any order.
+        may_leave: A key of `LEAVES`.
+
+    Raises:
+        SpaceError: If nothing is left of `offload`.
+    """
+    known = {p.name: p for p in parameters}
+    offload = known.get("offload")
+    if not isinstance(offload, Categorical):
+        return parameters
+    left = tuple(value for value in offload.values if value in LEAVES[may_leave])
+    if not left:
+        raise SpaceError(
+            f"offload = {' or '.join(offload.values)}, but settings.may_leave = {may_leave} "
+            f"leaves {' or '.join(LEAVES[may_leave])}"
+        )
+    if left == offload.values:
+        return parameters
+    known["offload"] = Categorical("offload", left, offload.stage)
+    for name, parent, values, _ in _ACTIVE:
+        if name in known and parent in known and not any(_has(known[parent], v) for v in values):
+            known[name] = settled(known[name], DEFAULTS[name])
+    return tuple(known.values())
+
+
+def settled(parameter: Parameter, value: Value) -> Parameter:
+    """The parameter with the one level that is nearest to a value."""
+    level = nearest(parameter, value)
+    if isinstance(parameter, Categorical):
+        return Categorical(parameter.name, (str(level),), parameter.stage)
+    return Ordinal(parameter.name, (float(level),), parameter.unit, parameter.stage)
+
+
 def joint_space(parameters: tuple[Parameter, ...], layers: int) -> SearchSpace:
     """The designs that exist among the knobs asked for.
 
@@ -206,7 +253,8 @@ def joint_space(parameters: tuple[Parameter, ...], layers: int) -> SearchSpace:
 def corners(space: SearchSpace, layers: int) -> Mapping[str, Mapping[str, Value]]:
     """Dense at nominal voltage: all on the device, all in the cloud, and a device that always asks.
 
-    Each knob is at the level nearest to what is wanted, or at its first where a name is not there.
+    Each knob is at the level nearest to what is wanted, or at its first where a name is not there;
+    a corner whose way to the cloud is not open is left out.
 
     Args:
         space: Of the study.
@@ -217,15 +265,14 @@ def corners(space: SearchSpace, layers: int) -> Mapping[str, Mapping[str, Value]
         "all in the cloud": (0, "input"),
         "always asked": (layers, "input"),
     }
-    rows = []
-    for split, offload in places.values():
-        said = {**DEFAULTS, "split_layer": split, "offload": offload, "appeal_threshold": 1.01}
-        rows.append(codes_near(space, said))
-    designs = space.decode(np.stack(rows))
-    return {
-        name: {knob: column[row].item() for knob, column in designs.items()}
-        for row, name in enumerate(places)
-    }
+    offload = space["offload"]
+    places = {name: at for name, at in places.items() if _has(offload, at[1])}
+    found = {}
+    for name, (split, way) in places.items():
+        said = {**DEFAULTS, "split_layer": split, "offload": way, "appeal_threshold": 1.01}
+        design = space.decode(codes_near(space, said)[np.newaxis])
+        found[name] = {knob: column.item() for knob, column in design.items()}
+    return found
 
 
 def codes_near(space: SearchSpace, wanted: Mapping[str, Value]) -> FloatArray:

@@ -31,7 +31,7 @@ from dse.parameters import Categorical, Ordinal, Parameter, Value
 from dse.problem import Problem, Trials
 from dse.searchers.pymoo_search import Nsga2
 from dse.space import Forbidden, SearchSpace
-from search_spaces.joint import DEFAULTS, joint_space, nearest
+from search_spaces.joint import DEFAULTS, joint_space, settled
 from studies.networks import COMPRESSION, Network, Networks, Picked, network_knobs
 from studies.one_by_one import tuned
 
@@ -99,10 +99,10 @@ def arm_space(name: str, space: SearchSpace, layers: int) -> SearchSpace:
     if name not in ARMS:
         raise DseError(f"arm {name!r}; there are {', '.join(ARMS)}")
     free = ARMS[name] or space.names
-    settled: dict[str, Value] = {**DEFAULTS, "split_layer": layers}
+    fixed: dict[str, Value] = {**DEFAULTS, "split_layer": layers}
     if name == "DynaSplit":  # what is sent is sent always
-        settled["appeal_threshold"] = 1.01
-    kept = [p if p.name in free else _at(p, settled[p.name]) for p in space.parameters]
+        fixed["appeal_threshold"] = 1.01
+    kept = [p if p.name in free else settled(p, fixed[p.name]) for p in space.parameters]
     if name == "AppealNet":
         kept = [_without(p, "offload", "state") for p in kept]
     found = joint_space(tuple(kept), layers)
@@ -121,14 +121,6 @@ def arm_space(name: str, space: SearchSpace, layers: int) -> SearchSpace:
 
 def _levels(parameter: Parameter) -> NDArray[Any]:
     return parameter.decode(np.arange(float(parameter.count or 1)))
-
-
-def _at(parameter: Parameter, value: Value) -> Parameter:
-    """The parameter with the one level that is nearest to a value."""
-    level = nearest(parameter, value)
-    if isinstance(parameter, Categorical):
-        return Categorical(parameter.name, (str(level),), parameter.stage)
-    return Ordinal(parameter.name, (float(level),), parameter.unit, parameter.stage)
 
 
 def _without(parameter: Parameter, name: str, value: str) -> Parameter:

@@ -34,6 +34,7 @@ from search_spaces.joint import (
     DOMAIN,
     corners,
     joint_space,
+    kept_private,
 )
 from studies.dynasplit_testbed import priced_testbed
 from studies.edgebert import CellBits, Counted, accepted, misread_cells
@@ -64,6 +65,8 @@ class Settings(Section):
         device: A chip that is designed here, or a finished board.
         link: Between device and cloud.
         bandwidth_mbit_s: Goodput of the link [Mbit/s]; None takes the link's own.
+        may_leave: What of a sentence may leave the device: the input, only a state behind a layer
+            (privacy), or nothing (offline).
         deadline_ms: Of a request [ms].
         waiting_mw: Power of the device while link or cloud is waited for [mW]; None: 10 for a
             chip, assumed, and 2700 for a board.
@@ -82,6 +85,7 @@ class Settings(Section):
     device: Literal["chip", "board"] = "chip"
     link: Literal["lan", "wifi", "lte"] = "wifi"
     bandwidth_mbit_s: Annotated[float, Field(gt=0)] | None = None
+    may_leave: Literal["input", "state", "nothing"] = "input"
     deadline_ms: Annotated[float, Field(gt=0)] = 100.0
     waiting_mw: Annotated[float, Field(ge=0)] | None = None
     cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
@@ -123,7 +127,7 @@ class Joint:
         """The designs that exist among the knobs of this device."""
         own = _own(settings)
         foreign = BOARD_KNOBS if own.device == "chip" else CHIP_KNOBS
-        known = {p.name: p for p in parameters}
+        known = {p.name: p for p in kept_private(parameters, own.may_leave)}
         for name in foreign:
             if name in known and known.pop(name).count != 1:
                 raise SpaceError(f"{name} is no choice of a {own.device}")

@@ -19,7 +19,15 @@ from dse.problem import Objective, Problem
 from dse.store import read_run
 from dse.study import load_study
 from hw_models import EncoderShape
-from search_spaces.joint import DEFAULTS, DEVICE_KNOBS, DOMAIN, joint_space
+from search_spaces.joint import (
+    DEFAULTS,
+    DEVICE_KNOBS,
+    DOMAIN,
+    OFFLOAD,
+    SPLIT_LAYER,
+    corners,
+    joint_space,
+)
 from studies.ablation import ARMS, arm_space
 from studies.command import SYSTEMS
 from studies.joint import LAYERS, priced
@@ -115,6 +123,40 @@ def test_a_search_opens_with_all_on_the_device_all_in_the_cloud_and_always_askin
     cuts = [(design["split_layer"], design["offload"]) for design in found.values()]
     assert cuts == [(LAYERS, "none"), (0, "input"), (LAYERS, "input")]
     assert found["always asked"]["appeal_threshold"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("may_leave", "left", "opened"),
+    [("state", {"none", "state"}, 1), ("nothing", {"none"}, 1), ("input", set(OFFLOAD.values), 3)],
+)
+@pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
+def test_what_may_not_leave_the_device_is_in_no_design(name, may_leave, left, opened):
+    override = f"settings.may_leave={may_leave}"
+    study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS, overrides=[override])
+    designs = study.space.decode(study.space.sample(300, np.random.default_rng(1)))
+    assert set(designs["offload"].tolist()) == left
+    if may_leave != "input":
+        assert (designs["split_layer"] > 0).all()
+        assert (designs["appeal_threshold"] == DEFAULTS["appeal_threshold"]).all()
+    found = study.system.corners(study.settings, study.space).values()
+    rows = {name: [design[name] for design in found] for name in study.space.names}
+    codes = study.space.encode({name: np.array(values) for name, values in rows.items()})
+    assert study.space.allowed(codes).sum() == opened
+    for arm in ARMS:
+        inside = arm_space(arm, study.space, LAYERS)
+        drawn = inside.decode(inside.sample(50, np.random.default_rng(2)))
+        assert set(drawn["offload"].tolist()) <= left
+
+
+def test_a_study_that_always_sends_a_state_opens_with_no_corner():
+    knobs = (SPLIT_LAYER, Categorical("offload", ("state",)))
+    assert not corners(joint_space(knobs, LAYERS), LAYERS)
+
+
+def test_a_study_that_may_send_nothing_and_always_does_is_refused():
+    overrides = ["settings.may_leave=nothing", "knobs.offload.values=[state]"]
+    with pytest.raises(StudyError, match="may_leave = nothing leaves none"):
+        load_study(STUDY, SYSTEMS, overrides=overrides)
 
 
 @pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
