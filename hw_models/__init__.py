@@ -22,7 +22,7 @@ from hw_models.sram import Sram
 from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.systolic import Product, SystolicArray
-from hw_models.table import Table, read, shipped, shipped_names
+from hw_models.table import Table, read, shipped, shipped_csv, shipped_names
 from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
 from hw_models.workload import EncoderShape
 
@@ -67,6 +67,7 @@ __all__ = [
     "read_trials",
     "sample_models",
     "shipped",
+    "shipped_csv",
     "shipped_names",
     "survival",
     "surviving",

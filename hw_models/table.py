@@ -208,9 +208,25 @@ def shipped(name: str, bound: Bound = "nominal") -> Table:
     Raises:
         ValueError: If there is no such table.
     """
+    return read(_shipped_file(name), bound)
+
+
+def shipped_csv(name: str) -> str:
+    """A table that comes with the package as it is written: units in the header, all bounds.
+
+    Args:
+        name: File stem in `hw_models/tables`.
+
+    Raises:
+        ValueError: If there is no such table.
+    """
+    return _shipped_file(name).read_text(encoding="utf-8")
+
+
+def _shipped_file(name: str) -> Traversable:
     if name not in shipped_names():
         raise ValueError(f"table {name!r} is not one of {list(shipped_names())}, shipped tables")
-    return read(files("hw_models") / "tables" / f"{name}.csv", bound)
+    return files("hw_models") / "tables" / f"{name}.csv"
 
 
 def read(path: Traversable, bound: Bound = "nominal") -> Table:

@@ -14,6 +14,7 @@ from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError, SpaceError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
+from dse.lut.needs import TAUGHT_BY, VOLTAGES
 from dse.parameters import Categorical, Parameter, Value, ends
 from dse.space import Columns, SearchSpace
 from hw_models import (
@@ -187,6 +188,8 @@ class Joint:
                 for name, expert in zip(own.clouds, experts, strict=True)
             },
             **table_facts(),
+            TAUGHT_BY: replay.foretold_by,
+            **({VOLTAGES: own.voltage_table} if own.device == "chip" else {}),
         }
         return Composed(Chain(stages), facts, counted.counts, held_out)
 

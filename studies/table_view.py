@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table as TextTable
 
 from dse.config import UnknownName
-from hw_models import Table, shipped, shipped_names
+from dse.errors import DseError
+from hw_models import Table, shipped, shipped_csv, shipped_names
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,14 +25,23 @@ def show_tables(
         Literal["low", "nominal", "high"],
         typer.Option(help="Which end of the sources' disagreement to print."),
     ] = "nominal",
+    format_: Annotated[
+        Literal["table", "csv"],
+        typer.Option("--format", help="csv: one table's file as it is, all bounds, for programs."),
+    ] = "table",
 ) -> None:
     """Print the constants of the hardware models in SI units, with source and evidence."""
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     if name is None:
+        if format_ == "csv":
+            raise DseError("--format csv prints one table: name it, as in dse tables dvfs_12nm")
         console.print(_listed([shipped(table) for table in shipped_names()]))
         return
     if name not in shipped_names():
         raise UnknownName(name, shipped_names())
+    if format_ == "csv":
+        typer.echo(shipped_csv(name), nl=False)
+        return
     table = shipped(name, bound)
     console.print(_rows(table))
     origin = table.origin

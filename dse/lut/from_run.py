@@ -90,7 +90,8 @@ def lookup_table(run: Run, order: Order) -> LookupTable:
     elif len(front) > MOST_ROWS:
         said = f"{len(front)} rows; a table holds {MOST_ROWS}, ask for fewer (--rows)"
         raise LutError(Fault.LAYOUT, said)
-    require_parts(front, run.trials, order.exit_predictor, order.operating_points)
+    facts = run.manifest.get("facts", {})
+    require_parts(front, run.trials, facts, order.exit_predictor, order.operating_points)
     return _table(run, front, fixed, order)
 
 

@@ -23,6 +23,9 @@ SIGNAL, HEAD = "appeal_signal", "appeal"
 HEAD_OF = ("split_layer", "beta")
 """Design knobs that a head is fitted for; which large network it knows is `cloud_network`."""
 
+TAUGHT_BY, VOLTAGES = "foretold_by", "voltage_table"
+"""Facts of a run: archive that its exit predictors were fitted to, and its V/f table."""
+
 MOST_NAMED = 5
 """Trials that a refusal names."""
 
@@ -30,6 +33,7 @@ MOST_NAMED = 5
 def require_parts(
     front: Front,
     trials: Trials,
+    facts: Mapping[str, str],
     exit_predictor: ExitPredictor | None,
     operating_points: tuple[OperatingPoint, ...],
 ) -> None:
@@ -38,6 +42,7 @@ def require_parts(
     Args:
         front: The rows.
         trials: Of the whole run, for what could be chosen instead.
+        facts: Of the run; they say where the parts can be had, if it kept that.
         exit_predictor: That the table would carry.
         operating_points: That the table would carry.
 
@@ -47,9 +52,11 @@ def require_parts(
     rows = _having(front.trials.designs, DVFS, SENTENCE)
     if not rows.any():
         return
-    lacking = _lacking(front.trials.designs, rows, exit_predictor)
+    lacking = _lacking(front.trials.designs, rows, exit_predictor, facts.get(TAUGHT_BY, ""))
     if not operating_points:
-        lacking.append("a V/f table (--points FILE.csv)")
+        table = facts.get(VOLTAGES)
+        more = f"; this run's: dse tables {table} --format csv > FILE.csv" if table else ""
+        lacking.append(f"a V/f table (--points FILE.csv{more})")
     if not lacking:
         return
     named = [str(number) for number in front.numbers[rows][:MOST_NAMED]]
@@ -63,7 +70,10 @@ def require_parts(
 
 
 def _lacking(
-    designs: Mapping[str, Column], rows: NDArray[np.bool_], given: ExitPredictor | None
+    designs: Mapping[str, Column],
+    rows: NDArray[np.bool_],
+    given: ExitPredictor | None,
+    taught_by: str,
 ) -> list[str]:
     layers = sorted(
         {int(v) for v in designs[PREDICT_LAYER][rows]} if PREDICT_LAYER in designs else ()
@@ -77,7 +87,11 @@ def _lacking(
     layer = layers[0] if layers else None
     if given is None:
         after = "" if layer is None else f" --exit-layer {layer}"
-        return [f"an exit predictor (--exit-lut FILE.csv{after}; dse predictor fits one)"]
+        learnt = "dse predictor fits one"
+        if taught_by:
+            early = "" if layer is None else f" --predict-layer {layer}"
+            learnt = f"this run's: dse predictor {taught_by}{early} --out FILE.csv"
+        return [f"an exit predictor (--exit-lut FILE.csv{after}; {learnt})"]
     if layer is not None and given.layer != layer:
         return [f"an exit predictor after layer {layer}; the one given reads layer {given.layer}"]
     return []

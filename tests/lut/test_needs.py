@@ -100,6 +100,15 @@ def test_a_voltage_per_sentence_needs_predictor_and_operating_points(joint_run):
     assert "\n" not in line
 
 
+def test_a_run_that_knows_where_they_are_to_be_had_says_the_commands(tmp_path):
+    facts = {**FACTS, "foretold_by": "a" * 64, "voltage_table": "dvfs_12nm"}
+    with pytest.raises(DseError) as said:
+        made(run_of(tmp_path / "run", facts=facts))
+    line = str(said.value)
+    assert f"dse predictor {'a' * 64} --predict-layer 1 --out FILE.csv" in line
+    assert "dse tables dvfs_12nm --format csv > FILE.csv" in line
+
+
 def test_what_is_given_is_not_asked_for_again(joint_run):
     with pytest.raises(DseError) as said:
         made(joint_run, exit_predictor=PREDICTOR)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from dse.lut.sources import read_operating_points
 from hw_models import shipped, shipped_names
 
 
@@ -39,3 +40,12 @@ def test_an_unknown_table_is_refused_with_the_list():
     assert result.returncode == 2
     assert "dvfs_12nm" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_csv_of_a_voltage_table_is_one_that_an_export_reads(tmp_path):
+    path = tmp_path / "points.csv"
+    path.write_text(tables("dvfs_12nm", "--format", "csv").stdout, encoding="utf-8")
+    points = read_operating_points(path)
+    volts = [point.microvolt * 1e-6 for point in points]
+    assert volts == pytest.approx(shipped("dvfs_12nm").columns["vdd"])
+    assert tables("--format", "csv").returncode == 2
