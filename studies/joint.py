@@ -172,12 +172,17 @@ class Joint:
         )
         run = _accuracy_run(trained, own)
         test = replace(run, split="test", sentences=own.test_sentences)
-        replay, tested = _replays(run, test, dict(zip(own.clouds, experts, strict=True)), spread)
+        chip = own.device == "chip"
+        replay, tested = _replays(
+            run, test, dict(zip(own.clouds, experts, strict=True)), spread, chip=chip
+        )
         config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
         shape = EncoderShape.from_config(
             config, classes=len(task_classes(own.task, cache)), off_ramp="mean_pool"
         )
-        before: tuple[Evaluator, ...] = (InBatches(CellBits()), InBatches(Crossing(LAYERS)))
+        before: tuple[Evaluator, ...] = (InBatches(Crossing(LAYERS)),)
+        if chip:
+            before = (InBatches(CellBits()), *before)
         counted = Counted(spread(run), run.handles, run.exist)
         stages = (*before, Cached(counted), InBatches(replay), InBatches(priced(own, shape)))
         held_out = Chain((*before, Cached(spread(test)), InBatches(tested)))
@@ -188,8 +193,7 @@ class Joint:
                 for name, expert in zip(own.clouds, experts, strict=True)
             },
             **table_facts(),
-            TAUGHT_BY: replay.foretold_by,
-            **({VOLTAGES: own.voltage_table} if own.device == "chip" else {}),
+            **({TAUGHT_BY: replay.foretold_by, VOLTAGES: own.voltage_table} if chip else {}),
         }
         return Composed(Chain(stages), facts, counted.counts, held_out)
 
@@ -203,8 +207,10 @@ def _own(settings: Section) -> Settings:
 def _accuracy_run(trained: "Trained", own: Settings) -> "AccuracyRun":
     from dse.accuracy.measured import AccuracyRun
 
+    # A board has no memory cells that could be misread.
+    knobs = tuple(n for n in MEASURED_KNOBS if own.device == "chip" or n != "cell_bits")
     return AccuracyRun(
-        trained, own.task, cache_root(), sentences=own.sentences, knobs=MEASURED_KNOBS,
+        trained, own.task, cache_root(), sentences=own.sentences, knobs=knobs,
         cells=misread_cells(), draws=own.fault_draws,
     )  # fmt: skip
 
@@ -214,6 +220,8 @@ def _replays(
     test: "AccuracyRun",
     experts: Mapping[str, "Trained"],
     spread: Callable[[Evaluator], Evaluator],
+    *,
+    chip: bool,
 ) -> tuple[OffloadReplay, OffloadReplay]:
     """Of the searched split and of the test split; exit table and heads are fitted on the first."""
     dense = _answered(run, spread)
@@ -221,7 +229,8 @@ def _replays(
     unseen = {name: _answered(replace(test, trained=e), spread) for name, e in experts.items()}
     clouds = {name: Cloud(handle, (dense, handle)) for name, handle in seen.items()}
     tested = {name: replace(cloud, archive=unseen[name]) for name, cloud in clouds.items()}
-    replay = OffloadReplay(run.cache, LAYERS, clouds, dense)
+    # A board has one clock for all sentences: nothing is foretold.
+    replay = OffloadReplay(run.cache, LAYERS, clouds, dense if chip else "")
     return replay, replace(replay, clouds=tested, prefix="test_")
 
 

@@ -91,7 +91,8 @@ class OffloadReplay:
         cache: Cache folder that holds the archives.
         layers: L of the network.
         clouds: Networks behind the link, by name.
-        foretold_by: Handle of the archive to which the table of exits is fitted.
+        foretold_by: Handle of the archive to which the table of exits is fitted; empty: no exit is
+            foretold, and `dvfs` and `predict_layer` are not read.
         prefix: Of the output names; tells one split from another.
     """
 
@@ -102,19 +103,23 @@ class OffloadReplay:
     prefix: str = ""
 
     cost: ClassVar[Literal["closed form"]] = "closed form"
-    inputs: ClassVar[Mapping[str, str]] = {
-        "archive": "handle",
-        "split_layer": "layer",
-        "offload": "choice",
-        "exit_rule": "choice",
-        **{name: unit for name, (_, unit) in THRESHOLDS.items()},
-        "dvfs": "choice",
-        "predict_layer": "layer",
-        "cloud_network": "choice",
-        "appeal_signal": "choice",
-        "beta": "1",
-        "appeal_threshold": "1",
-    }
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Archive, exits, and what is sent where."""
+        foretelling = {"dvfs": "choice", "predict_layer": "layer"} if self.foretold_by else {}
+        return {
+            "archive": "handle",
+            "split_layer": "layer",
+            "offload": "choice",
+            "exit_rule": "choice",
+            **{name: unit for name, (_, unit) in THRESHOLDS.items()},
+            **foretelling,
+            "cloud_network": "choice",
+            "appeal_signal": "choice",
+            "beta": "1",
+            "appeal_threshold": "1",
+        }
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -144,25 +149,29 @@ class OffloadReplay:
 
     def _said(self, columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
         """What decides, row by row, but for the threshold of trust."""
-        names = ("archive", "exit_rule", "split_layer", "predict_layer", "dvfs", "offload",
-                 "appeal_signal", "beta", "cloud_network")  # fmt: skip
+        names = ("archive", "exit_rule", "split_layer", "offload", "appeal_signal", "beta",
+                 "cloud_network")  # fmt: skip
         limit = self._limits(columns).tolist()
-        return zip(*(columns[name].tolist() for name in names), limit, strict=True)
+        predict = [0] * len(limit)
+        if self.foretold_by:
+            foretold = np.asarray(columns["dvfs"]) == "sentence"
+            predict = np.where(foretold, columns["predict_layer"], 0).tolist()
+        return zip(*(columns[name].tolist() for name in names), predict, limit, strict=True)
 
     def _key(  # noqa: PLR0913  (a row)
-        self, archive: str, rule: Rule, split: float, predict: float, dvfs: str, offload: str,
-        signal: Signal, beta: float, cloud: str, limit: float,
+        self, archive: str, rule: Rule, split: float, offload: str, signal: Signal, beta: float,
+        cloud: str, predict: float, limit: float,
     ) -> tuple["_Key", float]:  # fmt: skip
         """What decides, with everything out that has no say."""
-        foretold, appeals = dvfs == "sentence", offload == "input"
+        appeals = offload == "input"
         heard: Signal | Literal[""] = signal if appeals else ""
         key = _Key(
             self.cache,
             archive,
             rule,
             int(split),
-            int(predict) if foretold else 0,
-            self.foretold_by if foretold else "",
+            int(predict),
+            self.foretold_by if predict else "",
             offload,
             heard,
             float(beta) if appeals and signal == "appeal" else 0.0,

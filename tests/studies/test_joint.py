@@ -63,8 +63,8 @@ def dse(real_cache, trained_small):
     """Runs the command on the session's cache; returns the finished process."""
     assert trained_small.path.is_file()
 
-    def run(*arguments, cwd):
-        overrides = [part for text in SMALL for part in ("--set", text)]
+    def run(*arguments, cwd, small=SMALL):
+        overrides = [part for text in small for part in ("--set", text)]
         return subprocess.run(
             [
                 sys.executable,
@@ -206,6 +206,20 @@ def test_a_real_run_shows_its_front_on_both_splits(dse, tmp_path):
     assert (trials.metrics["area"][alone] == 0).all()
     shown = front_of(tmp_path)
     assert "test_accuracy" in shown
+
+
+def test_the_board_is_searched_and_shows_its_front(dse, tmp_path):
+    small = [text for text in SMALL if "knobs." not in text or "split" in text or "cloud" in text]
+    found = dse("run", STUDY.with_name("joint_board.yaml"), "--out", "run", "--trials", 60,
+                "--set", "search.batch=20", "--set", "knobs.pruning_ratio.values=[0.0]",
+                cwd=tmp_path, small=small)  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    trials = read_run(tmp_path / "run").trials
+    assert len(trials) == 60
+    assert trials.ok.all()
+    assert (trials.metrics["energy_total"] >= trials.metrics["energy"]).all()
+    assert (trials.metrics["bytes_sent"][trials.designs["offload"] == "none"] == 0).all()
+    assert "test_accuracy" in front_of(tmp_path)
 
 
 def front_of(folder):
