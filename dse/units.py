@@ -1,5 +1,6 @@
 """Units at the border: prefixes come off when a value arrives and go on when it leaves."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -76,3 +77,13 @@ def pretty(unit: str) -> str:
         return ""
     text = unit.replace("^2", "²")
     return f"µ{text[1:]}" if text.startswith("u") else text
+
+
+def scale_of(energies: Sequence[float]) -> tuple[float, str]:
+    """One factor and notation in which energies [J] stand side by side; for showing only.
+
+    Args:
+        energies: Above 0; none is told in J.
+    """
+    unit = readable(np.array(energies, dtype=np.float64), "J")[1]
+    return 10.0 ** -notations("J")[unit], unit

@@ -22,6 +22,7 @@ from dse.problem import Objective, Problem
 from dse.space import take
 from dse.stopping import Stop
 from dse.study import load_study
+from dse.units import scale_of
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS
 from studies.ablation import ARMS, Arm, Budget, searched
 from studies.joint import LAYERS, Joint, Settings
@@ -173,7 +174,9 @@ def table(found: Sequence[Line], title: str) -> Table:
     """Medians over the seeds, and the range of the hypervolume."""
     view = Table(title=title)
     heads = ("arm", "runs", "designs priced", "hypervolume", "least .. most", "on test")
-    for head in (*heads, *(f"uJ at {level}" for level in LEVELS)):
+    reached = [e for line in found for e in line.energy.values() if e is not None]
+    scale, unit = scale_of(reached)
+    for head in (*heads, *(f"{unit} at {level}" for level in LEVELS)):
         view.add_column(head, justify="left" if head == "arm" else "right")
     for arm in dict.fromkeys(line.arm for line in found):
         own = [line for line in found if line.arm == arm]
@@ -187,17 +190,17 @@ def table(found: Sequence[Line], title: str) -> Table:
             "-"
             if None in (tested := [line.test_hypervolume for line in own])
             else f"{np.median([v for v in tested if v is not None]):.4f}",
-            *(_median_energy(own, level) for level in LEVELS),
+            *(_median_energy(own, level, scale) for level in LEVELS),
         )
     return view
 
 
-def _median_energy(own: Sequence[Line], level: str) -> str:
+def _median_energy(own: Sequence[Line], level: str, scale: float) -> str:
     reached = [e for line in own if (e := line.energy[level]) is not None]
     if not reached:
         return "not reached"
     most = "" if len(reached) == len(own) else f" ({len(reached)} of {len(own)})"
-    return f"{1e6 * float(np.median(reached)):,.1f}{most}"
+    return f"{scale * float(np.median(reached)):,.1f}{most}"
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
 from dse.plots.static import DPI
+from dse.units import pretty, scale_of
 
 Steps: TypeAlias = Sequence[tuple[float, float]]
 """Accuracy [1] and energy [J], most frugal first, both rising."""
@@ -32,11 +33,12 @@ def arms_figure(
     figure = Figure(figsize=(7.6, 4.6), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.13, 0.13, 0.6, 0.76))
+    scale, unit = scale_of([e for seeds in arms.values() for one in seeds for _, e in one])
     for (arm, seeds), (colour, dash) in zip(arms.items(), LOOKS, strict=False):
         for number, steps in enumerate(one for one in seeds if one):
             accuracy, energy = zip(*steps, strict=True)
             axes.step(
-                [1e6 * e for e in energy], accuracy, dash, where="post", color=colour,
+                [scale * e for e in energy], accuracy, dash, where="post", color=colour,
                 lw=2.2 if arm == thick else 1.3, alpha=0.8, marker="o", ms=2.5,
                 label=arm if number == 0 else None,
             )  # fmt: skip
@@ -44,7 +46,7 @@ def arms_figure(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1, symbol=" %"))
-    axes.set_xlabel(f"energy of {whose} per request [µJ]")
+    axes.set_xlabel(f"energy of {whose} per request [{pretty(unit)}]")
     axes.set_ylabel("accuracy, searched split")
     axes.set_title(title, loc="left", fontsize=10)
     axes.grid(visible=True, which="major", lw=0.4, alpha=0.5)

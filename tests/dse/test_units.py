@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.errors import DseError
-from dse.units import notations, pretty, readable, to_si
+from dse.units import notations, pretty, readable, scale_of, to_si
 
 
 @given(st.integers(-100_000, 100_000))
@@ -36,3 +36,9 @@ def test_energies_of_a_sentence_are_shown_in_microjoules():
 def test_a_foreign_unit_is_refused_with_what_is_allowed():
     with pytest.raises(DseError, match=r"'mA' does not measure this; allowed: .*mV"):
         to_si(1.0, "mA", "V")
+
+
+def test_energies_side_by_side_share_the_notation_of_their_median():
+    assert scale_of([4e-5, 3e-4, 1.6e-3]) == (1e6, "uJ")
+    assert scale_of([0.31, 0.62, 56.0]) == (1e3, "mJ")
+    assert scale_of([]) == (1.0, "J")
