@@ -50,6 +50,7 @@ def join(parts: list[Columns]) -> dict[str, Column]:
 class ActiveWhen:
     """`parameter` is a choice only where `depends_on` has one of `values`; else `otherwise`.
 
+    Where several say so of one parameter, it is a choice only where all of them hold.
     The value elsewhere is spoken out because evaluators read it: a bit mask in a memory without
     multi-level cells has 1 bit per cell, a threshold that is switched off is 0.
     """
@@ -78,7 +79,7 @@ class SearchSpace:
 
     Args:
         parameters: The knobs; a condition may only look at knobs before its own.
-        conditions: At most one per parameter.
+        conditions: Those of one parameter look at different knobs and agree on `otherwise`.
         forbidden: Combinations that do not exist.
 
     Raises:
@@ -105,8 +106,11 @@ class SearchSpace:
     def _check_condition(self, condition: ActiveWhen) -> None:
         said = f"condition of {condition.parameter}"
         self._check_values(condition.depends_on, condition.values, said)
-        if sum(c.parameter == condition.parameter for c in self.conditions) > 1:
-            raise SpaceError(f"{said}: there are two; a parameter takes one")
+        own = self._conditions[condition.parameter]
+        if len({c.depends_on for c in own}) < len(own):
+            raise SpaceError(f"{said}: {condition.depends_on} stands in it twice")
+        if len({c.otherwise for c in own}) > 1:
+            raise SpaceError(f"{said}: otherwise is {' and '.join(str(c.otherwise) for c in own)}")
         if self.index(condition.depends_on) >= self.index(condition.parameter):
             raise SpaceError(f"{said}: {condition.depends_on} must stand before it in the space")
         if isinstance(condition.otherwise, str) != (self[condition.parameter].unit == "choice"):
@@ -157,17 +161,24 @@ class SearchSpace:
             raise SpaceError(
                 f"codes must have shape (n, d) = (n, {len(self.parameters)}), got {np.shape(codes)}"
             )
-        for condition in sorted(self.conditions, key=lambda c: self.index(c.parameter)):
-            parent = self._column(rows, condition.depends_on)
-            column = rows[:, self.index(condition.parameter)]
-            active = np.isin(parent, np.asarray(condition.values))
+        for name, conditions in self._conditions.items():
+            parents = {c.depends_on: self._column(rows, c.depends_on) for c in conditions}
+            column = rows[:, self.index(name)]
+            active = self._active(name, parents)
             if (column[active] == INACTIVE).any():
                 raise SpaceError(
-                    f"{condition.parameter}: code {INACTIVE:g} says inactive, "
-                    f"but {condition.depends_on} makes it active"
+                    f"{name}: code {INACTIVE:g} says inactive, "
+                    f"but {' and '.join(parents)} makes it active"
                 )
             column[~active] = INACTIVE
         return rows
+
+    def _active(self, name: str, designs: Columns) -> NDArray[np.bool_]:
+        """Where a parameter with conditions is a choice, shape (n,)."""
+        holds = [
+            np.isin(designs[c.depends_on], np.asarray(c.values)) for c in self._conditions[name]
+        ]
+        return np.asarray(np.logical_and.reduce(holds), dtype=np.bool_)
 
     def decode(self, codes: FloatArray) -> dict[str, Column]:
         """Columns of values for code rows, each shape (n,), in the declared units.
@@ -181,20 +192,23 @@ class SearchSpace:
     def _column(self, rows: FloatArray, name: str) -> Column:
         position = self.index(name)
         parameter, codes = self.parameters[position], rows[:, position]
-        condition = self._condition(name)
-        if condition is None:
+        if name not in self._conditions:
             return parameter.decode(codes)
+        otherwise = self._conditions[name][0].otherwise
         off = codes == INACTIVE
         values = parameter.decode(np.where(off, 0.0, codes))
-        if isinstance(condition.otherwise, str):
-            wide = max(values.dtype.itemsize // 4, len(condition.otherwise))
+        if isinstance(otherwise, str):
+            wide = max(values.dtype.itemsize // 4, len(otherwise))
             values = values.astype(f"<U{wide}")
-        elif not float(condition.otherwise).is_integer():
+        elif not float(otherwise).is_integer():
             values = values.astype(np.float64)
-        return np.where(off, np.asarray(condition.otherwise, dtype=values.dtype), values)
+        return np.where(off, np.asarray(otherwise, dtype=values.dtype), values)
 
-    def _condition(self, name: str) -> ActiveWhen | None:
-        return next((c for c in self.conditions if c.parameter == name), None)
+    @cached_property
+    def _conditions(self) -> dict[str, tuple[ActiveWhen, ...]]:
+        """Parameter -> its conditions, parameters in the order of the space."""
+        names = sorted({c.parameter for c in self.conditions}, key=self.index)
+        return {name: tuple(c for c in self.conditions if c.parameter == name) for name in names}
 
     def encode(self, designs: Columns) -> FloatArray:
         """Canonical code rows, shape (n, d), of columns of values.
@@ -213,15 +227,17 @@ class SearchSpace:
         rows = np.full((n, len(self.parameters)), INACTIVE)
         for position, parameter in enumerate(self.parameters):
             active = np.ones(n, dtype=bool)
-            condition = self._condition(parameter.name)
+            conditions = self._conditions.get(parameter.name, ())
             values = np.asarray(designs[parameter.name])
-            if condition is not None:
-                active = np.isin(designs[condition.depends_on], np.asarray(condition.values))
-                strange = ~active & (values != condition.otherwise)
+            if conditions:
+                active = self._active(parameter.name, designs)
+                otherwise = conditions[0].otherwise
+                strange = ~active & (values != otherwise)
                 if strange.any():
                     raise SpaceError(
-                        f"{parameter.name} = {values[strange][0]} where {condition.depends_on} "
-                        f"switches it off; only {condition.otherwise} stands there"
+                        f"{parameter.name} = {values[strange][0]} where "
+                        f"{' or '.join(c.depends_on for c in conditions)} switches it off; "
+                        f"only {otherwise} stands there"
                     )
             rows[active, position] = parameter.encode(values[active])
         return rows
@@ -329,8 +345,8 @@ def _count(space: SearchSpace, group: set[str]) -> int:
     conditions = [c for c in space.conditions if c.parameter in group]
     forbidden = tuple(r for r in space.forbidden if group.issuperset(r.combination))
     looked_at = {c.depends_on for c in conditions}.union(*(r.combination for r in forbidden))
-    leaves = [c for c in conditions if c.parameter not in looked_at]
-    inner = group - {leaf.parameter for leaf in leaves}
+    leaves = {c.parameter for c in conditions if c.parameter not in looked_at}
+    inner = group - leaves
     parameters = tuple(p for p in space.parameters if p.name in inner)
     if not conditions and not forbidden:
         return parameters[0].count or 0
@@ -340,7 +356,6 @@ def _count(space: SearchSpace, group: set[str]) -> int:
         designs = core.decode(rows)
         weights = np.ones(len(rows), dtype=object)  # Python integers: no product overflows
         for leaf in leaves:
-            active = np.isin(designs[leaf.depends_on], np.asarray(leaf.values))
-            weights[active] *= space[leaf.parameter].count
+            weights[space._active(leaf, designs)] *= space[leaf].count
         total += int(weights.sum())
     return total

@@ -47,6 +47,7 @@ def conditional_space(*, continuous: bool) -> SearchSpace:
         (
             ActiveWhen("bits", "cell", ("reram", "mram"), otherwise=1),
             ActiveWhen("verify", "bits", (2, 3, 4), otherwise=0.25),
+            ActiveWhen("verify", "cell", ("reram",), otherwise=0.25),
         ),
         (Forbidden({"cell": ("mram",), "bits": (3, 4)}, "no such cell"),),
     )

@@ -154,7 +154,8 @@ CHIP_KNOBS = ("envm_cell", "weight_store", "mac_width", "dvfs", "vdd", "predict_
 DEVICE_KNOBS = (
     "pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits", "exponent_bits",
     "activation_bits", "finetune_steps", "envm_cell", "weight_store", "mac_width", "cpu_frequency",
-    "dvfs", "exit_rule",
+    "dvfs", "vdd", "exit_rule", "exit_entropy", "exit_probability", "exit_patience",
+    "appeal_signal", "beta", "appeal_threshold",
 )  # fmt: skip
 """Knobs that say something only where the device holds a layer."""
 

@@ -21,8 +21,8 @@ def level_values(parameter):
 
 
 @st.composite
-def spaces(draw):
-    """Up to five small knobs; conditions may hang on knobs that are conditional themselves."""
+def small_knobs(draw):
+    """Up to five of any kind."""
     parameters = []
     for i in range(draw(st.integers(1, 5))):
         count = draw(st.integers(1, 4))
@@ -33,6 +33,13 @@ def spaces(draw):
             parameters.append(Ordinal(f"p{i}", tuple(0.5 * (k + 1) for k in range(count)), "V"))
         else:
             parameters.append(Categorical(f"p{i}", tuple("abcd"[:count])))
+    return parameters
+
+
+@st.composite
+def spaces(draw):
+    """Small knobs with up to two conditions each, also on knobs that have some themselves."""
+    parameters = draw(small_knobs())
 
     def some_values(parameter):
         return tuple(draw(st.lists(st.sampled_from(level_values(parameter)), min_size=1)))
@@ -40,13 +47,14 @@ def spaces(draw):
     conditions = []
     for i in range(1, len(parameters)):
         if draw(st.booleans()):
-            parent = parameters[draw(st.integers(0, i - 1))]
+            parents = draw(st.sets(st.integers(0, i - 1), min_size=1, max_size=2))
             # Both a value of its own and one that is also a level must work.
             own = ("off", "a") if parameters[i].unit == "choice" else (0, 1)
             otherwise = draw(st.sampled_from(own))
-            conditions.append(
-                ActiveWhen(parameters[i].name, parent.name, some_values(parent), otherwise)
-            )
+            for parent in (parameters[k] for k in sorted(parents)):
+                conditions.append(
+                    ActiveWhen(parameters[i].name, parent.name, some_values(parent), otherwise)
+                )
     forbidden = []
     for _ in range(draw(st.integers(0, 2))):
         chosen = draw(st.lists(st.sampled_from(parameters), min_size=1, max_size=3, unique=True))
@@ -62,9 +70,9 @@ def brute_force(space):
     for values in itertools.product(*(level_values(p) for p in space.parameters)):
         design, active = {}, {}
         for parameter, value in zip(space.parameters, values, strict=True):
-            rule = next((c for c in space.conditions if c.parameter == parameter.name), None)
-            on = rule is None or design[rule.depends_on] in rule.values
-            design[parameter.name] = value if on else rule.otherwise
+            rules = [c for c in space.conditions if c.parameter == parameter.name]
+            on = all(design[rule.depends_on] in rule.values for rule in rules)
+            design[parameter.name] = value if on else rules[0].otherwise
             active[parameter.name] = on
         if not any(
             all(design[name] in values for name, values in rule.combination.items())
@@ -247,7 +255,13 @@ CONTRADICTIONS = {
     "no value given for cell": lambda: SearchSpace(
         (CELL, BITS), (ActiveWhen("bits", "cell", (), 1),)
     ),
-    "takes one": lambda: SearchSpace((CELL, BITS), (ActiveWhen("bits", "cell", ("sram",), 1),) * 2),
+    "cell stands in it twice": lambda: SearchSpace(
+        (CELL, BITS), (ActiveWhen("bits", "cell", ("sram",), 1),) * 2
+    ),
+    "otherwise is 1 and 2": lambda: SearchSpace(
+        (CELL, Integer("rows", 1, 2, "1"), BITS),
+        (ActiveWhen("bits", "cell", ("sram",), 1), ActiveWhen("bits", "rows", (1,), 2)),
+    ),
     "must stand before": lambda: SearchSpace(
         (BITS, CELL), (ActiveWhen("bits", "cell", ("sram",), 1),)
     ),
