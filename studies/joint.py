@@ -18,8 +18,6 @@ from dse.parameters import Categorical, Parameter, Value, ends
 from dse.space import Columns, SearchSpace
 from hw_models import (
     Accelerator,
-    AttentionSpan,
-    Datapath,
     EncoderShape,
     Envm,
     OperatingPoints,
@@ -37,7 +35,7 @@ from search_spaces.joint import (
 )
 from studies.dynasplit_testbed import priced_testbed
 from studies.edgebert import CellBits, Counted, accepted, misread_cells
-from studies.joint_device import Board, Chip, Device, Layout, Priced
+from studies.joint_device import Board, Chip, Device, Priced
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:
@@ -240,9 +238,18 @@ def priced(own: Settings, shape: EncoderShape) -> Priced:
     bed = priced_testbed(
         "minilm-l6", own.sequence_length, waiting=2.7, idle=own.cloud_idle_w, cpu_slowdown=5.0
     )
-    device: Device = Chip(_machines(own, shape), LAYERS)
+    device: Device
     if own.device == "board":
         device = Board(bed.edge)
+    else:
+        device = Chip(
+            Accelerator(
+                shape,
+                own.sequence_length,
+                storage=Storage(Envm(idle=own.idle_memory)),
+                points=OperatingPoints(shipped(own.voltage_table)),
+            )
+        )
     waiting = own.waiting_mw
     if waiting is None:
         waiting = 10.0 if own.device == "chip" else 2700.0
@@ -257,29 +264,6 @@ def priced(own: Settings, shape: EncoderShape) -> Priced:
         waiting=waiting * 1e-3,
         deadline=own.deadline_ms * 1e-3,
     )
-
-
-def _machines(own: Settings, shape: EncoderShape) -> Callable[[Layout], Accelerator]:
-    """Makes the accelerator of a layout; it holds the layers before the split and no other."""
-
-    def machine(layout: Layout) -> Accelerator:
-        """One chip. A reach of r tokens to either side lets a query see 2 r - 1 keys."""
-        keys = float(max(2 * layout.span - 1, 0))
-        span = AttentionSpan((keys,) * shape.heads) if keys < own.sequence_length else None
-        return Accelerator(
-            replace(shape, layers=layout.layers, groups=min(shape.groups, layout.layers)),
-            own.sequence_length,
-            Datapath(mac_width=layout.mac_width, exponent_bits=layout.exponent_bits),
-            Storage(
-                Envm(idle=own.idle_memory),
-                weights=layout.weights,
-                embedding_sparsity=layout.sparsity,
-            ),
-            points=OperatingPoints(shipped(own.voltage_table)),
-            span=span,
-        )
-
-    return machine
 
 
 @dataclass(frozen=True, slots=True)

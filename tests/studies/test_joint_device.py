@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import EncoderShape, LatencyAware
+from hw_models import EncoderShape, LatencyAware, surviving
 from hw_models.latency_aware import share_column
 from hw_models.link import lan_testbed, shipped_link
+from hw_models.uncertainty import sample_models, tables_in
 from search_spaces.joint import DEFAULTS
 from studies.dynasplit_testbed import priced_testbed
 from studies.joint import LAYERS, Settings, priced
@@ -190,3 +191,30 @@ def test_a_voltage_is_chosen_before_it_is_known_whether_the_answer_is_trusted():
     assert maybe.latency[3] + wait <= 0.066 + 1e-12
     assert maybe.latency[3] + wait == maybe.latency[LAYERS]
     assert maybe.energy["device"] > alone.energy["device"]
+
+
+def front():
+    """Four cells, three places for the weights and two voltages, all sentences on the device."""
+    cells = ["rram", "stt", "pcm", "sram", "rram", "stt"]
+    stores = ["envm", "envm", "envm", "sram", "dram", "sram"]
+    return row(CHIP, n=6, answered_3=1.0, envm_cell=cells, weight_store=stores,
+               vdd=[0.8, 0.8, 0.6, 0.6, 0.8, 0.6], mac_width=[8, 16, 16, 16, 8, 32])  # fmt: skip
+
+
+def test_a_joint_front_is_asked_which_of_its_designs_survive():
+    assert {table.name for table in tables_in(CHIP)} == {
+        "datapath_12nm", "arithmetic_45nm", "sram_cacti_22nm", "sram_scaling_12nm",
+        "envm_nvsim_22nm", "dram", "dvfs_12nm",
+    }  # fmt: skip
+    losses = ("energy", "latency_p95", "area")
+    share = surviving(CHIP, front(), losses, 50, np.random.default_rng(0))
+    assert ((share > 0) & (share < 1)).any()
+    again = surviving(CHIP, front(), losses, 50, np.random.default_rng(0))
+    assert (share == again).all()
+    drawn = sample_models(CHIP, 2, np.random.default_rng(0))
+    assert drawn[0](front())["energy"].tolist() != drawn[1](front())["energy"].tolist()
+
+
+def test_a_board_holds_nothing_to_draw():
+    with pytest.raises(ValueError, match="nothing to draw: Priced holds no table"):
+        sample_models(BOARD, 2, np.random.default_rng(0))
