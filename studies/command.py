@@ -12,6 +12,7 @@ import studies.ablation_report
 import studies.appealnet_online
 import studies.appealnet_sides
 import studies.edgebert_online
+import studies.survival
 import studies.table_view
 from dse.cli import main as run_command_line
 from dse.config import System
@@ -36,6 +37,7 @@ MORE = (
     dse.commands.trials_import.add_to,
     dse.commands.online.add_to,
     studies.edgebert_online.add_to,
+    studies.survival.add_to,
     studies.ablation_report.add_to,
     studies.appealnet_sides.add_to,
     studies.appealnet_online.add_to,

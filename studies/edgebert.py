@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from dse.accuracy.cache import cache_root
 from dse.accuracy.cells import Cells
 from dse.accuracy.exits import ExitReplay, Rule
-from dse.accuracy.pretrained import require_network
+from dse.accuracy.pretrained import pretrained, require_network
 from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, EarlyStopRule, Section, Staged, Watcher
 from dse.early_stop import EarlyStop
@@ -218,6 +218,16 @@ def accelerator(
         Storage(Envm(idle=settings.idle_memory), embedding_sparsity=embedding_sparsity),
         span=span,
     )
+
+
+def priced(settings: Settings) -> "Chips":
+    """The pricing model of a study, without training anything.
+
+    Args:
+        settings: Of the study; its network must be here already.
+    """
+    text = (pretrained(settings.network).folder / "config.json").read_text(encoding="utf-8")
+    return Chips(settings, json.loads(text), len(task_classes(settings.task, cache_root())))
 
 
 def _seen(attention_span: int, sequence_length: int, heads: int) -> AttentionSpan | None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from dse.accuracy.cache import cache_root
 from dse.accuracy.offload import Cloud, OffloadReplay
+from dse.accuracy.pretrained import pretrained
 from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError, SpaceError
@@ -166,10 +168,7 @@ class Joint:
         run = _accuracy_run(trained, own)
         test = replace(run, split="test", sentences=own.test_sentences)
         replay, tested = _replays(run, test, dict(zip(own.clouds, experts, strict=True)), spread)
-        config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
-        shape = EncoderShape.from_config(
-            config, classes=len(task_classes(own.task, cache)), off_ramp="mean_pool"
-        )
+        shape = _shape(trained.folder, own)
         before: tuple[Evaluator, ...] = (InBatches(CellBits()), InBatches(Crossing(LAYERS)))
         counted = Counted(spread(run), run.handles, run.exist)
         stages = (*before, Cached(counted), InBatches(replay), InBatches(priced(own, shape)))
@@ -225,6 +224,22 @@ def _answered(run: "AccuracyRun", spread: Callable[[Evaluator], Evaluator]) -> s
     }  # fmt: skip
     columns = {name: np.array([value]) for name, value in whole.items()}
     return str(spread(run)(columns)["archive"][0])
+
+
+def _shape(network: Path, own: Settings) -> EncoderShape:
+    """Of the network in a folder, with an off-ramp for the study's classes behind every layer."""
+    config = json.loads((network / "config.json").read_text(encoding="utf-8"))
+    classes = len(task_classes(own.task, cache_root()))
+    return EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
+
+
+def priced_packaged(own: Settings) -> Priced:
+    """The pricing model of a study, without training anything.
+
+    Args:
+        own: The study's settings.
+    """
+    return priced(own, _shape(pretrained("minilm-l6").folder, own))
 
 
 def priced(own: Settings, shape: EncoderShape) -> Priced:
