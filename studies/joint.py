@@ -38,6 +38,7 @@ from search_spaces.joint import (
 from studies.dynasplit_testbed import priced_testbed
 from studies.edgebert import CellBits, Counted, accepted, misread_cells
 from studies.joint_device import Board, Chip, Device, Priced
+from studies.power_on import PoweredOn
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Settings(Section):
     cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
 
 
-METRICS: Mapping[str, str] = {"accuracy": "1", "offloaded": "1", **Priced.outputs}
+METRICS: Mapping[str, str] = {"accuracy": "1", "offloaded": "1", **PoweredOn.outputs}
+"""Those of a power-on are a chip's: a board's image is none of ours."""
 
 MEASURED_KNOBS = (
     "pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits", "exponent_bits",
@@ -171,7 +173,7 @@ class Joint:
         shape = _shape(trained.folder, own)
         before: tuple[Evaluator, ...] = (InBatches(CellBits()), InBatches(Crossing(LAYERS)))
         counted = Counted(spread(run), run.handles, run.exist)
-        stages = (*before, Cached(counted), InBatches(replay), InBatches(priced(own, shape)))
+        stages = (*before, Cached(counted), InBatches(replay), InBatches(_all_prices(own, shape)))
         held_out = Chain((*before, Cached(spread(test)), InBatches(tested)))
         facts = {
             **run.facts(),
@@ -233,13 +235,19 @@ def _shape(network: Path, own: Settings) -> EncoderShape:
     return EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
 
 
-def priced_packaged(own: Settings) -> Priced:
+def priced_packaged(own: Settings) -> Priced | PoweredOn:
     """The pricing model of a study, without training anything.
 
     Args:
         own: The study's settings.
     """
-    return priced(own, _shape(pretrained("minilm-l6").folder, own))
+    return _all_prices(own, _shape(pretrained("minilm-l6").folder, own))
+
+
+def _all_prices(own: Settings, shape: EncoderShape) -> Priced | PoweredOn:
+    """With those of a power-on where the device is a chip."""
+    system = priced(own, shape)
+    return PoweredOn(system, system.device) if isinstance(system.device, Chip) else system
 
 
 def priced(own: Settings, shape: EncoderShape) -> Priced:

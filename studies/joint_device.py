@@ -128,12 +128,11 @@ class Chip:
             np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
         )  # fmt: skip
         groups: dict[tuple[Layout, int], list[int]] = {}
-        names = ("split_layer", "attention_span", "embedding_sparsity", "mac_width",
-                 "exponent_bits", "weight_store", "dvfs", "predict_layer")  # fmt: skip
-        for row, said in enumerate(zip(*(columns[name].tolist() for name in names), strict=True)):
-            held, span, sparsity, width, exponent, weights, dvfs, predict = said
-            if held:  # a device that holds no layer has no chip
-                layout = Layout(int(held), int(span), sparsity, int(width), int(exponent), weights)
+        foretold = zip(columns["dvfs"].tolist(), columns["predict_layer"].tolist(), strict=True)
+        for row, (layout, (dvfs, predict)) in enumerate(
+            zip(self.layouts(columns), foretold, strict=True)
+        ):
+            if layout is not None:
                 early = int(predict) if dvfs == "sentence" else 0
                 groups.setdefault((layout, early), []).append(row)
         for (layout, early), places in groups.items():
@@ -141,6 +140,19 @@ class Chip:
             part = {name: columns[name][where] for name in self.inputs}
             self._price(found, where, layout, early, part, (deadline[where], sent[where]))
         return found
+
+    def layouts(self, columns: Columns) -> list[Layout | None]:
+        """How the chip of each design is laid out; None where the device holds no layer."""
+        names = ("split_layer", "attention_span", "embedding_sparsity", "mac_width",
+                 "exponent_bits", "weight_store")  # fmt: skip
+        return [
+            Layout(int(held), int(span), sparsity, int(width), int(exponent), weights)
+            if held
+            else None
+            for held, span, sparsity, width, exponent, weights in zip(
+                *(columns[name].tolist() for name in names), strict=True
+            )
+        ]
 
     def _price(
         self,

@@ -13,8 +13,9 @@ from hw_models.link import lan_testbed, shipped_link
 from hw_models.uncertainty import sample_models, tables_in
 from search_spaces.joint import DEFAULTS
 from studies.dynasplit_testbed import priced_testbed
-from studies.joint import LAYERS, Settings, priced
+from studies.joint import LAYERS, METRICS, Settings, priced
 from studies.joint_device import Layout
+from studies.power_on import PoweredOn
 
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
 CHIP = priced(Settings(), SHAPE)
@@ -218,3 +219,17 @@ def test_a_joint_front_is_asked_which_of_its_designs_survive():
 def test_a_board_holds_nothing_to_draw():
     with pytest.raises(ValueError, match="nothing to draw: Priced holds no table"):
         sample_models(BOARD, 2, np.random.default_rng(0))
+
+
+def test_a_chip_of_fewer_layers_has_less_to_load_and_none_has_nothing():
+    system = PoweredOn(CHIP, CHIP.device)
+    columns = row(CHIP, n=4, split_layer=[0, 2, 6, 6], envm_cell=["sram"] * 3 + ["rram"],
+                  offloaded=1.0, offload="state")  # fmt: skip
+    found = system(columns)
+    for name in ("image_bytes", "power_on_energy", "power_on_time"):
+        assert found[name][0] == 0 < found[name][1] < found[name][2]
+    assert found["power_on_energy"][3] == 0
+    assert found["image_bytes"][3] == found["image_bytes"][2]
+    assert found["energy"].tolist() == CHIP(columns)["energy"].tolist()
+    assert system.outputs.keys() == found.keys() <= METRICS.keys()
+    assert system.evidence.keys() == found.keys()
