@@ -153,6 +153,11 @@ class Accelerator:
         object.__setattr__(self, "_plan", plan)
 
     @property
+    def plan(self) -> Plan:
+        """What the machine has worked out once."""
+        return self._plan
+
+    @property
     def evidence(self) -> Mapping[str, Label]:
         """Output name -> its weakest link among the tables used."""
         silicon, points, envm = self.datapath.silicon, self.points.table, self.storage.envm.table

@@ -12,7 +12,9 @@ import studies.ablation_report
 import studies.appealnet_online
 import studies.appealnet_sides
 import studies.edgebert_online
+import studies.survival
 import studies.table_view
+import studies.trials_fit
 from dse.cli import main as run_command_line
 from dse.config import System
 from studies.appealnet import Appealnet
@@ -34,8 +36,10 @@ MORE = (
     dse.commands.lut.add_to,
     studies.table_view.add_to,
     dse.commands.trials_import.add_to,
+    studies.trials_fit.add_to,
     dse.commands.online.add_to,
     studies.edgebert_online.add_to,
+    studies.survival.add_to,
     studies.ablation_report.add_to,
     studies.appealnet_sides.add_to,
     studies.appealnet_online.add_to,

@@ -4,7 +4,8 @@ Published runs (arXiv 2410.23881) fix whole networks: a Raspberry Pi 4 that runs
 2.855 Gcycles, an accelerator that runs it in 434 or 424.5 ms, a cloud behind 592 Mbit/s. Cuts
 between are shares of these by multiply-accumulates (processors) or weights (the accelerator, which
 streams what its 8 MB do not hold). Another network scales by its own counts. All of that is
-inference, so every output is labelled unverified until trials of one's own replace it.
+inference, so every output is labelled unverified until trials of one's own replace it. The numbers
+stand in `hw_models/tables/testbed_dynasplit`.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from hw_models import CloudNode, EdgeDevice, EncoderShape, SplitComputing
+from hw_models import CloudNode, EdgeDevice, EncoderShape, SplitComputing, shipped
 from hw_models.columns import FloatArray
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import CLOCKS, NETWORKS
@@ -21,29 +22,29 @@ from search_spaces.dynasplit import CLOCKS, NETWORKS
 Priced: TypeAlias = Literal["vgg16", "vit", "bert-base", "minilm-l6"]
 """Networks whose layers are counted here."""
 
-IMAGE_LOADING = 9e-3
-"""Of one image on the board [s]: published layer-0 trials spend 8 to 10 ms there."""
+_BED = shipped("testbed_dynasplit").constant
 
-CALL = 56e-3
-"""Of one remote inference beside its arithmetic [s]: assumed. It is most of the 71 ms that remain
-of VGG16's fastest published latency without image and transfer, and keeps what is cut behind the
-accelerator near that latency, as published."""
+IMAGE_LOADING = _BED("image_loading")
+"""Of one image on the board [s]."""
 
-TPU_WHOLE_VGG16 = {"std": 0.434, "max": 0.4245}
-"""Latency of VGG16 on the accelerator at 1.8 GHz [s], published."""
+CALL = _BED("call")
+"""Of one remote inference beside its arithmetic [s]: assumed. It keeps what is cut behind the
+accelerator near VGG16's fastest published latency, as published."""
 
-TPU_STATIC_POWER = {"std": 4.05, "max": 3.95}
-"""Board and accelerator at clock zero [W]: published 2.415 J / 434 ms and 2.323 J / 424.5 ms, less
-the processor's cubic share at 1.8 GHz."""
+TPU_WHOLE_VGG16 = {"std": _BED("tpu_std"), "max": _BED("tpu_max")}
+"""Latency of VGG16 on the accelerator at 1.8 GHz [s]."""
 
-VIT_SLOWEST = 10.2876
+TPU_STATIC_POWER = {"std": _BED("tpu_std_power"), "max": _BED("tpu_max_power")}
+"""Board and accelerator at clock zero [W]."""
+
+VIT_SLOWEST = _BED("vit_slowest")
 """Slowest published latency of ViT [s]: taken as all on the board at 600 MHz."""
 
-FASTEST: Mapping[str, float] = {"vgg16": 0.0906, "vit": 0.1188}
+FASTEST: Mapping[str, float] = {"vgg16": _BED("vgg16_fastest"), "vit": _BED("vit_fastest")}
 """Fastest published latency [s]: taken as all in the cloud with its GPU."""
 
-NODE_POWER = (887.0, 973.0)
-"""Of the whole node while computing [W]: ends of the published range, taken as GPU off and on."""
+NODE_POWER = (_BED("node_cpu_power"), _BED("node_gpu_power"))
+"""Of the whole node while computing [W], GPU off and on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

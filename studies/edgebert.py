@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from dse.accuracy.cache import cache_root
 from dse.accuracy.cells import Cells
 from dse.accuracy.exits import ExitReplay, Rule
-from dse.accuracy.pretrained import require_network
+from dse.accuracy.pretrained import pretrained, require_network
 from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, EarlyStopRule, Section, Staged, Watcher
 from dse.early_stop import EarlyStop
@@ -30,6 +30,7 @@ from hw_models import (
     shipped,
 )
 from hw_models.faults import level_misreads
+from hw_models.startup import Startup
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
 from studies.finetune_stop import FinetuneStopRule, stop_of
 from studies.provenance import table_facts
@@ -89,6 +90,7 @@ METRICS: Mapping[str, str] = {
     "energy": "J",
     "latency_p95": "s",
     "area": "m^2",
+    **Startup.outputs,
 }
 
 
@@ -220,6 +222,16 @@ def accelerator(
     )
 
 
+def priced(settings: Settings) -> "Chips":
+    """The pricing model of a study, without training anything.
+
+    Args:
+        settings: Of the study; its network must be here already.
+    """
+    text = (pretrained(settings.network).folder / "config.json").read_text(encoding="utf-8")
+    return Chips(settings, json.loads(text), len(task_classes(settings.task, cache_root())))
+
+
 def _seen(attention_span: int, sequence_length: int, heads: int) -> AttentionSpan | None:
     """Keys that the heads see; None: everything."""
     keys = float(max(2 * attention_span - 1, 0))
@@ -289,7 +301,7 @@ class Chips:
     machine: Accelerator | None = None
     _machines: dict[tuple[int, float], Accelerator] = field(default_factory=dict, init=False)
 
-    outputs: ClassVar[Mapping[str, str]] = Accelerator.outputs
+    outputs: ClassVar[Mapping[str, str]] = {**Accelerator.outputs, **Startup.outputs}
     cost: ClassVar[Cost] = "closed form"
     inputs: ClassVar[Mapping[str, str]] = {
         **Accelerator.inputs,
@@ -305,7 +317,8 @@ class Chips:
     @property
     def evidence(self) -> Mapping[str, str]:
         """As the accelerator's: every machine reads the same tables."""
-        return self._machine(128, 0.0).evidence
+        machine = self._machine(128, 0.0)
+        return {**machine.evidence, **Startup(machine).evidence}
 
     def _machine(self, span: int, sparsity: float) -> Accelerator:
         if (span, sparsity) not in self._machines:
@@ -319,14 +332,15 @@ class Chips:
         return self._machines[span, sparsity]
 
     def __call__(self, columns: Columns) -> Columns:
-        """Energy [J], p95 latency [s] and area [m^2], each of shape (n,)."""
+        """Energy [J], p95 latency [s], area [m^2], and those of a power-on, each of shape (n,)."""
         pairs = np.column_stack([columns["attention_span"], columns["embedding_sparsity"]])
         kinds, which = np.unique(pairs, axis=0, return_inverse=True)
         results = {name: np.empty(len(pairs)) for name in self.outputs}
         for number, (span, sparsity) in enumerate(kinds):
             rows = np.flatnonzero(which.ravel() == number)
             part = {name: columns[name][rows] for name in Accelerator.inputs}
-            for name, values in self._machine(int(span), float(sparsity))(part).items():
+            machine = self._machine(int(span), float(sparsity))
+            for name, values in {**machine(part), **Startup(machine)(part)}.items():
                 results[name][rows] = values
         return results
 

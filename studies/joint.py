@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from dse.accuracy.cache import cache_root
 from dse.accuracy.offload import Cloud, OffloadReplay
+from dse.accuracy.pretrained import pretrained
 from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, Section, Watcher
 from dse.errors import CompositionError, SpaceError
@@ -19,8 +21,6 @@ from dse.parameters import Categorical, Parameter, Value, ends
 from dse.space import Columns, SearchSpace
 from hw_models import (
     Accelerator,
-    AttentionSpan,
-    Datapath,
     EncoderShape,
     Envm,
     OperatingPoints,
@@ -39,7 +39,8 @@ from search_spaces.joint import (
 )
 from studies.dynasplit_testbed import priced_testbed
 from studies.edgebert import CellBits, Counted, accepted, misread_cells
-from studies.joint_device import Board, Chip, Device, Layout, Priced
+from studies.joint_device import Board, Chip, Device, Priced
+from studies.power_on import PoweredOn
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class Settings(Section):
     cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
 
 
-METRICS: Mapping[str, str] = {"accuracy": "1", "offloaded": "1", **Priced.outputs}
+METRICS: Mapping[str, str] = {"accuracy": "1", "offloaded": "1", **PoweredOn.outputs}
+"""Those of a power-on are a chip's: a board's image is none of ours."""
 
 MEASURED_KNOBS = (
     "pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits", "exponent_bits",
@@ -176,15 +178,12 @@ class Joint:
         replay, tested = _replays(
             run, test, dict(zip(own.clouds, experts, strict=True)), spread, chip=chip
         )
-        config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
-        shape = EncoderShape.from_config(
-            config, classes=len(task_classes(own.task, cache)), off_ramp="mean_pool"
-        )
+        shape = _shape(trained.folder, own)
         before: tuple[Evaluator, ...] = (InBatches(Crossing(LAYERS)),)
         if chip:
             before = (InBatches(CellBits()), *before)
         counted = Counted(spread(run), run.handles, run.exist)
-        stages = (*before, Cached(counted), InBatches(replay), InBatches(priced(own, shape)))
+        stages = (*before, Cached(counted), InBatches(replay), InBatches(_all_prices(own, shape)))
         held_out = Chain((*before, Cached(spread(test)), InBatches(tested)))
         facts = {
             **run.facts(),
@@ -245,6 +244,28 @@ def _answered(run: "AccuracyRun", spread: Callable[[Evaluator], Evaluator]) -> s
     return str(spread(run)(columns)["archive"][0])
 
 
+def _shape(network: Path, own: Settings) -> EncoderShape:
+    """Of the network in a folder, with an off-ramp for the study's classes behind every layer."""
+    config = json.loads((network / "config.json").read_text(encoding="utf-8"))
+    classes = len(task_classes(own.task, cache_root()))
+    return EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
+
+
+def priced_packaged(own: Settings) -> Priced | PoweredOn:
+    """The pricing model of a study, without training anything.
+
+    Args:
+        own: The study's settings.
+    """
+    return _all_prices(own, _shape(pretrained("minilm-l6").folder, own))
+
+
+def _all_prices(own: Settings, shape: EncoderShape) -> Priced | PoweredOn:
+    """With those of a power-on where the device is a chip."""
+    system = priced(own, shape)
+    return PoweredOn(system, system.device) if isinstance(system.device, Chip) else system
+
+
 def priced(own: Settings, shape: EncoderShape) -> Priced:
     """What shares of sentences cost, on the device, over the link and in the cloud of a study.
 
@@ -256,9 +277,18 @@ def priced(own: Settings, shape: EncoderShape) -> Priced:
     bed = priced_testbed(
         "minilm-l6", own.sequence_length, waiting=2.7, idle=own.cloud_idle_w, cpu_slowdown=5.0
     )
-    device: Device = Chip(_machines(own, shape), LAYERS)
+    device: Device
     if own.device == "board":
         device = Board(bed.edge)
+    else:
+        device = Chip(
+            Accelerator(
+                shape,
+                own.sequence_length,
+                storage=Storage(Envm(idle=own.idle_memory)),
+                points=OperatingPoints(shipped(own.voltage_table)),
+            )
+        )
     waiting = own.waiting_mw
     if waiting is None:
         waiting = 10.0 if own.device == "chip" else 2700.0
@@ -273,29 +303,6 @@ def priced(own: Settings, shape: EncoderShape) -> Priced:
         waiting=waiting * 1e-3,
         deadline=own.deadline_ms * 1e-3,
     )
-
-
-def _machines(own: Settings, shape: EncoderShape) -> Callable[[Layout], Accelerator]:
-    """Makes the accelerator of a layout; it holds the layers before the split and no other."""
-
-    def machine(layout: Layout) -> Accelerator:
-        """One chip. A reach of r tokens to either side lets a query see 2 r - 1 keys."""
-        keys = float(max(2 * layout.span - 1, 0))
-        span = AttentionSpan((keys,) * shape.heads) if keys < own.sequence_length else None
-        return Accelerator(
-            replace(shape, layers=layout.layers, groups=min(shape.groups, layout.layers)),
-            own.sequence_length,
-            Datapath(mac_width=layout.mac_width, exponent_bits=layout.exponent_bits),
-            Storage(
-                Envm(idle=own.idle_memory),
-                weights=layout.weights,
-                embedding_sparsity=layout.sparsity,
-            ),
-            points=OperatingPoints(shipped(own.voltage_table)),
-            span=span,
-        )
-
-    return machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ so has one that reaches the device's last layer and may yet be appealed, for its
 before its answer is known.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dse.evaluation import Cost
 from dse.parameters import FloatArray
 from dse.space import Columns
-from hw_models import Accelerator, CloudNode, EdgeDevice
+from hw_models import Accelerator, AttentionSpan, CloudNode, EdgeDevice
 from hw_models.accelerator import total
 from hw_models.latency_aware import LatencyAware, weighted_quantile
 from hw_models.link import Link
@@ -90,15 +90,14 @@ class Layout(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chip:
-    """An accelerator of EdgeBERT's kind that holds the first layers.
+    """An accelerator of EdgeBERT's kind that holds the layers before the split and no other.
 
     Attributes:
-        machine: Makes one.
-        layers: L of the network.
+        whole: That holds all layers, sees everything and stores every zero, after which those of
+            the layouts are built; its tables are those of all.
     """
 
-    machine: Callable[[Layout], Accelerator]
-    layers: int
+    whole: Accelerator
     _made: dict[Layout, Accelerator] = field(default_factory=dict, init=False)
 
     inputs: ClassVar[Mapping[str, str]] = {
@@ -116,6 +115,11 @@ class Chip:
         "predict_layer": "layer",
     }
 
+    @property
+    def layers(self) -> int:
+        """L of the network."""
+        return self.whole.shape.layers
+
     def depths(self, columns: Columns, deadline: FloatArray, sent: FloatArray) -> Depths:
         """As the protocol says; machines that are built alike are priced together."""
         n = len(deadline)
@@ -124,12 +128,11 @@ class Chip:
             np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
         )  # fmt: skip
         groups: dict[tuple[Layout, int], list[int]] = {}
-        names = ("split_layer", "attention_span", "embedding_sparsity", "mac_width",
-                 "exponent_bits", "weight_store", "dvfs", "predict_layer")  # fmt: skip
-        for row, said in enumerate(zip(*(columns[name].tolist() for name in names), strict=True)):
-            held, span, sparsity, width, exponent, weights, dvfs, predict = said
-            if held:  # a device that holds no layer has no chip
-                layout = Layout(int(held), int(span), sparsity, int(width), int(exponent), weights)
+        foretold = zip(columns["dvfs"].tolist(), columns["predict_layer"].tolist(), strict=True)
+        for row, (layout, (dvfs, predict)) in enumerate(
+            zip(self.layouts(columns), foretold, strict=True)
+        ):
+            if layout is not None:
                 early = int(predict) if dvfs == "sentence" else 0
                 groups.setdefault((layout, early), []).append(row)
         for (layout, early), places in groups.items():
@@ -137,6 +140,19 @@ class Chip:
             part = {name: columns[name][where] for name in self.inputs}
             self._price(found, where, layout, early, part, (deadline[where], sent[where]))
         return found
+
+    def layouts(self, columns: Columns) -> list[Layout | None]:
+        """How the chip of each design is laid out; None where the device holds no layer."""
+        names = ("split_layer", "attention_span", "embedding_sparsity", "mac_width",
+                 "exponent_bits", "weight_store")  # fmt: skip
+        return [
+            Layout(int(held), int(span), sparsity, int(width), int(exponent), weights)
+            if held
+            else None
+            for held, span, sparsity, width, exponent, weights in zip(
+                *(columns[name].tolist() for name in names), strict=True
+            )
+        ]
 
     def _price(
         self,
@@ -147,7 +163,7 @@ class Chip:
         part: Columns,
         limits: tuple[FloatArray, FloatArray],
     ) -> None:
-        chip, held = self._machine(layout), layout.layers
+        chip, held = self.machine(layout), layout.layers
         ones = np.ones(len(rows))
         plain = {**part, "mean_exit_layer": ones, "p95_exit_layer": ones}
         found.area[rows] = total(chip.parts(plain)["area"])
@@ -173,9 +189,27 @@ class Chip:
         found.energy_sent[rows] = found.energy[held, rows]
         found.latency_sent[rows] = found.latency[held, rows]
 
-    def _machine(self, layout: Layout) -> Accelerator:
+    def machine(self, layout: Layout) -> Accelerator:
+        """The chip of a layout. A reach of r tokens to either side lets a query see 2 r - 1 keys.
+
+        Args:
+            layout: What it is built for.
+        """
         if layout not in self._made:
-            self._made[layout] = self.machine(layout)
+            whole, keys = self.whole, float(max(2 * layout.span - 1, 0))
+            shape, held = whole.shape, layout.layers
+            span = AttentionSpan((keys,) * shape.heads) if keys < whole.sequence_length else None
+            self._made[layout] = replace(
+                whole,
+                shape=replace(shape, layers=held, groups=min(shape.groups, held)),
+                datapath=replace(
+                    whole.datapath, mac_width=layout.mac_width, exponent_bits=layout.exponent_bits
+                ),
+                storage=replace(
+                    whole.storage, weights=layout.weights, embedding_sparsity=layout.sparsity
+                ),
+                span=span,
+            )
         return self._made[layout]
 
 

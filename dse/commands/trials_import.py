@@ -51,7 +51,7 @@ def trials_import(
     kept.
     """
     read = read_layout(layout)
-    trials = MeasuredTrials.of(read_trials(file, read, _pairs(where or [])), read.objectives)
+    trials = MeasuredTrials.of(read_trials(file, read, pairs(where or [])), read.objectives)
     found = suspicions(trials, read)
     for suspicion in found[:_SHOWN]:
         lines = ", ".join(map(str, suspicion.lines))
@@ -68,11 +68,16 @@ def trials_import(
     typer.echo(out)
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = {}
+def pairs(texts: list[str]) -> dict[str, str]:
+    """What `--where` says: header -> text.
+
+    Raises:
+        DseError: If one has no equals sign.
+    """
+    found = {}
     for text in texts:
         header, equals, value = text.partition("=")
         if not equals:
             raise DseError(f"--where {text}: write --where header=text")
-        pairs[header] = value
-    return pairs
+        found[header] = value
+    return found

@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import EncoderShape, LatencyAware
+from hw_models import EncoderShape, LatencyAware, surviving
 from hw_models.latency_aware import share_column
 from hw_models.link import lan_testbed, shipped_link
+from hw_models.uncertainty import sample_models, tables_in
 from search_spaces.joint import DEFAULTS
 from studies.dynasplit_testbed import priced_testbed
-from studies.joint import LAYERS, Settings, priced
+from studies.joint import LAYERS, METRICS, Settings, priced
 from studies.joint_device import Layout
+from studies.power_on import PoweredOn
 
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
 CHIP = priced(Settings(), SHAPE)
@@ -190,3 +192,44 @@ def test_a_voltage_is_chosen_before_it_is_known_whether_the_answer_is_trusted():
     assert maybe.latency[3] + wait <= 0.066 + 1e-12
     assert maybe.latency[3] + wait == maybe.latency[LAYERS]
     assert maybe.energy["device"] > alone.energy["device"]
+
+
+def front():
+    """Four cells, three places for the weights and two voltages, all sentences on the device."""
+    cells = ["rram", "stt", "pcm", "sram", "rram", "stt"]
+    stores = ["envm", "envm", "envm", "sram", "dram", "sram"]
+    return row(CHIP, n=6, answered_3=1.0, envm_cell=cells, weight_store=stores,
+               vdd=[0.8, 0.8, 0.6, 0.6, 0.8, 0.6], mac_width=[8, 16, 16, 16, 8, 32])  # fmt: skip
+
+
+def test_a_joint_front_is_asked_which_of_its_designs_survive():
+    assert {table.name for table in tables_in(CHIP)} == {
+        "datapath_12nm", "arithmetic_45nm", "sram_cacti_22nm", "sram_scaling_12nm",
+        "envm_nvsim_22nm", "dram", "dvfs_12nm",
+    }  # fmt: skip
+    losses = ("energy", "latency_p95", "area")
+    share = surviving(CHIP, front(), losses, 50, np.random.default_rng(0))
+    assert ((share > 0) & (share < 1)).any()
+    again = surviving(CHIP, front(), losses, 50, np.random.default_rng(0))
+    assert (share == again).all()
+    drawn = sample_models(CHIP, 2, np.random.default_rng(0))
+    assert drawn[0](front())["energy"].tolist() != drawn[1](front())["energy"].tolist()
+
+
+def test_a_board_holds_nothing_to_draw():
+    with pytest.raises(ValueError, match="nothing to draw: Priced holds no table"):
+        sample_models(BOARD, 2, np.random.default_rng(0))
+
+
+def test_a_chip_of_fewer_layers_has_less_to_load_and_none_has_nothing():
+    system = PoweredOn(CHIP, CHIP.device)
+    columns = row(CHIP, n=4, split_layer=[0, 2, 6, 6], envm_cell=["sram"] * 3 + ["rram"],
+                  offloaded=1.0, offload="state")  # fmt: skip
+    found = system(columns)
+    for name in ("image_bytes", "power_on_energy", "power_on_time"):
+        assert found[name][0] == 0 < found[name][1] < found[name][2]
+    assert found["power_on_energy"][3] == 0
+    assert found["image_bytes"][3] == found["image_bytes"][2]
+    assert found["energy"].tolist() == CHIP(columns)["energy"].tolist()
+    assert system.outputs.keys() == found.keys() <= METRICS.keys()
+    assert system.evidence.keys() == found.keys()
