@@ -35,8 +35,9 @@ from search_spaces.joint import (
     corners,
     joint_space,
 )
+from studies.accepted import accepted
 from studies.dynasplit_testbed import priced_testbed
-from studies.edgebert import CellBits, Counted, accepted, misread_cells
+from studies.edgebert import CellBits, Counted, misread_cells
 from studies.joint_device import Board, Chip, Device, Layout, Priced
 from studies.provenance import table_facts
 

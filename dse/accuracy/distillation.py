@@ -20,7 +20,17 @@ from dse.accuracy.loop import Rows
 from dse.accuracy.network import all_means, load_trained, tokenised
 from dse.accuracy.spans import reaching
 from dse.accuracy.tasks import read_split
-from dse.accuracy.training import Course, Made, Trained, kept, repeatable, share_of, train
+from dse.accuracy.training import (
+    RECIPES,
+    Course,
+    Made,
+    Trained,
+    kept,
+    repeatable,
+    share_of,
+    train,
+    trained_network,
+)
 from dse.errors import DseError
 
 VERSION = 1
@@ -66,6 +76,44 @@ class Distillation:
         return (1.0 - self.weight) * cross_entropy(logits, labels) + self.weight * distance
 
 
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Which network teaches, by name.
+
+    Attributes:
+        recipe: By which it is trained, without a teacher of its own.
+        network: Packaged network, `hub:NAME` or `local:FOLDER`; None: the network that is taught.
+    """
+
+    recipe: str
+    network: str | None = None
+
+
+def network_of(
+    network: str,
+    task: str,
+    recipe: str,
+    teacher: Teacher | None,
+    cache: Path,
+    watch: Watch = unwatched,
+) -> Trained:
+    """`trained_network`, or `distilled_network` where there is a teacher, which is trained first.
+
+    Raises:
+        DseError: As these two.
+    """
+    if teacher is None:
+        return trained_network(network, task, recipe, cache, watch)
+    _taught(network, task, recipe, cache)  # refused now, and not after the teacher's training
+
+    def watch_teacher(what: str, share: float) -> None:
+        """A bar of its own."""
+        watch(f"teacher: {what}", share)
+
+    by = trained_network(teacher.network or network, task, teacher.recipe, cache, watch_teacher)
+    return distilled_network(network, task, recipe, by, cache, watch)
+
+
 def distilled_network(  # noqa: PLR0913  (as trained_network, and the teacher)
     network: str,
     task: str,
@@ -95,9 +143,7 @@ def distilled_network(  # noqa: PLR0913  (as trained_network, and the teacher)
             frozen, or the teacher was trained on other classes.
     """
     share = Distillation() if how is None else how
-    course = Course.of(network, task, recipe, cache)
-    if not course.recipe.epochs:
-        raise DseError(f"recipe {recipe!r} leaves the backbone frozen: a teacher changes nothing")
+    course = _taught(network, task, recipe, cache)
     _require_same_task(teacher, course)
     facts = course.facts("distilled network") | {
         "distillation_version": VERSION,
@@ -117,6 +163,17 @@ def distilled_network(  # noqa: PLR0913  (as trained_network, and the teacher)
         return train(course, loss, checkpoint, watch), {}
 
     return kept(facts, course.source.folder, cache, make)
+
+
+def _taught(network: str, task: str, recipe: str, cache: Path) -> Course:
+    course = Course.of(network, task, recipe, cache)
+    if not course.recipe.epochs:
+        moving = ", ".join(name for name, how in RECIPES.items() if how.epochs)
+        raise DseError(
+            f"recipe {recipe!r} leaves the backbone frozen, so a teacher changes nothing; recipes "
+            f"that train it: {moving}"
+        )
+    return course
 
 
 def _require_same_task(teacher: Trained, course: Course) -> None:
