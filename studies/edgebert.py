@@ -179,6 +179,7 @@ class Edgebert:
         facts = {**run.facts(), **table_facts()}
 
         def staged(rule: EarlyStopRule) -> Staged:
+            """The same chain with accuracy runs that may be broken off."""
             looks = Looks(tuple(rule.looks), rule.confidence)
             part = PartRun(run)
             early = EarlyStop(stages[0], stages[3], BEST)

@@ -116,8 +116,7 @@ def tuned_network(
 ) -> Trained:
     """Tune a network, or find it tuned. One thread, so that every worker computes the same bits.
 
-    Where it ends depends on the network, the task, the tuning and the rule, and on nothing else: no
-    cache, no clock, no other trial.
+    Where it ends depends on network, task, tuning and rule alone: no cache, clock or other trial.
 
     Args:
         trained: Dense.

@@ -44,22 +44,26 @@ Traces = Annotated[
 ]
 
 
+TeacherRecipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        help="The backbone also learns the answers of a network trained by this recipe.",
+    ),
+]
+TeacherNetwork = Annotated[
+    str | None, typer.Option(help="The teacher's, as --network; left out: the same.")
+]
+
+
 def train(  # noqa: PLR0913  (one argument per flag)
     task: Annotated[str, typer.Argument(help="A task of `dse data list`, hub:... or local:...")],
     network: Annotated[
         str, typer.Option(help="minilm-l6, hub:NAME or local:FOLDER.")
     ] = "minilm-l6",
     recipe: Annotated[str, typer.Option(help="small, demo, full or frozen.")] = "demo",
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RECIPE",
-            help="The backbone also learns the answers of a network trained by this recipe.",
-        ),
-    ] = None,
-    teacher_network: Annotated[
-        str | None, typer.Option(help="The teacher's, as --network; left out: the same.")
-    ] = None,
+    teacher: TeacherRecipe = None,
+    teacher_network: TeacherNetwork = None,
     finetune_steps: Annotated[
         int, typer.Option(help="Steps of training with the compression; 0: none.", min=0)
     ] = 0,
