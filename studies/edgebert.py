@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import Field, model_validator
 
 from dse.accuracy.cache import cache_root
 from dse.accuracy.cells import Cells
@@ -15,7 +15,7 @@ from dse.accuracy.pretrained import pretrained, require_network
 from dse.accuracy.tasks import require_task, task_classes
 from dse.config import Composed, EarlyStopRule, Section, Staged, Watcher
 from dse.early_stop import EarlyStop
-from dse.errors import CompositionError, DseError
+from dse.errors import CompositionError
 from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
 from dse.parameters import Parameter, Value
 from dse.problem import Direction
@@ -32,21 +32,10 @@ from hw_models import (
 from hw_models.faults import level_misreads
 from hw_models.startup import Startup
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
+from studies.accepted import accepted
 from studies.finetune_stop import FinetuneStopRule, stop_of
 from studies.provenance import table_facts
-
-
-def accepted(require: Callable[[str], None]) -> AfterValidator:
-    """A name that `require` does not refuse; what it says stands with the other problems."""
-
-    def checked(name: str) -> str:
-        try:
-            require(name)
-        except DseError as error:
-            raise ValueError(str(error)) from None
-        return name
-
-    return AfterValidator(checked)
+from studies.teacher import TeacherRule, network_of
 
 
 class Settings(Section):
@@ -66,6 +55,7 @@ class Settings(Section):
         idle_memory: Whether a non-volatile macro leaks while nobody reads it.
         finetune_stop: When tuning may end before its last step; None: never. Absent from a study's
             identity where it is None, so that runs from before there was one go on.
+        teacher: Of the dense network; None: it learns labels alone. Absent where it is None, too.
     """
 
     task: Annotated[str, accepted(require_task)] = "rt-sentiment"
@@ -80,6 +70,13 @@ class Settings(Section):
     sequence_length: Annotated[int, Field(ge=1, le=512)] = 64
     idle_memory: Literal["gated", "powered"] = "gated"
     finetune_stop: FinetuneStopRule | None = Field(None, exclude_if=lambda rule: rule is None)
+    teacher: TeacherRule | None = Field(None, exclude_if=lambda rule: rule is None)
+
+    @model_validator(mode="after")
+    def _teaches_somebody(self) -> Self:
+        if self.teacher is not None and self.recipe == "frozen":
+            raise ValueError("recipe = 'frozen' leaves nothing to a teacher; small, demo or full")
+        return self
 
 
 METRICS: Mapping[str, str] = {
@@ -148,10 +145,9 @@ class Edgebert:
         from dse.accuracy.measured import AccuracyRun
         from dse.accuracy.settling import FinetuneEnd
         from dse.accuracy.staged import Looks, StagedRun, Tally
-        from dse.accuracy.training import trained_network
 
-        cache = cache_root()
-        trained = trained_network(settings.network, settings.task, settings.recipe, cache, watch)
+        own, cache = settings, cache_root()
+        trained = network_of(own.network, own.task, own.recipe, own.teacher, cache, watch)
         run = AccuracyRun(
             trained,
             settings.task,
@@ -185,6 +181,7 @@ class Edgebert:
         facts = {**run.facts(), **table_facts()}
 
         def staged(rule: EarlyStopRule) -> Staged:
+            """The same chain with accuracy runs that may be broken off."""
             looks = Looks(tuple(rule.looks), rule.confidence)
             part = PartRun(run)
             early = EarlyStop(stages[0], stages[3], BEST)

@@ -37,8 +37,9 @@ from search_spaces.joint import (
     joint_space,
     kept_private,
 )
+from studies.accepted import accepted
 from studies.dynasplit_testbed import priced_testbed
-from studies.edgebert import CellBits, Counted, accepted, misread_cells
+from studies.edgebert import CellBits, Counted, misread_cells
 from studies.joint_device import Board, Chip, Device, Priced
 from studies.power_on import PoweredOn
 from studies.provenance import table_facts

@@ -118,17 +118,20 @@ def _restored(
             step = int(json.loads(file.metadata()["step"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values = [tensors[f"{i}.value"] for i in range(len(parameters))]
-        moments = [
-            {name: tensors[f"{i}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+        # A parameter that no gradient reaches, as those of a pooler, has no moments.
+        moments = {
+            i: {name: tensors[f"{i}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
             for i in range(len(parameters))
-        ]
+            if f"{i}.step" in tensors
+        }
         seen = [] if judge is None else tensors["seen"].tolist()
     except (OSError, SafetensorError, ValueError, TypeError, KeyError):
         return 0
     with torch.no_grad():
-        for parameter, value, moment in zip(parameters, values, moments, strict=True):
+        for i, (parameter, value) in enumerate(zip(parameters, values, strict=True)):
             parameter.copy_(value)
-            optimizer.state[parameter] = moment
+            if i in moments:
+                optimizer.state[parameter] = moments[i]
     if judge is not None:
         judge.seen[:] = seen
     torch.set_rng_state(tensors["rng"])

@@ -135,13 +135,8 @@ def replayed_file(  # noqa: PLR0913  (one argument per flag of the command)
         raise DseError(f"an exit table predicts entropies; it goes with no rule {rule!r}")
     archive, values = read_scores(source, rule)
     table = None if predictor is None else read_table(predictor, predict_layer)
-    depths = replay(
-        values,
-        limits(rule, np.array([threshold])),
-        table,
-        early_stop=early_stop,
-        countdown_quirk=countdown_quirk,
-    )
+    below = limits(rule, np.array([threshold]))
+    depths = replay(values, below, table, early_stop=early_stop, countdown_quirk=countdown_quirk)
     planned = depths.mean_predicted_layer
     right = None if archive is None else depths.right(archive.logits, archive.labels)
     return {

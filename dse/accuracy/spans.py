@@ -37,6 +37,7 @@ class _Walk:
     calls: int = field(default=0)
 
     def next(self) -> torch.Tensor:
+        """Reaches of the layer that is called now, shape (heads,)."""
         row = self.reach[self.calls % len(self.reach)]
         self.calls += 1
         return row

@@ -2,15 +2,15 @@
 
 The recipe of DeeBERT and EdgeBERT (arXiv 2011.14203): with the backbone frozen the off-ramps cost
 under a second, because each sentence's mean states are computed once. Seeded; a network is trained
-once per machine and kept in the cache.
+once per machine and kept in the cache. With a teacher: `dse.accuracy.distillation`.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from filelock import FileLock
@@ -27,7 +27,7 @@ from dse.accuracy.network import (
     padded,
     tokenised,
 )
-from dse.accuracy.pretrained import pretrained
+from dse.accuracy.pretrained import Pretrained, pretrained
 from dse.accuracy.tasks import Examples, read_split, task_classes
 from dse.errors import DseError
 
@@ -89,6 +89,51 @@ class Trained:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a pretrained network is trained on, and how.
+
+    Attributes:
+        source: The pretrained network.
+        task: Name of the task.
+        examples: Sentences of the training split that the recipe takes.
+        classes: Of the task.
+        recipe: How.
+    """
+
+    source: Pretrained
+    task: str
+    examples: Examples
+    classes: int
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, network: str, task: str, recipe: str, cache: Path) -> "Course":
+        """By names.
+
+        Raises:
+            DseError: If a name is unknown or the task is not fetched.
+        """
+        if recipe not in RECIPES:
+            raise DseError(f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)}")
+        source, how = pretrained(network), RECIPES[recipe]
+        split = read_split(task, cache, "train")
+        count = None if how.sentences is None else min(how.sentences, len(split.sentences))
+        return cls(source, task, split.first(count), len(task_classes(task, cache)), how)
+
+    def facts(self, kind: str) -> dict[str, object]:
+        """What a network of that kind depends on: its address in the cache."""
+        return {
+            "kind": kind,
+            "version": VERSION,
+            "pretrained_sha256": self.source.sha256,
+            "task": self.task,
+            "task_sha256": self.examples.digest,
+            "recipe": asdict(self.recipe),
+            "torch": torch.__version__,
+        }
+
+
 def trained_network(
     network: str, task: str, recipe: str, cache: Path, watch: Watch = unwatched
 ) -> Trained:
@@ -106,36 +151,47 @@ def trained_network(
     Raises:
         DseError: If a name is unknown or the task is not fetched.
     """
-    if recipe not in RECIPES:
-        raise DseError(f"unknown recipe {recipe!r}; there are {', '.join(RECIPES)}")
-    source = pretrained(network)
-    examples = read_split(task, cache, "train")
-    facts = {
-        "kind": "trained network",
-        "version": VERSION,
-        "pretrained_sha256": source.sha256,
-        "task": task,
-        "task_sha256": examples.digest,
-        "recipe": asdict(RECIPES[recipe]),
-        "torch": torch.__version__,
-    }
+    course = Course.of(network, task, recipe, cache)
+    labels = torch.tensor(course.examples.labels)
+
+    def loss(logits: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Of the labels alone."""
+        return torch.nn.functional.cross_entropy(logits, labels[rows])
+
+    return kept(
+        course.facts("trained network"),
+        course.source.folder,
+        cache,
+        lambda checkpoint: (train(course, loss, checkpoint, watch), {}),
+    )
+
+
+Made: TypeAlias = tuple[dict[str, torch.Tensor], Mapping[str, object]]
+"""Tensors of a network, and what its file says of itself beside its address."""
+
+
+def kept(
+    facts: Mapping[str, object], folder: Path, cache: Path, make: Callable[[Path], Made]
+) -> Trained:
+    """Find a network in the cache by what it depends on, or make it; never twice at a time.
+
+    Args:
+        facts: What it depends on: its address.
+        folder: Of the pretrained network: configuration and tokenizer.
+        cache: Cache folder.
+        make: From where its training may keep a checkpoint to the network; a checkpoint is
+            removed when the network is there.
+    """
     path = cache / "networks" / f"{key_of(facts)}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
-            classes = len(task_classes(task, cache))
             checkpoint = path.with_suffix(".checkpoint")
-            tensors = _train(
-                source.folder,
-                examples,
-                classes,
-                RECIPES[recipe],
-                checkpoint=checkpoint,
-                watch=watch,
-            )
-            write_whole(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
+            tensors, more = make(checkpoint)
+            said = json.dumps({**facts, **more}, sort_keys=True)
+            write_whole(path, save(tensors, metadata={"facts": said}))
             checkpoint.unlink(missing_ok=True)
-    return Trained(path, sha256_of(path), source.folder)
+    return Trained(path, sha256_of(path), folder)
 
 
 @contextmanager
@@ -158,26 +214,28 @@ def repeatable(threads: int, seed: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train(
-    folder: Path,
-    examples: Examples,
-    classes: int,
-    recipe: Recipe,
-    *,
-    checkpoint: Path,
-    watch: Watch,
-) -> dict[str, torch.Tensor]:
-    count = recipe.sentences
-    tokens = tokenised(folder, examples.sentences[:count], examples.seconds[:count])
-    labels = torch.tensor(examples.labels[:count])
+Loss: TypeAlias = Callable[[torch.Tensor, Rows], torch.Tensor]
+"""From logits of the last exit, shape (b, classes), and their rows to a scalar."""
+
+
+def train(course: Course, loss: Loss, checkpoint: Path, watch: Watch) -> dict[str, torch.Tensor]:
+    """Both stages: the tensors of a trained network.
+
+    Args:
+        course: What and how.
+        loss: Of the first stage; the second learns the labels alone.
+        checkpoint: Where the state of the first stage is kept; one that is there is continued.
+        watch: Is told how far it is.
+    """
+    folder, recipe = course.source.folder, course.recipe
+    tokens = tokenised(folder, course.examples.sentences, course.examples.seconds)
+    labels = torch.tensor(course.examples.labels)
     with repeatable(THREADS, recipe.seed):
         encoder = load_encoder(folder)
         if recipe.epochs:
-            _train_backbone(
-                encoder, tokens, labels, classes, recipe, checkpoint=checkpoint, watch=watch
-            )
+            _train_backbone(encoder, tokens, course, loss, checkpoint=checkpoint, watch=watch)
         features = all_means(encoder, tokens, share_of(watch, "computing features"))
-        weight, bias = train_off_ramps(features, labels, classes, recipe.head_steps)
+        weight, bias = train_off_ramps(features, labels, course.classes, recipe.head_steps)
     return {**encoder_tensors(encoder), "off_ramps.weight": weight, "off_ramps.bias": bias}
 
 
@@ -191,24 +249,24 @@ def share_of(watch: Watch, what: str) -> Callable[[float], None]:
     return lambda share: watch(what, share)
 
 
-def _train_backbone(  # noqa: PLR0913  (one call, everything by name)
+def _train_backbone(
     encoder: torch.nn.Module,
     tokens: list[Tokens],
-    labels: torch.Tensor,
-    classes: int,
-    recipe: Recipe,
+    course: Course,
+    loss: Loss,
     *,
     checkpoint: Path,
     watch: Watch,
 ) -> None:
-    """First stage, in place: cross-entropy of a linear answer to the last layer's mean state."""
-    free = unfrozen(encoder)
+    """First stage, in place: a linear answer to the last layer's mean state learns the loss."""
+    free, recipe = unfrozen(encoder), course.recipe
     hidden = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]  # untyped there
-    head = torch.nn.Linear(hidden, classes)
+    head = torch.nn.Linear(hidden, course.classes)
 
     def loss_of(rows: Rows, _step: int) -> torch.Tensor:
+        """Of a batch."""
         means = layer_means(encoder, padded([tokens[i] for i in rows]))
-        return torch.nn.functional.cross_entropy(head(means[:, -1]), labels[rows])
+        return loss(head(means[:, -1]), rows)
 
     steps = recipe.epochs * len(batches_by_length(tokens, recipe.batch))
     encoder.train()

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from safetensors import safe_open
-from safetensors.torch import load_file, save
-from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
-from dse.accuracy.cache import Watch, key_of, sha256_of, unwatched, write_whole
+from dse.accuracy.cache import Watch, unwatched
 from dse.accuracy.compression import Compression
+from dse.accuracy.distillation import Distillation, answers_of
 from dse.accuracy.loop import Rows, fit, order_of
 from dse.accuracy.network import (
     Network,
@@ -35,8 +33,10 @@ from dse.accuracy.settling import CurveJudge, Ending, FinetuneStop
 from dse.accuracy.spans import reaching
 from dse.accuracy.tasks import read_split
 from dse.accuracy.training import (
+    Made,
     Trained,
     encoder_tensors,
+    kept,
     repeatable,
     share_of,
     train_off_ramps,
@@ -116,8 +116,7 @@ def tuned_network(
 ) -> Trained:
     """Tune a network, or find it tuned. One thread, so that every worker computes the same bits.
 
-    Where it ends depends on the network, the task, the tuning and the rule, and on nothing else: no
-    cache, no clock, no other trial.
+    Where it ends depends on network, task, tuning and rule alone: no cache, clock or other trial.
 
     Args:
         trained: Dense.
@@ -142,48 +141,30 @@ def tuned_network(
     }
     held: _Held | None = None
     if stop is not None:
-        if tuning.span_penalty:
-            raise DseError(
-                f"finetune_stop reads the accuracy alone, and spans learned with span_penalty = "
-                f"{tuning.span_penalty} move on after it has settled; use one of the two"
-            )
+        _require_no_learned_spans(tuning)
         facts["finetune_stop"] = asdict(stop)
         held = _Held.of(stop, trained.folder, task, cache)
-    path = cache / "networks" / f"{key_of(facts)}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            tokens = tokenised(trained.folder, examples.sentences, examples.seconds)
-            labels = torch.tensor(examples.labels)
-            checkpoint = path.with_suffix(".checkpoint")
-            with repeatable(1, tuning.seed):
-                answers = _teacher(trained, examples.digest, tokens, cache, watch)
-            # Seeded anew: whether the teacher was asked now or before must not show in the dropout.
-            with repeatable(1, tuning.seed):
-                tensors, ending = _tune(
-                    load_trained(trained.path, trained.folder),
-                    _Lesson(tokens, labels, answers, tuning, checkpoint, watch),
-                    held,
-                )
-            if ending is not None:
-                facts["finetune_ending"] = ending.facts()
-            write_whole(path, save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)}))
-            checkpoint.unlink(missing_ok=True)
-    return Trained(path, sha256_of(path), trained.folder)
 
-
-def _teacher(
-    trained: Trained, digest: str, tokens: list[Tokens], cache: Path, watch: Watch
-) -> torch.Tensor:
-    """Answers of the dense network's last exit to the training sentences, (n, classes); once."""
-    key = key_of({"kind": "teacher", "trained": trained.sha256, "task": digest})
-    path = cache / "networks" / f"{key}.safetensors"
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
+    def make(checkpoint: Path) -> Made:
+        """Ask the dense network, then tune; seeded after it was asked, whenever that was."""
+        answers = answers_of(trained, task, None, cache, watch)
+        tokens = tokenised(trained.folder, examples.sentences, examples.seconds)
+        lesson = _Lesson(tokens, torch.tensor(examples.labels), answers, tuning, checkpoint, watch)
+        with repeatable(1, tuning.seed):
             network = load_trained(trained.path, trained.folder)
-            means = all_means(network.encoder, tokens, share_of(watch, "asking the teacher"))
-            write_whole(path, save({"answers": network.logits(means)[:, -1].contiguous()}))
-    return load_file(path)["answers"]
+            tensors, ending = _tune(network, lesson, held)
+        return tensors, {} if ending is None else {"finetune_ending": ending.facts()}
+
+    return kept(facts, trained.folder, cache, make)
+
+
+def _require_no_learned_spans(tuning: Tuning) -> None:
+    """The rule `finetune_stop` sees the accuracy settle, and nothing else."""
+    if tuning.span_penalty:
+        raise DseError(
+            f"finetune_stop reads the accuracy alone, and spans learned with span_penalty = "
+            f"{tuning.span_penalty} move on after it has settled; use one of the two"
+        )
 
 
 def ending_of(tuned: Trained) -> Ending | None:
@@ -217,6 +198,7 @@ class _Held:
         """Of a network in training and its answering layer."""
 
         def accuracy() -> float:
+            """Of the answering layer on the held sentences [1]."""
             network.eval()
             means = all_means(network, self.tokens)
             with torch.inference_mode():
@@ -238,11 +220,8 @@ class _Lesson:
 
     def loss(self, logits: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Cross-entropy and distillation."""
-        t = self.tuning.temperature
-        told = softmax(self.answers[rows] / t, dim=-1)
-        distance = kl_div(log_softmax(logits / t, dim=-1), told, reduction="batchmean") * t**2
-        own = cross_entropy(logits, self.labels[rows])
-        return (1.0 - self.tuning.distilled) * own + self.tuning.distilled * distance
+        share = Distillation(self.tuning.distilled, self.tuning.temperature)
+        return share.loss(logits, self.labels[rows], self.answers[rows])
 
 
 def _tune(
@@ -257,6 +236,7 @@ def _tune(
     judge = None if held is None else held.judge(encoder, head, tuning)
 
     def loss_of(rows: Rows, step: int) -> torch.Tensor:
+        """Of a batch; masks are chosen anew every so many steps, and no reach is negative."""
         if step % tuning.refreshed == 0 and matrices:
             share = share_pruned(step, tuning.steps, tuning.pruning_ratio, tuning.ramp)
             refresh(matrices, share)

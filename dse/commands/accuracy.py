@@ -3,8 +3,9 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -14,6 +15,9 @@ from dse.accuracy.exits import Rule
 from dse.errors import DseError
 from dse.files import write_atomically
 from dse.terminal import Bars, notes
+
+if TYPE_CHECKING:
+    from dse.accuracy.report import Marks
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,12 +44,26 @@ Traces = Annotated[
 ]
 
 
+TeacherRecipe = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RECIPE",
+        help="The backbone also learns the answers of a network trained by this recipe.",
+    ),
+]
+TeacherNetwork = Annotated[
+    str | None, typer.Option(help="The teacher's, as --network; left out: the same.")
+]
+
+
 def train(  # noqa: PLR0913  (one argument per flag)
     task: Annotated[str, typer.Argument(help="A task of `dse data list`, hub:... or local:...")],
     network: Annotated[
         str, typer.Option(help="minilm-l6, hub:NAME or local:FOLDER.")
     ] = "minilm-l6",
     recipe: Annotated[str, typer.Option(help="small, demo, full or frozen.")] = "demo",
+    teacher: TeacherRecipe = None,
+    teacher_network: TeacherNetwork = None,
     finetune_steps: Annotated[
         int, typer.Option(help="Steps of training with the compression; 0: none.", min=0)
     ] = 0,
@@ -61,11 +79,13 @@ def train(  # noqa: PLR0913  (one argument per flag)
     """Train a network on a task, or find it trained; accuracy of every exit on both splits."""
     # Here and not above: torch takes seconds that other commands need not wait.
     from dse.accuracy.compression import Compression
+    from dse.accuracy.distillation import Teacher, network_of
     from dse.accuracy.report import marks
     from dse.accuracy.tasks import cache_root
-    from dse.accuracy.training import trained_network
     from dse.accuracy.tuning import Tuning, tuned_network
 
+    if teacher is None and teacher_network is not None:
+        raise DseError("--teacher-network says whose recipe --teacher names; give that too")
     how = Compression(
         pruning_ratio=pruning_ratio,
         pruning_method=pruning_method,
@@ -73,22 +93,27 @@ def train(  # noqa: PLR0913  (one argument per flag)
         span_penalty=span_penalty,
         weight_bits=32,
     )
-    began = time.monotonic()
+    began, cache = time.monotonic(), cache_root()
     with Bars() as bars:
-        dense = found = trained_network(network, task, recipe, cache_root(), bars.preparing)
+        by = None if teacher is None else Teacher(teacher, teacher_network)
+        dense = found = network_of(network, task, recipe, by, cache, bars.preparing)
         if finetune_steps:
-            found = tuned_network(dense, task, Tuning.of(how), cache_root(), bars.preparing)
+            found = tuned_network(dense, task, Tuning.of(how), cache, bars.preparing)
         minutes = (time.monotonic() - began) / 60
         validation, test = (
-            marks(dense, task, cache_root(), split, how) for split in ("validation", "test")
+            marks(dense, task, cache, split, how) for split in ("validation", "test")
         )
+    facts = {"task": task, "network": str(found.path), "sha256": found.sha256, "minutes": minutes}
+    _show_marks(facts, validation, test, format_)
+
+
+def _show_marks(facts: Mapping[str, Any], validation: "Marks", test: "Marks", format_: str) -> None:
     rows = {
         "validation_accuracy": validation.accuracy.tolist(),
         "test_accuracy": test.accuracy.tolist(),
         "validation_macro_f1": validation.macro_f1.tolist(),
         "test_macro_f1": test.macro_f1.tolist(),
     }
-    facts = {"task": task, "network": str(found.path), "sha256": found.sha256, "minutes": minutes}
     if format_ == "json":
         sys.stdout.write(json.dumps({**facts, "majority": test.majority, **rows}) + "\n")
         return
@@ -97,8 +122,8 @@ def train(  # noqa: PLR0913  (one argument per flag)
         table.add_row(name.replace("_", " "), *(f"{100 * v:.1f} %" for v in values))
     Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
     notes.print(
-        f"{minutes:.1f} min; the most frequent class alone: {100 * test.majority:.1f} %; "
-        f"{found.path}",
+        f"{facts['minutes']:.1f} min; the most frequent class alone: {100 * test.majority:.1f} %; "
+        f"{facts['network']}",
         markup=False,
     )
 

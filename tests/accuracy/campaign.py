@@ -1,6 +1,6 @@
 """Long accuracy campaigns; each prints a JSON line per result; docs/accuracy.jsonl collects them.
 
-python tests/accuracy/campaign.py tasks|sweeps|tuning|settling|cost|table >> docs/accuracy.jsonl
+python tests/accuracy/campaign.py tasks|sweeps|cells|width|teacher|tuning|settling >> out.jsonl
 """
 
 import json
@@ -18,12 +18,13 @@ from matplotlib.lines import Line2D
 from dse.accuracy.archive import Archive, read_archive
 from dse.accuracy.cache import cache_root
 from dse.accuracy.compression import Compression
+from dse.accuracy.distillation import distilled_network
 from dse.accuracy.exits import ExitCurve
 from dse.accuracy.measured import AccuracyRun
 from dse.accuracy.report import marks
 from dse.accuracy.settling import FinetuneStop
 from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import trained_network
+from dse.accuracy.training import RECIPES, trained_network
 from dse.accuracy.tuning import Tuning, ending_of, tuned_network
 from studies.edgebert import misread_cells
 
@@ -129,6 +130,58 @@ def tasks(which: list[str]) -> None:
                 majority=round(found.majority, 4),
                 training_seconds={"wall": round(wall, 1), "cpu": round(cpu, 1)},
             )
+
+
+def width(which: list[str]) -> None:
+    """8 bits beside float32 on the same sentences: won and lost at each exit."""
+    chosen = ("rt-sentiment:full", "rt-sentiment:demo", "tweet3:demo", "tweet3:full")
+    for name in which or (*chosen, "bbc-topic:frozen", "spam:frozen"):
+        task, _, recipe = name.partition(":")
+        eight, whole = (
+            list(passed(recipe, task, Compression(weight_bits=bits))) for bits in (8, 32)
+        )
+        for (split, ours, _), (_, theirs, _) in zip(eight, whole, strict=True):
+            say(campaign="width", task=task, recipe=recipe, split=split, **paired(ours, theirs))
+
+
+def paired(ours: Archive, theirs: Archive) -> dict[str, object]:
+    """Sentences that only one of two networks answers rightly, at each exit, and what is left."""
+    one, two = (a.logits.argmax(axis=-1) == a.labels[:, None] for a in (ours, theirs))
+    gained = one.astype(int) - two
+    return {
+        "sentences": len(one),
+        "won": (gained > 0).sum(axis=0).tolist(),
+        "lost": (gained < 0).sum(axis=0).tolist(),
+        "difference": rounded(gained.mean(axis=0)),
+        "standard_error": rounded(gained.std(axis=0) / np.sqrt(len(one))),
+        "mean_of_exits": round(float(gained.mean()), 5),
+        "its_standard_error": round(float(gained.mean(axis=1).std() / np.sqrt(len(one))), 5),
+    }
+
+
+def teacher(which: list[str]) -> None:
+    """A short recipe with and without the network of the recipe `full` as its teacher."""
+    cache = cache_root()
+    by = trained_network(NETWORK, TASK, "full", cache)
+    for chosen in which or ("small:1", "small:2", "small:3", "demo:1"):
+        recipe, _, seed = chosen.partition(":")
+        usual = RECIPES[recipe]
+        RECIPES[recipe] = replace(usual, seed=int(seed))
+        for taught in (False, True):
+            cpu = time.process_time()
+            found = (
+                distilled_network(NETWORK, TASK, recipe, by, cache)
+                if taught
+                else trained_network(NETWORK, TASK, recipe, cache)
+            )
+            cpu = time.process_time() - cpu
+            by_exit = {
+                split: rounded(marks(found, TASK, cache, split).accuracy)
+                for split in ("validation", "test")
+            }
+            say(campaign="teacher", recipe=recipe, seed=int(seed), cpu=round(cpu), by_exit=by_exit,
+                teacher="full" if taught else None)  # fmt: skip
+        RECIPES[recipe] = usual
 
 
 def tuning(which: list[str]) -> None:

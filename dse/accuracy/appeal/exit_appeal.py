@@ -84,6 +84,7 @@ class ExitHead:
         scaled = (readings - mean) / spread
 
         def loss(x: FloatArray) -> tuple[float, FloatArray]:
+            """Of weights and bias, with its gradient."""
             s = scaled @ x[:-1] + x[-1]
             q = sigmoid(s)
             value = (q * excess + beta * np.logaddexp(0.0, -s)).mean()

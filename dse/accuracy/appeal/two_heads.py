@@ -190,6 +190,7 @@ def _classify(
     free = [*network.trunk.parameters(), *network.approximator.parameters()]
 
     def loss_of(which: Rows, _step: int) -> torch.Tensor:
+        """Cross-entropy of a batch."""
         logits, _, _ = network(lesson.inputs[which])
         return torch.nn.functional.cross_entropy(logits, lesson.labels[which])
 
@@ -213,6 +214,7 @@ def _join(network: TwoHeads, lesson: Lesson, schedule: Schedule, beta: float, se
     groups = [{"params": both, "lr": schedule.joint_rate}, heads]
 
     def loss_of(which: Rows, _step: int) -> torch.Tensor:
+        """Joint loss of a batch, in mistakes or in cross-entropies."""
         logits, trust, _ = network(lesson.inputs[which])
         labels = lesson.labels[which]
         cloud = None if lesson.cloud_logits is None else lesson.cloud_logits[which]
