@@ -75,6 +75,8 @@ class Forked:
             code = 1
             try:
                 os.close(self._read)
+                # Workers that are spawned import the script they are of; this one takes seconds.
+                vars(sys.modules["__main__"]).pop("__file__", None)
                 work(write)
                 code = 0
             except BaseException as error:
