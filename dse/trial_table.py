@@ -181,8 +181,7 @@ def sound_rows(path: Path, genesis: bytes) -> Sound:
         RunDamaged: If there is no such file, or it cannot be opened for a reason that is none of
             its content's (permission, a lock).
     """
-    if not path.is_file():
-        raise RunDamaged(f"{path} is missing")
+    _require_file(path)
     found = _sound_rows(path, genesis, torn=False)
     if not found.damage:
         return found
@@ -207,7 +206,7 @@ def _sound_rows(path: Path, genesis: bytes, *, torn: bool) -> Sound:
                 head = expected
     except sqlite3.DatabaseError as error:
         if _of_content(error) or "no such table" in str(error):
-            return Sound(rows, head, f"after {len(rows)} trials: {error}")
+            return Sound(rows, head, str(error))
         raise RunDamaged(f"{path} cannot be read: {error}") from error
     return Sound(rows, head, "")
 
@@ -267,9 +266,21 @@ def count_rows(path: Path) -> int:
     Raises:
         RunDamaged: If the file does not read.
     """
+    _require_file(path)
     try:
         with reading(path) as database:
             found = database.execute("SELECT max(number) FROM trials").fetchone()[0]
-    except sqlite3.Error as error:
-        raise RunDamaged(f"{path} cannot be read: {error}") from error
+    except sqlite3.DatabaseError as error:
+        hint = f"; {_remedy(path)}" if _of_content(error) else ""
+        raise RunDamaged(f"{path} cannot be read: {error}{hint}") from error
     return 0 if found is None else int(found) + 1
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise RunDamaged(f"{path} is missing; {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a database that is damaged."""
+    return f"dse resume {path.parent} keeps what is sound and computes the rest again"

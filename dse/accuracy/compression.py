@@ -8,7 +8,6 @@ Vectors (biases, layer norms; 0.3 % of the parameters) stay float32.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -18,7 +17,15 @@ import torch
 from dse.accuracy.adaptivfloat import Format, quantised, top_exponent
 from dse.accuracy.cells import Cells
 from dse.accuracy.faults import faulty
-from dse.accuracy.network import LONGEST_PAIR, Network, Tokens, layer_means, load_trained, padded
+from dse.accuracy.network import (
+    LONGEST_PAIR,
+    Network,
+    Tokens,
+    layer_means,
+    load_trained,
+    padded,
+    with_own_parameters,
+)
 from dse.accuracy.pruning import in_layers, pruned
 from dse.accuracy.spans import reaching
 from dse.accuracy.training import Trained
@@ -179,7 +186,8 @@ def compressed(
         cells: That store the embeddings; None: never misread.
         draw: Seed of the faults.
     """
-    network = deepcopy(_stored(trained, how.pruning_ratio, _form(how.weight_bits, how)))
+    network = _stored(trained, how.pruning_ratio, _form(how.weight_bits, how))
+    network = replace(network, encoder=with_own_parameters(network.encoder))
     stored = _tables_stored(trained, how.embedding_sparsity, _form(how.weight_bits, how))
     for (_, table), values in zip(_tables(network.encoder), stored, strict=True):
         table.data = values
@@ -209,7 +217,7 @@ def _form(bits: int, how: Compression) -> Format | None:
 def _stored(trained: Trained, ratio: float, form: Format | None) -> Network:
     """Encoder layers and off-ramps pruned and quantised: once per setting, whatever else varies."""
     network = _dense(trained)
-    encoder = deepcopy(network.encoder)
+    encoder = with_own_parameters(network.encoder)
     for name, parameter in encoder.named_parameters():
         if parameter.dim() > 1 and in_layers(name):
             matrix = pruned(parameter.data, ratio)
@@ -222,8 +230,8 @@ def _stored(trained: Trained, ratio: float, form: Format | None) -> Network:
 
 @lru_cache(maxsize=2)
 def _dense(trained: Trained) -> Network:
-    """Read once per process: 90 MB. Keyed by content hash, so it cannot be stale."""
-    return load_trained(trained.path, trained.folder)
+    """Shared by all processes of a node: 90 MB. Keyed by content hash, so it cannot be stale."""
+    return load_trained(trained.path, trained.folder, shared=True)
 
 
 def _tables(encoder: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,13 +74,23 @@ def empty_encoder(folder: Path) -> torch.nn.Module:
     return model.eval()  # type: ignore[no-any-return]  # transformers' Auto classes are untyped
 
 
-def load_trained(path: Path, folder: Path) -> Network:
-    """A trained network from its safetensors file."""
-    tensors = load_file(path)
+def load_trained(path: Path, folder: Path, *, shared: bool = False) -> Network:
+    """A trained network from its safetensors file.
+
+    Args:
+        path: The file.
+        folder: Of the pretrained network.
+        shared: Whether the weights stay in the file, mapped into memory: all processes of a node
+            then read the same pages, and only what one writes to becomes its own. A product whose
+            factor lies where the file has it may differ in its last bit from one of a copy, so
+            this is for who makes other weights out of these.
+    """
+    tensors = load_file(path)  # mapped privately: what is read is the page cache
     encoder = empty_encoder(folder)
     prefix = "encoder."
     encoder.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)},
+        assign=shared,
     )
     reach, ramp = tensors.get("spans.reach"), tensors.get("spans.ramp")
     return Network(
@@ -89,6 +100,18 @@ def load_trained(path: Path, folder: Path) -> Network:
         reach,
         1.0 if ramp is None else float(ramp),
     )
+
+
+def with_own_parameters(encoder: torch.nn.Module) -> torch.nn.Module:
+    """An encoder whose parameters can be replaced one by one, and meanwhile are the given one's.
+
+    Not a weight is copied: those that nobody replaces stay shared.
+    """
+    own = {
+        id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
+        for p in encoder.parameters()
+    }
+    return deepcopy(encoder, own)  # type: ignore[arg-type]  # a memo may know any object
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ import pytest
 from dse.errors import RunDamaged, RunError, RunExists, RunHeld
 from dse.events import EventLog, read_events
 from dse.run_lock import holder
+from dse.run_status import run_status
 from dse.run_texts import manifest_text, read_manifest, read_resolved
 from dse.store import Question, RunWriter, canonical_json, read_run, write_atomically
 from dse.trial_table import TrialTable, read_texts
@@ -86,6 +87,21 @@ def test_a_missing_file_says_which_it_is(small_run):
     (small_run.folder / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"does not read as a run: it has no manifest\.json"):
         read_run(small_run.folder)
+
+
+@pytest.mark.parametrize("harm", ["cut", "zeros", "gone"])
+def test_who_reads_a_damaged_database_is_told_what_mends_it(harm, small_run):
+    """No front of fewer trials than were acknowledged, but the way to all of them."""
+    path = small_run.folder / "run.sqlite"
+    if harm == "gone":
+        path.unlink()
+    elif harm == "cut":
+        os.truncate(path, path.stat().st_size - 4096)
+    else:
+        path.write_bytes(b"\0" * path.stat().st_size)
+    for read in (read_run, run_status):
+        with pytest.raises(RunDamaged, match=f"dse resume {small_run.folder} keeps"):
+            read(small_run.folder)
 
 
 CHANGES = {

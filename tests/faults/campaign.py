@@ -29,19 +29,22 @@ def main() -> None:
     parser.add_argument("--reach", type=float, default=1.0, help="of kills: share of a run's time")
     parser.add_argument("--step", type=int, default=1, help="bytes between two cuts")
     parser.add_argument("--resume-every", type=int, default=1, help="of the cuts")
-    parser.add_argument("--executor", default="pool", help="of the workers")
+    parser.add_argument("--executor", help="of the workers (pool) and of kills (serial)")
     parser.add_argument("--root", help="where the runs lie; default: the temporary folder")
     given = parser.parse_args()
     chosen = [name for name in given.searchers.split(",") if name]
+    count, seed, executor = given.count, given.seed, given.executor
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults", dir=given.root) as name:
         root = Path(name)
         found = {
-            "kills": lambda: kills(given.count, given.seed, root, chosen or KILLED, given.reach),
+            "kills": lambda: kills(
+                count, seed, root, chosen or KILLED, given.reach, executor or "serial"
+            ),
             "cuts": lambda: cuts(given.step, given.resume_every, root),
-            "workers": lambda: worker_faults(given.count, given.executor, root),
+            "workers": lambda: worker_faults(count, executor or "pool", root),
             "disks": lambda: disk_faults(root),
-            "stops": lambda: stops(given.count, given.seed, root, chosen),
+            "stops": lambda: stops(count, seed, root, chosen),
         }[given.campaign]()
     command = f"python tests/faults/campaign.py {' '.join(sys.argv[1:])}"
     found |= {"command": command, "seconds": round(time.monotonic() - began, 1)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from injector import Acknowledging, Forked, cut, go, rows_of, study_file
 
 from dse.errors import RunError
+from dse.run_status import run_status
 from dse.run_texts import GIVEN, MANIFEST, RESOLVED, read_manifest
 from dse.store import RunWriter, read_run
 
@@ -67,18 +68,27 @@ class _DiesAt(Acknowledging):
 
 
 def _look(found: dict[str, int], folder: Path, truth: list, manifest: object) -> None:
-    """As every command does that only reads: all of it, as it was, or an error of ours."""
+    """As every command does that only reads: all of it, as it was, or an error with a remedy."""
     found["cuts"] += 1
+    try:
+        run_status(folder)
+    except RunError as error:
+        found["other_errors"] += not _says_what_to_do(error, folder)
     try:
         run = read_run(folder)
     except RunError as error:
-        found["refused" if "\n" not in str(error) else "other_errors"] += 1
+        found["refused" if _says_what_to_do(error, folder) else "other_errors"] += 1
     except Exception:
         found["other_errors"] += 1
     else:
         whole = len(run.trials) == len(truth) and rows_of(folder) == truth
         whole = whole and run.manifest == manifest
         found["read_whole" if whole else "silently_wrong"] += 1
+
+
+def _says_what_to_do(error: RunError, folder: Path) -> bool:
+    """In one line, which command mends the run."""
+    return f"dse resume {folder} " in str(error) and "\n" not in str(error)
 
 
 def _reopen(found: dict[str, int], folder: Path, truth: list, texts: dict[str, bytes]) -> None:

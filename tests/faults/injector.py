@@ -90,8 +90,9 @@ class Forked:
         return self.end() == -signal.SIGKILL
 
     def end(self) -> int:
-        """Wait for the end: the exit code, or minus the signal."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        """Wait for the end: the exit code, or minus the signal; kept as `code`."""
+        self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code
 
     def acknowledged(self) -> int:
         """The last number that came through the pipe; 0 if none did."""
