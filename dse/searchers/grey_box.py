@@ -65,8 +65,8 @@ class GreyBox:
     exactly and those that are on the front are proposed at once. Designs that break an exact
     constraint, or that a closed form refuses, are never proposed. Where a limit on a learned number
     leaves too little feasible, likely feasibility comes first. Where the surrogates foretell the
-    runs made no better than their mean does, one left out at a time, new runs are children that
-    NSGA-II breeds from all that is known.
+    runs made no better than their mean does, one left out at a time, new runs are what the best
+    black box tries that knows all of them: TPE, and NSGA-II after many designs.
 
     Args:
         problem: At least one evaluator of its chain is measured.
@@ -94,7 +94,7 @@ class GreyBox:
         self._ranges: dict[str, tuple[float, float]] = {}
         self._fitted = 0
         self._told = Told(problem.space)
-        self.bred = 0
+        self.fell_back = 0
         self._runs = Runs()
         self._fresh: list[FloatArray] = []
         self._proposed: set[bytes] = set()
@@ -231,9 +231,9 @@ class GreyBox:
         if len(self._runs) < OPENING:
             return self._opening(pool, rng)
         self._learn()
-        if not self._earn_their_keep() and len(children := self._children(rng)):
-            self.bred += 1
-            return children
+        if not self._earn_their_keep() and len(others := self._others(rng)):
+            self.fell_back += 1
+            return others
         front = np.concatenate([self._front, harvested])
         chosen = self._improving(pool, front, rng)
         if self._candidates.whole() is None and self._candidates.runs > bases and len(self._elite):
@@ -247,9 +247,9 @@ class GreyBox:
         worth = [surrogate.worth for surrogate in self._surrogates.values()]
         return len(self._runs) < DOUBT or max(worth) > 0
 
-    def _children(self, rng: np.random.Generator) -> FloatArray:
-        """Designs that a genetic search would try next and that need new runs."""
-        codes = self._told.children(int(rng.integers(2**31)))
+    def _others(self, rng: np.random.Generator) -> FloatArray:
+        """Designs that the best black box would try next and that need new runs."""
+        codes = self._told.others(int(rng.integers(2**31)))
         pool = self._unknown(self._candidates.pool(codes))
         return self._representatives(pool, np.arange(min(self._per_ask, len(pool.runs))))
 

@@ -1,13 +1,20 @@
-"""Every design that a grey box search was told of, and what NSGA-II breeds from them."""
+"""Every design that a grey box search was told of, and what a black box would try next."""
 
 import numpy as np
 
 from dse.parameters import FloatArray
-from dse.searchers.searcher import Answers
+from dse.searchers.searcher import Answers, Searcher
 from dse.space import SearchSpace
 
 LITTER = 50
 """Children bred at a time."""
+
+DRAWN = 8
+"""Designs drawn from TPE's densities at a time; each takes about 20 ms."""
+
+DENSITIES = 250
+"""Designs up to which TPE is asked: as far as it was measured to be the best black box. Its time
+grows with them; NSGA-II's does not."""
 
 
 class Told:
@@ -28,22 +35,28 @@ class Told:
         kept = Answers(answers.losses.copy(), answers.violations.copy(), answers.ok.copy())
         self._answers.append(kept)
 
-    def children(self, seed: int) -> FloatArray:
-        """What NSGA-II breeds from all of them, shape (k, d), k <= `LITTER`."""
-        # Here and not above: pymoo is loaded only by who needs it.
-        from dse.searchers.pymoo_search import Nsga2
+    def others(self, seed: int) -> FloatArray:
+        """What the best black box tries next, knowing all of them, shape (k, d).
 
+        Multivariate TPE, and NSGA-II once there are more than `DENSITIES`.
+        """
         answers = Answers(
             np.concatenate([a.losses for a in self._answers]),
             np.concatenate([a.violations for a in self._answers]),
             np.concatenate([a.ok for a in self._answers]),
         )
-        genetic = Nsga2(
-            self._space,
-            objectives=answers.losses.shape[1],
-            constraints=answers.violations.shape[1],
-            seed=seed,
-            population=max(2, min(LITTER, int(answers.ok.sum()))),
-        )
-        genetic.learn(np.concatenate(self._codes), answers)
-        return genetic.ask()
+        m, c = answers.losses.shape[1], answers.violations.shape[1]
+        # Here and not above: a library is loaded only by who needs it.
+        if len(answers) <= DENSITIES:
+            from dse.searchers.optuna_search import Tpe
+
+            black: Searcher = Tpe(self._space, objectives=m, constraints=c, seed=seed, batch=DRAWN)
+        else:
+            from dse.searchers.pymoo_search import Nsga2
+
+            population = max(2, min(LITTER, int(answers.ok.sum())))
+            black = Nsga2(
+                self._space, objectives=m, constraints=c, seed=seed, population=population
+            )
+        black.learn(np.concatenate(self._codes), answers)
+        return black.ask()

@@ -1,25 +1,26 @@
-"""A Gaussian process over mixed knobs, fitted by scikit-learn; the only importer of it."""
+"""A Gaussian process over mixed knobs, by scikit-learn; the only importer of it."""
 
-import warnings
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve
 from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 
 from dse.parameters import FloatArray
+from dse.searchers.likelihood import JITTER, Likelihood, matern
 
 ROWS = 512
 """Rows of a covariance matrix computed at a time: so many stay in the cache."""
 
 STEPS = 40, 15
 """Most steps of the first fit, and of a later one, which goes on from the last parameters."""
+
+FEW = 64
+"""Runs with which a first fit of more than these begins."""
 
 
 class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
@@ -42,40 +43,17 @@ class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
     def hyperparameter_theta0(self) -> Hyperparameter:
         """All parameters as one vector; scikit-learn works with its logarithm."""
         r = len(self.named)
-        low = np.concatenate([np.full(r, 0.05), np.full(r, 1e-5), [1e-5]])
-        high = np.concatenate([np.full(r, 20.0), np.full(r, 30.0), [100.0]])
-        return Hyperparameter("theta0", "numeric", np.stack([low, high], axis=1), 2 * r + 1)
-
-    def _apart(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        apart = np.abs(x[:, None, :] - y[None, :, :])
-        apart[..., self.named] = apart[..., self.named] > 0
-        return apart
+        return Hyperparameter("theta0", "numeric", _bounds(r)[:-1], 2 * r + 1)
 
     def __call__(
         self,
         X: FloatArray,
         Y: FloatArray | None = None,
         eval_gradient: bool = False,
-    ) -> Any:  # noqa: ANN401  # scikit-learn decides by a flag what comes back
-        """Covariances, shape (n, k), and their slopes in the logarithm of each parameter."""
-        if not eval_gradient:
-            return self._values(X, X if Y is None else Y)
-        r = len(self.named)
-        length, alone, joint = self.theta0[:r], self.theta0[r:-1], self.theta0[-1]
-        d = self._apart(X, X if Y is None else Y) / length
-        together = np.sqrt((d**2).sum(axis=-1))
-        k_joint = joint * _matern(together)
-        k_alone = alone * _matern(d)
-        k = k_joint + k_alone.sum(axis=-1)
-        gradient = np.empty((*k.shape, 2 * r + 1))
-        # dM/dr = -5/3 r (1 + sqrt(5) r) exp(-sqrt(5) r); dr/dlog l_i = -d_i^2 / r.
-        gradient[..., :r] = joint * _slope(together)[..., None] * d**2 + alone * _slope(d) * d**2
-        gradient[..., r:-1] = k_alone
-        gradient[..., -1] = k_joint
-        return k, gradient
-
-    def _values(self, x: FloatArray, y: FloatArray) -> FloatArray:
-        """Covariances alone, shape (n, k): the rows of a pool share few levels of each knob."""
+    ) -> FloatArray:
+        """Covariances, shape (n, k): the rows of a pool share few levels of each knob."""
+        assert not eval_gradient, "Likelihood gives the slopes"
+        x, y = X, X if Y is None else Y
         r = len(self.named)
         length, alone, joint = self.theta0[:r], self.theta0[r:-1], self.theta0[-1]
         tables = []
@@ -83,7 +61,7 @@ class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
             levels, place = np.unique(x[:, i], return_inverse=True)
             d = np.abs(levels[:, None] - y[:, i])
             d = (d > 0 if self.named[i] else d) / length[i]
-            tables.append((place, d**2, alone[i] * _matern(d)))
+            tables.append((place, d**2, alone[i] * matern(d)))
         k = np.empty((len(x), len(y)))
         for start in range(0, len(x), ROWS):
             rows = slice(start, start + ROWS)
@@ -91,7 +69,7 @@ class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
             for place, squared, term in tables:
                 far += squared[place[rows]]
                 single += term[place[rows]]
-            k[rows] = single + joint * _matern(np.sqrt(far))
+            k[rows] = single + joint * matern(np.sqrt(far))
         return k
 
     def diag(self, X: FloatArray) -> FloatArray:  # scikit-learn's name
@@ -103,15 +81,11 @@ class MixedKernel(Kernel):  # type: ignore[misc]  # scikit-learn ships no types
         return True
 
 
-def _matern(distance: FloatArray) -> FloatArray:
-    s = np.sqrt(5.0) * distance
-    return np.asarray((1.0 + s + s**2 / 3.0) * np.exp(-s))
-
-
-def _slope(distance: FloatArray) -> FloatArray:
-    """-dM/dr / r."""
-    s = np.sqrt(5.0) * distance
-    return np.asarray(5.0 / 3.0 * (1.0 + s) * np.exp(-s))
+def _bounds(r: int) -> FloatArray:
+    """Smallest and largest value of each parameter, noise last, shape (2 r + 2, 2); wide."""
+    low = np.concatenate([np.full(r, 0.05), np.full(r, 1e-5), [1e-5, 1e-7]])
+    high = np.concatenate([np.full(r, 20.0), np.full(r, 30.0), [100.0, 0.5]])
+    return np.stack([low, high], axis=1)
 
 
 def _prior(r: int) -> tuple[FloatArray, FloatArray]:
@@ -125,25 +99,28 @@ def _prior(r: int) -> tuple[FloatArray, FloatArray]:
     return mean, spread
 
 
-def _fit(
-    objective: Any,  # noqa: ANN401
-    start: FloatArray,
-    bounds: FloatArray,
-    *,
-    steps: int,
+def _likeliest(
+    x: FloatArray, z: FloatArray, named: NDArray[np.bool_], start: FloatArray, steps: int
 ) -> tuple[FloatArray, float]:
-    """Most probable parameters: likelihood times prior."""
-    mean, spread = _prior((len(start) - 2) // 2)
+    """Most probable parameters, and the logarithm of likelihood times prior there."""
+    r = len(named)
+    mean, spread = _prior(r)
+    likelihood = Likelihood(x, z, named)
 
     def with_prior(theta: FloatArray) -> tuple[float, FloatArray]:
-        value, slope = objective(theta)
-        z = (theta - mean) / spread
-        return value + 0.5 * float(z @ z), slope + z / spread
+        value, slopes = likelihood(theta)
+        far = (theta - mean) / spread
+        return value + 0.5 * float(far @ far), slopes + far / spread
 
     found = minimize(
-        with_prior, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps}
+        with_prior,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=np.log(_bounds(r)),
+        options={"maxiter": steps},
     )
-    return found.x, found.fun
+    return found.x, -float(found.fun)
 
 
 @dataclass(eq=False)
@@ -169,43 +146,38 @@ class Surrogate:
 
         With `choose`, parameters and scale are fitted anew; without, the last ones are kept.
         """
-        with warnings.catch_warnings():
-            # A parameter at its bound is no news: the bounds are wide on purpose.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._fitted(x, y, choose=choose or self._theta is None)
+        if choose or self._theta is None:
+            self._choose(x, y)
+        self._process = self._regressor().fit(x, self._scaled(y))
         error, deviation = _left_out(self._process)
         self._modesty = max(1.0, float(np.sqrt(((error / deviation) ** 2).mean())))
         self.worth = _worth(error, np.asarray(self._process.y_train_).reshape(error.shape))
 
-    def _fitted(self, x: FloatArray, y: FloatArray, *, choose: bool) -> None:
-        if choose:
-            scales = [False, True] if (y > 0).all() else [False]
-            fits = [(log, *self._likelihood(x, y, log)) for log in scales]
-            self._log, self._process, _ = max(fits, key=lambda fit: fit[2])
-            self._theta = self._process.kernel_.theta
-            return
-        self._process = self._regressor(optimised=False).fit(x, self._scaled(y))
+    def _choose(self, x: FloatArray, y: FloatArray) -> None:
+        """Scale and parameters; of many runs at once, few of them show where to begin."""
+        scales = [False, True] if (y > 0).all() else [False]
+        if self._theta is None and len(x) > FEW:
+            few = np.linspace(0, len(x) - 1, FEW).astype(np.intp)
+            self._choose(x[few], y[few])
+            scales = [self._log]
+        fits = [(log, *self._likelihood(x, y, log)) for log in scales]
+        self._log, self._theta, _ = max(fits, key=lambda fit: fit[2])
 
-    def _likelihood(self, x: FloatArray, y: FloatArray, log: bool) -> tuple[Any, float]:
-        z = np.log(y) if log else y
-        process = self._regressor(optimised=True).fit(x, z)
-        # Densities are compared in units of y: the process sees z standardised.
-        spread = np.maximum(z.std(axis=0), 1e-300)
+    def _likelihood(self, x: FloatArray, y: FloatArray, log: bool) -> tuple[FloatArray, float]:
+        """Parameters for one scale, and how likely they make the runs, in units of y."""
+        z, spread = _standard(np.log(y) if log else y)
+        start, steps = self._theta, STEPS[1]
+        if start is None:
+            start, steps = _prior(x.shape[1])[0], STEPS[0]
+        theta, value = _likeliest(x, z, self.named, start, steps)
         jacobian = -np.log(spread).sum() * len(y) - (np.log(y).sum() if log else 0.0)
-        return process, float(process.log_marginal_likelihood_value_ + jacobian)
+        return theta, float(value + jacobian)
 
-    def _regressor(self, *, optimised: bool) -> Any:  # noqa: ANN401
-        r = len(self.named)
-        start = np.exp(_prior(r)[0][:-1])
-        noise = WhiteKernel(1e-4, (1e-7, 0.5))
-        kernel = MixedKernel(start, self.named) + noise
-        fit = partial(_fit, steps=STEPS[0])
-        if self._theta is not None:
-            fit = partial(_fit, steps=STEPS[1])
-            kernel = kernel.clone_with_theta(self._theta)
-        return GaussianProcessRegressor(
-            kernel, alpha=1e-9, optimizer=fit if optimised else None, normalize_y=True
-        )
+    def _regressor(self) -> Any:  # noqa: ANN401
+        theta = self._theta
+        assert theta is not None
+        kernel = MixedKernel(np.exp(theta[:-1]), self.named) + WhiteKernel(np.exp(theta[-1]))
+        return GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=None, normalize_y=True)
 
     def _scaled(self, y: FloatArray) -> FloatArray:
         return np.log(y) if self._log else y
@@ -218,6 +190,13 @@ class Surrogate:
     def values(self, scaled: FloatArray) -> FloatArray:
         """Numbers of what `predict` gives."""
         return np.exp(scaled) if self._log else scaled
+
+
+def _standard(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Columns with mean 0 and deviation 1, and their deviations; a constant keeps its own scale."""
+    spread = z.std(axis=0)
+    spread = np.where(spread < 10.0 * np.finfo(np.float64).eps, 1.0, spread)
+    return (z - z.mean(axis=0)) / spread, spread
 
 
 def _left_out(process: Any) -> tuple[FloatArray, FloatArray]:  # noqa: ANN401  # no types

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
+import dse.searchers.surrogate as surrogate_module
 from dse.errors import CompositionError
 from dse.evaluation import Cached, Chain
 from dse.explore import explore
@@ -17,7 +19,10 @@ from dse.searchers.candidates import Candidates
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.grey_box import GreyBox
 from dse.searchers.grey_parts import Features, Parts
+from dse.searchers.grey_told import Told
 from dse.searchers.improvement import OpenBox, count, nodes
+from dse.searchers.likelihood import Likelihood
+from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
@@ -306,21 +311,47 @@ def test_different_values_have_different_coordinates():
     assert features.named.tolist() == [True, False, False]
 
 
-def test_slopes_of_the_kernel_are_those_of_its_values():
-    rng = np.random.default_rng(0)
-    named = np.array([False, True, False])
-    x = np.column_stack([rng.random(6), rng.integers(3, size=6), rng.random(6)])
-    theta = rng.normal(size=7) * 0.5
-    kernel = MixedKernel(np.exp(theta), named)
-    _, slopes = kernel(x, eval_gradient=True)
-    for i in range(7):
-        step = np.zeros(7)
+def mixed_runs(n, r=3, seed=0):
+    """Coordinates of runs, the last without order, two numbers of each, and which has no order."""
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([rng.integers(5, size=(n, r - 1)) / 4, rng.integers(3, size=n)])
+    y = np.column_stack([np.sin(3 * x[:, 0]) + (x[:, -1] == 2), x.sum(axis=1)])
+    return x, y + rng.normal(0, 0.1, size=y.shape), np.arange(r) == r - 1
+
+
+def test_the_likelihood_is_that_of_the_kernel_and_its_slopes_are_its_own():
+    x, y, named = mixed_runs(12)
+    z = (y - y.mean(axis=0)) / y.std(axis=0)
+    likelihood = Likelihood(x, z, named)
+    theta = np.random.default_rng(1).normal(size=8) * 0.5
+    covariance = MixedKernel(np.exp(theta[:-1]), named)(x) + np.exp(theta[-1]) * np.eye(12)
+    value, slopes = likelihood(theta)
+    density = multivariate_normal(cov=covariance).logpdf(z.T).sum()
+    assert value == pytest.approx(-density, rel=1e-6)
+    for i in range(8):
+        step = np.zeros(8)
         step[i] = 1e-6
-        above = MixedKernel(np.exp(theta + step), named)(x)
-        below = MixedKernel(np.exp(theta - step), named)(x)
-        np.testing.assert_allclose(slopes[..., i], (above - below) / 2e-6, rtol=1e-5, atol=1e-8)
+        above, below = likelihood(theta + step)[0], likelihood(theta - step)[0]
+        assert slopes[i] == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-6)
+
+
+def test_covariances_are_those_of_a_process():
+    x, _, named = mixed_runs(30)
+    kernel = MixedKernel(np.full(7, 0.4), named)
     np.testing.assert_allclose(np.diag(kernel(x)), kernel.diag(x))
     assert np.linalg.eigvalsh(kernel(x)).min() > -1e-12
+
+
+def test_a_first_fit_of_many_runs_is_about_as_likely_as_one_that_takes_its_time(monkeypatch):
+    x, y, named = mixed_runs(150, r=5)
+    found = {}
+    for few in (surrogate_module.FEW, len(x)):
+        monkeypatch.setattr(surrogate_module, "FEW", few)
+        surrogate = Surrogate(named)
+        surrogate.fit(x, y, choose=True)
+        found[few] = surrogate.worth
+    short, long = found.values()
+    assert short > long - 0.01 > 0.5
 
 
 def test_a_surrogate_foretells_what_it_was_not_shown_and_knows_how_well():
@@ -422,28 +453,65 @@ def unlearnable_problem():
     return Problem(space, Chain((run, price)), (Objective("error", "1"), Objective("cost", "1")))
 
 
-def test_where_a_surrogate_foretells_nothing_a_genetic_search_goes_on():
-    """And what is found is about what that search finds alone."""
+def test_where_a_surrogate_foretells_nothing_the_best_black_box_goes_on():
+    """And what is found is about what that one finds alone."""
     whole = unlearnable_problem()
     truth = front_of(explore(whole, Exhaustive(whole.space), budget=10**4).trials)
     reference = Reference.of(truth)
-    bred, shares = 0, {"grey": [], "nsga2": []}
+    fell_back, shares = 0, {"grey": [], "tpe": [], "nsga2": []}
     for seed in (1, 2):
         problem = unlearnable_problem()
         grey = GreyBox(problem, seed=seed, batch=10)
-        black = Nsga2(problem.space, objectives=2, constraints=0, seed=seed, population=20)
-        for name, searcher in (("grey", grey), ("nsga2", black)):
+        shape = {"objectives": 2, "constraints": 0, "seed": seed}
+        black = {
+            "tpe": Tpe(problem.space, **shape, batch=4),
+            "nsga2": Nsga2(problem.space, **shape, population=20),
+        }
+        for name, searcher in {"grey": grey, **black}.items():
             found = explore(unlearnable_problem(), searcher, budget=60).trials
             share = hypervolume(front_of(found), reference) / hypervolume(truth, reference)
             shares[name].append(share)
-        bred += grey.bred
-    assert bred > 5
-    assert np.mean(shares["grey"]) > 0.95 * np.mean(shares["nsga2"])
+        fell_back += grey.fell_back
+    assert fell_back > 5
+    assert np.mean(shares["grey"]) > 0.95 * max(np.mean(shares["tpe"]), np.mean(shares["nsga2"]))
 
 
-def test_nothing_is_bred_where_runs_follow_a_rule():
+@pytest.mark.parametrize("densities", [250, 30])
+def test_a_search_that_fell_back_goes_on_after_a_stop_to_the_same_trials(densities, monkeypatch):
+    """With TPE, and where NSGA-II takes over on the way; no design twice."""
+    monkeypatch.setattr("dse.searchers.grey_told.DENSITIES", densities)
+    searchers = []
+
+    def explored(budget, known=None):
+        problem = unlearnable_problem()
+        searchers.append(GreyBox(problem, seed=1, batch=10))
+        return explore(problem, searchers[-1], budget=budget, known=known)
+
+    whole = explored(40)
+    again = explored(40, known=explored(33).trials)
+    assert searchers[0].fell_back > 3
+    assert again.trials.codes.tobytes() == whole.trials.codes.tobytes()
+    assert whole.repeats == 0
+
+
+def test_nsga2_takes_over_from_tpe_where_many_designs_are_known(monkeypatch):
+    problem = unlearnable_problem()
+    trials = problem.evaluate(problem.space.sample(40, np.random.default_rng(1)))
+    told = Told(problem.space)
+    told.add(trials.codes, Answers(trials.losses, trials.violations, trials.ok))
+    asked = []
+    for name in ("optuna_search.OptunaSearch", "pymoo_search.PymooSearch"):
+        where = f"dse.searchers.{name}.ask"
+        monkeypatch.setattr(where, lambda _self, name=name: asked.append(name))
+    told.others(1)
+    monkeypatch.setattr("dse.searchers.grey_told.DENSITIES", 39)
+    told.others(1)
+    assert asked == ["optuna_search.OptunaSearch", "pymoo_search.PymooSearch"]
+
+
+def test_surrogates_are_kept_where_runs_follow_a_rule():
     problem = edge_problem()
     searcher = GreyBox(problem, seed=1, batch=20)
     explore(problem, searcher, budget=200)
     assert runs_of(problem) > 20
-    assert searcher.bred == 0
+    assert searcher.fell_back == 0
