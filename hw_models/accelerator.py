@@ -59,7 +59,8 @@ class _Design(NamedTuple):
 class _Flow(NamedTuple):
     """What a batch moves and how long it takes.
 
-    Arrays have shape (n,), or (2, n): of the input stage and of one layer.
+    Arrays have shape (n,), or (2, n): of the input stage and of one layer; or (m, n) and (2, m, n)
+    where every design is looked at on m supplies.
     """
 
     embedding_time: Held
@@ -74,21 +75,25 @@ class _Flow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stages:
-    """The affine parts of a sentence by component; every array of shape (n,).
+    """The affine parts of a sentence by component; arrays (n,), or (m, n) on m supplies each.
 
     Attributes:
         energy_input: Before the first layer [J].
         energy_layer: Of one executed layer with its off-ramp [J].
         time_input: Before the first layer [s].
         time_layer: Of one executed layer with its off-ramp [s].
+        duration: Of one executed layer with its off-ramp [s]: `time_layer` but for rounding.
         retention: Power of memories that keep what they hold while nothing is computed [W].
+        area: Of the chip [m^2], shape (n,).
     """
 
     energy_input: Mapping[str, FloatArray]
     energy_layer: Mapping[str, FloatArray]
     time_input: Mapping[str, FloatArray]
     time_layer: Mapping[str, FloatArray]
+    duration: FloatArray
     retention: FloatArray
+    area: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,32 +208,55 @@ class Accelerator:
         return {
             "energy": self._energy(design, flow, design.mean_layer),
             "latency_p95": self._time(design, flow, design.p95_layer),
-            "area": {
-                "accelerator": np.full(len(design.bits), self._plan.logic_area),
-                "envm": design.macros.area(flow.macros),
-                "banks": flow.banks * self._plan.bank_area,
-            },
+            "area": self._area(design, flow),
         }
 
-    def stages(self, columns: Columns) -> Stages:
+    def _area(self, design: _Design, flow: _Flow) -> dict[str, FloatArray]:
+        """Parts of the chip's area [m^2], shape (n,)."""
+        return {
+            "accelerator": np.full(len(design.bits), self._plan.logic_area),
+            "envm": design.macros.area(flow.macros),
+            "banks": flow.banks * self._plan.bank_area,
+        }
+
+    def stages(self, columns: Columns, vdd: FloatArray | None = None) -> Stages:
         """What the input stage and one layer cost, so that any depth and voltage can be composed.
 
         Args:
             columns: As for `parts`; the two depth columns are not read.
+            vdd: Supplies [V], shape (m, n) or (m, 1), in place of the column, which is not read.
 
         Raises:
             ValueError: As `parts`.
         """
-        ones = np.ones(np.shape(columns.get("vdd", ())))
-        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
-        design = self._look_up(pick(whole, tuple(self.inputs)))
+        design, ones = self._on(columns, vdd)
         flow = self._flow(design)
         depths = (np.zeros_like(ones), ones)
         energies = [self._energy(design, flow, layers) for layers in depths]
         times = [self._time(design, flow, layers) for layers in depths]
         kept = design.macros.retention(self.storage.envm.idle, flow.macros)
         kept = kept + design.leakage_scale * flow.banks * self._plan.bank_leakage
-        return Stages(energies[0], _increase(*energies), times[0], _increase(*times), kept)
+        return Stages(
+            energies[0], _increase(*energies), times[0], _increase(*times), flow.duration[1], kept,
+            self._area(design, flow),
+        )  # fmt: skip
+
+    def layer_duration(self, columns: Columns, vdd: FloatArray) -> FloatArray:
+        """Time of one executed layer with its off-ramp [s], shape (m, n); arguments as `stages`."""
+        return self._flow(self._on(columns, vdd)[0]).duration[1]
+
+    def _on(self, columns: Columns, vdd: FloatArray | None) -> tuple[_Design, FloatArray]:
+        """Designs on some supplies, and a depth of one for each."""
+        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
+        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
+        if vdd is None:
+            return self._look_up(pick(whole, tuple(self.inputs))), ones
+        whole["vdd"] = self.points.nominal_vdd * ones
+        design = self._look_up(pick(whole, tuple(self.inputs)))
+        f_max, energy, leakage = self.points.at(vdd)
+        on = {"vdd": vdd, "period": 1.0 / f_max, "energy_scale": energy, "leakage_scale": leakage}
+        every = (len(vdd), len(ones))
+        return design._replace(**{k: np.broadcast_to(v, every) for k, v in on.items()}), ones
 
     def _look_up(self, taken: tuple[NDArray[Any], ...]) -> _Design:
         """Check every column once, then read the tables once."""
@@ -268,14 +296,17 @@ class Accelerator:
         macro_bit = macros.bit_time(period)
         embedding_time = design.read.times(macro_bit)
         every = plan.prunable * design.stored + plan.dense * design.bits
-        bits, stored, kept, weights = every[:2], every[2], design.embeddings, None
+        stored, kept, weights = every[2], design.embeddings, None
+        # One axis more where the designs stand on several supplies each.
+        axes = (1,) * period.ndim
+        bits = every[:2].reshape(2, *axes[1:], len(stored))
         if self.storage.weights == "envm":
             weights = macros.held(bits, bits)
             time = weights.times(macro_bit)
             kept = kept.plus(macros.held(stored, stored))
         else:
             time = Held(bits * self.storage.bit_time(self.datapath.silicon.sram, period))
-        duration = plan.cycles * period
+        duration = plan.cycles.reshape(2, *axes) * period
         stall = self._stall(time.total, duration)
         duration[0] += embedding_time.total
         duration += stall
@@ -289,11 +320,11 @@ class Accelerator:
     def _time(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the duration of a sentence that executes so many layers [s], shape (n,)."""
         cycles = layers * self._plan.layer_cycles + self._plan.input_cycles
-        matmul, sfu = cycles * design.period
+        matmul, sfu = cycles
         return {
             "embedding_read": flow.embedding_time.total,
-            "matmul": matmul,
-            "sfu": sfu,
+            "matmul": matmul * design.period,
+            "sfu": sfu * design.period,
             "stall": layers * flow.stall[1] + flow.stall[0],
         }
 
