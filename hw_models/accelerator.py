@@ -28,6 +28,7 @@ from hw_models.datapath import Datapath
 from hw_models.memory import Held, Macros
 from hw_models.operating_points import OperatingPoints
 from hw_models.plan import Plan, make_plan
+from hw_models.stages import Stages, increase, total
 from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.table import Label, label
@@ -71,29 +72,6 @@ class _Flow(NamedTuple):
     duration: FloatArray  # (2, n), stall and, at input, reading embeddings included
     macros: Held  # whole ones
     banks: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stages:
-    """The affine parts of a sentence by component; arrays (n,), or (m, n) on m supplies each.
-
-    Attributes:
-        energy_input: Before the first layer [J].
-        energy_layer: Of one executed layer with its off-ramp [J].
-        time_input: Before the first layer [s].
-        time_layer: Of one executed layer with its off-ramp [s].
-        duration: Of one executed layer with its off-ramp [s]: `time_layer` but for rounding.
-        retention: Power of memories that keep what they hold while nothing is computed [W].
-        area: Of the chip [m^2], shape (n,).
-    """
-
-    energy_input: Mapping[str, FloatArray]
-    energy_layer: Mapping[str, FloatArray]
-    time_input: Mapping[str, FloatArray]
-    time_layer: Mapping[str, FloatArray]
-    duration: FloatArray
-    retention: FloatArray
-    area: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +215,14 @@ class Accelerator:
         kept = design.macros.retention(self.storage.envm.idle, flow.macros)
         kept = kept + design.leakage_scale * flow.banks * self._plan.bank_leakage
         return Stages(
-            energies[0], _increase(*energies), times[0], _increase(*times), flow.duration[1], kept,
+            energies[0], increase(*energies), times[0], increase(*times), flow.duration[1], kept,
             self._area(design, flow),
         )  # fmt: skip
 
     def layer_duration(self, columns: Columns, vdd: FloatArray) -> FloatArray:
         """Time of one executed layer with its off-ramp [s], shape (m, n); arguments as `stages`."""
-        return self._flow(self._on(columns, vdd)[0]).duration[1]
+        flow = self._flow(self._on(columns, vdd)[0])
+        return np.asarray(flow.duration[1], dtype=np.float64)
 
     def _on(self, columns: Columns, vdd: FloatArray | None) -> tuple[_Design, FloatArray]:
         """Designs on some supplies, and a depth of one for each."""
@@ -254,9 +233,14 @@ class Accelerator:
         whole["vdd"] = self.points.nominal_vdd * ones
         design = self._look_up(pick(whole, tuple(self.inputs)))
         f_max, energy, leakage = self.points.at(vdd)
-        on = {"vdd": vdd, "period": 1.0 / f_max, "energy_scale": energy, "leakage_scale": leakage}
         every = (len(vdd), len(ones))
-        return design._replace(**{k: np.broadcast_to(v, every) for k, v in on.items()}), ones
+        design = design._replace(
+            vdd=np.broadcast_to(vdd, every),
+            period=np.broadcast_to(1.0 / f_max, every),
+            energy_scale=np.broadcast_to(energy, every),
+            leakage_scale=np.broadcast_to(leakage, every),
+        )
+        return design, ones
 
     def _look_up(self, taken: tuple[NDArray[Any], ...]) -> _Design:
         """Check every column once, then read the tables once."""
@@ -397,21 +381,3 @@ class Accelerator:
 
 def _float(values: NDArray[Any]) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
-
-
-def _increase(
-    before: Mapping[str, FloatArray], after: Mapping[str, FloatArray]
-) -> dict[str, FloatArray]:
-    # Sums round, so a component that one layer does not touch may differ by a last bit below zero.
-    return {name: np.maximum(after[name] - before[name], 0.0) for name in before}
-
-
-def total(parts: Mapping[str, FloatArray]) -> FloatArray:
-    """Sum in the order of the parts: the same bits as a reader who adds them up."""
-    first, *rest = parts.values()
-    if not rest:
-        return first.copy()
-    total = first + rest[0]
-    for part in rest[1:]:
-        total += part
-    return total

@@ -17,8 +17,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.accelerator import Accelerator, Stages, total
+from hw_models.accelerator import Accelerator
+from hw_models.breakdown import Breakdown, executed_shares
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range
+from hw_models.stages import Stages, total
 from hw_models.supply import Supply
 from hw_models.table import Label, label, weakest
 
@@ -124,6 +126,64 @@ class LatencyAware:
             "area": total(start.area),
         }
 
+    def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
+        """Energy, latency and area by component; lateness is a share and has no parts.
+
+        Args:
+            columns: As for the call.
+
+        Returns:
+            energy [J] and area [m^2]: components of the accelerator; latency_p95 [s]: of the
+            sentence that takes so long, with `settling` of the supply beside the accelerator's.
+            Area sums to the output bit for bit, the others up to rounding (1e-12).
+
+        Raises:
+            ValueError: As the call.
+        """
+        exits, start, late = self._run(columns)
+        share = self._histogram(columns)
+        slow = weighted_quantile(share, exits.latency, 0.95)
+        row = (exits.latency == slow).argmax(axis=0)
+        whole = self._layers(exits, start, late, np.eye(len(share))[:, row])
+        energy = self._layers(exits, start, late, share).energy
+        return {
+            "energy": {name: part.sum(axis=0) for name, part in energy.items()},
+            "latency_p95": {name: part.sum(axis=0) for name, part in whole.latency.items()},
+            "area": dict(start.area),
+        }
+
+    def break_down(self, columns: Columns, share: FloatArray | None = None) -> Breakdown:
+        """Mean energy and latency of each design by layer and component.
+
+        A layer after the early ones is charged at the voltage of each exit that runs it.
+
+        Args:
+            columns: As for the call; the shares are not read where `share` is given.
+            share: Weight of every exit layer [1], shape (layers, n), in place of the shares; need
+                not sum to 1.
+
+        Returns:
+            Parts that sum, over layers and components, to energy and mean latency, up to rounding;
+            `settling` stands in the row of the first layer after the early ones.
+
+        Raises:
+            ValueError: As the call.
+        """
+        return self._layers(
+            *self._run(columns), self._histogram(columns) if share is None else share
+        )
+
+    def _layers(self, exits: Exits, start: Stages, late: Stages, share: FloatArray) -> Breakdown:
+        early = self.early_layers
+        energy = _by_layer(start.energy_input, start.energy_layer, late.energy_layer, share, early)
+        latency = _by_layer(start.time_input, start.time_layer, late.time_layer, share, early)
+        settling = np.zeros_like(latency["stall"])
+        if early < len(share):
+            nominal = np.full_like(exits.vdd, self.accelerator.points.nominal_vdd)
+            waited = self.supply.switching_time(nominal, exits.vdd)
+            settling[early + 1] = (share * waited)[early:].sum(axis=0)
+        return Breakdown(energy, {**latency, "settling": settling})
+
     def exits(self, columns: Columns) -> Exits:
         """Voltage, energy, latency and feasibility for every exit layer of every design.
 
@@ -189,6 +249,25 @@ class LatencyAware:
             bad = float(sums[np.abs(sums - 1.0) > 1e-9][0])
             raise ValueError(f"the exit shares of a design sum to {bad!r}, not to 1 within 1e-9")
         return table
+
+
+def _by_layer(
+    once: Mapping[str, FloatArray],
+    nominal: Mapping[str, FloatArray],
+    late: Mapping[str, FloatArray],
+    share: FloatArray,
+    early: int,
+) -> dict[str, FloatArray]:
+    """Input stage and layers by component, shape (layers + 1, n); late ones per exit, (k, n)."""
+    executed = executed_shares(share)
+    found = {}
+    for name, start in once.items():
+        # A component that no voltage touches has one row for all exits.
+        each = np.broadcast_to(late[name], share[early:].shape) * share[early:]
+        found[name] = np.vstack(
+            [executed[:1] * start, executed[:early] * nominal[name], executed_shares(each)]
+        )
+    return found
 
 
 def _weighted(share: FloatArray, values: FloatArray) -> FloatArray:

@@ -21,9 +21,9 @@ from dse.evaluation import Cost
 from dse.parameters import FloatArray
 from dse.space import Columns
 from hw_models import Accelerator, CloudNode, EdgeDevice
-from hw_models.accelerator import total
 from hw_models.latency_aware import LatencyAware, weighted_quantile
 from hw_models.link import Link
+from hw_models.stages import total
 from hw_models.storage import WeightStore
 
 BYTES_PER_TOKEN = 2
@@ -123,35 +123,45 @@ class Chip:
             np.zeros((self.layers + 1, n)), np.zeros((self.layers + 1, n)),
             np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
         )  # fmt: skip
+        for chip, early, where in self.groups(columns):
+            part = {name: columns[name][where] for name in self.inputs}
+            self._price(found, where, chip, early, part, (deadline[where], sent[where]))
+        return found
+
+    def groups(self, columns: Columns) -> list[tuple[Accelerator, int, NDArray[np.intp]]]:
+        """Machine, layers before the voltage changes (0: it does not) and the rows that have both.
+
+        A device that holds no layer has no chip, and is in no group.
+
+        Args:
+            columns: The device's knobs.
+        """
         groups: dict[tuple[Layout, int], list[int]] = {}
         names = ("split_layer", "attention_span", "embedding_sparsity", "mac_width",
                  "exponent_bits", "weight_store", "dvfs", "predict_layer")  # fmt: skip
         for row, said in enumerate(zip(*(columns[name].tolist() for name in names), strict=True)):
             held, span, sparsity, width, exponent, weights, dvfs, predict = said
-            if held:  # a device that holds no layer has no chip
+            if held:
                 layout = Layout(int(held), int(span), sparsity, int(width), int(exponent), weights)
                 early = int(predict) if dvfs == "sentence" else 0
                 groups.setdefault((layout, early), []).append(row)
-        for (layout, early), places in groups.items():
-            where = np.array(places)
-            part = {name: columns[name][where] for name in self.inputs}
-            self._price(found, where, layout, early, part, (deadline[where], sent[where]))
-        return found
+        return [
+            (self._machine(layout), early, np.array(places))
+            for (layout, early), places in groups.items()
+        ]
 
     def _price(
         self,
         found: Depths,
         rows: NDArray[np.intp],
-        layout: Layout,
+        chip: Accelerator,
         early: int,
         part: Columns,
         limits: tuple[FloatArray, FloatArray],
     ) -> None:
-        chip, held = self._machine(layout), layout.layers
-        ones = np.ones(len(rows))
-        plain = {**part, "mean_exit_layer": ones, "p95_exit_layer": ones}
-        found.area[rows] = total(chip.parts(plain)["area"])
-        stages = chip.stages(plain)
+        held = chip.shape.layers
+        stages = chip.stages(part)
+        found.area[rows] = total(stages.area)
         found.retention[rows] = stages.retention
         if early:
             aware = LatencyAware(chip, early_layers=early)
@@ -292,7 +302,7 @@ class Priced:
         Args:
             columns: As for the call.
         """
-        size, wait, radio, cloud = self._journey(columns)
+        size, wait, radio, cloud = self.journey(columns)
         n = len(size)
         prices = self.device.depths(columns, np.full(n, self.deadline), self.deadline - wait)
         held = np.asarray(columns["split_layer"]).astype(np.intp)
@@ -319,7 +329,7 @@ class Priced:
             bytes_sent=sent * size,
         )
 
-    def _journey(self, columns: Columns) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def journey(self, columns: Columns) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Bytes, time away [s], radio [J] and cloud [J] of a sentence that is sent, (n,) each."""
         state = columns["offload"] == "state"
         elements = self.tokens * self.hidden / 8.0
