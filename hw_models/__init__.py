@@ -1,9 +1,9 @@
 """What it costs: closed-form hardware models as pure functions of numpy columns, in SI units."""
 
-from hw_models.accelerator import Accelerator, Stages
+from hw_models.accelerator import Accelerator
 from hw_models.alpha_power import AlphaPower, fit_alpha_power
 from hw_models.attention_span import AttentionSpan
-from hw_models.breakdown import Breakdown, break_down, executed_shares
+from hw_models.breakdown import Breakdown, break_down, break_down_split, executed_shares
 from hw_models.cloud import CloudNode
 from hw_models.datapath import Datapath, InitiationIntervals
 from hw_models.dvfs import Load, SentenceDvfs, Sentences
@@ -58,6 +58,7 @@ __all__ = [
     "SystolicArray",
     "Table",
     "break_down",
+    "break_down_split",
     "evaluate_each",
     "executed_shares",
     "fault_rate",

@@ -17,7 +17,7 @@ Sources: equations of EdgeBERT, arXiv 2011.14203; what one operation costs is to
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from hw_models.datapath import Datapath
 from hw_models.memory import Held, Macros
 from hw_models.operating_points import OperatingPoints
 from hw_models.plan import Plan, make_plan
+from hw_models.stages import Stages, increase, total
 from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.table import Label, label
@@ -37,14 +38,16 @@ CHUNK = 8_192
 """Most rows evaluated at a time [1]: a column of them stays in cache and off the page allocator."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Design:
+class _Design(NamedTuple):
     """A batch, checked and looked up; every array of shape (n,)."""
 
     bits: FloatArray
-    format: NDArray[np.intp]  # row of the plan's tables by format
     pruning: FloatArray
     stored: FloatArray
+    embeddings: Held  # bits of all
+    read: Held  # bits of one sentence's
+    mixed_mac: FloatArray
+    dense_vector: FloatArray
     macros: Macros
     vdd: FloatArray
     period: FloatArray
@@ -54,43 +57,21 @@ class _Design:
     p95_layer: FloatArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Flow:
-    """What a batch moves and how long it takes; every array of shape (n,)."""
+class _Flow(NamedTuple):
+    """What a batch moves and how long it takes.
 
-    embeddings: Held  # bits of one sentence's rows
-    embedding_time: Held
-    input_bits: FloatArray
-    layer_bits: FloatArray
-    input_weights: Held | None  # of them, read from macros; None if weights lie elsewhere
-    layer_weights: Held | None
-    input_time: Held
-    layer_time: Held
-    input_stall: FloatArray
-    layer_stall: FloatArray
-    input_duration: FloatArray  # embeddings read, input stage and its stall
-    layer_duration: FloatArray
-    count: Held  # macros
-    banks: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stages:
-    """The affine parts of a sentence by component; every array of shape (n,).
-
-    Attributes:
-        energy_input: Before the first layer [J].
-        energy_layer: Of one executed layer with its off-ramp [J].
-        time_input: Before the first layer [s].
-        time_layer: Of one executed layer with its off-ramp [s].
-        retention: Power of memories that keep what they hold while nothing is computed [W].
+    Arrays have shape (n,), or (2, n): of the input stage and of one layer; or (m, n) and (2, m, n)
+    where every design is looked at on m supplies.
     """
 
-    energy_input: Mapping[str, FloatArray]
-    energy_layer: Mapping[str, FloatArray]
-    time_input: Mapping[str, FloatArray]
-    time_layer: Mapping[str, FloatArray]
-    retention: FloatArray
+    embedding_time: Held
+    bits: FloatArray  # (2, n), weights streamed
+    weights: Held | None  # (2, n), of them, read from macros; None if weights lie elsewhere
+    time: Held  # (2, n), of streaming them
+    stall: FloatArray  # (2, n)
+    duration: FloatArray  # (2, n), stall and, at input, reading embeddings included
+    macros: Held  # whole ones
+    banks: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +160,9 @@ class Accelerator:
         """
         return in_chunks(self._totals, columns, tuple(self.inputs), CHUNK)
 
-    def _totals(self, columns: Columns) -> dict[str, FloatArray]:
-        return {name: total(parts) for name, parts in self.parts(columns).items()}
+    def _totals(self, picked: Columns) -> dict[str, FloatArray]:
+        parts = self._parts(tuple(picked.values()))
+        return {name: total(part) for name, part in parts.items()}
 
     def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
         """The outputs by component.
@@ -201,40 +183,73 @@ class Accelerator:
             ValueError: If a column is missing, or a value is out of the range stated here; the
                 message shows value, limit and who sets it.
         """
-        design = self._look_up(columns)
+        return self._parts(pick(columns, tuple(self.inputs)))
+
+    def _parts(self, taken: tuple[NDArray[Any], ...]) -> dict[str, dict[str, FloatArray]]:
+        design = self._look_up(taken)
         flow = self._flow(design)
         return {
             "energy": self._energy(design, flow, design.mean_layer),
             "latency_p95": self._time(design, flow, design.p95_layer),
-            "area": {
-                "accelerator": np.full(len(design.bits), self._plan.logic_area),
-                "envm": design.macros.area(flow.count),
-                "banks": flow.banks * self._plan.bank_area,
-            },
+            "area": self._area(design, flow),
         }
 
-    def stages(self, columns: Columns) -> Stages:
+    def _area(self, design: _Design, flow: _Flow) -> dict[str, FloatArray]:
+        """Parts of the chip's area [m^2], shape (n,)."""
+        return {
+            "accelerator": np.full(len(design.bits), self._plan.logic_area),
+            "envm": design.macros.area(flow.macros),
+            "banks": flow.banks * self._plan.bank_area,
+        }
+
+    def stages(self, columns: Columns, vdd: FloatArray | None = None) -> Stages:
         """What the input stage and one layer cost, so that any depth and voltage can be composed.
 
         Args:
             columns: As for `parts`; the two depth columns are not read.
+            vdd: Supplies [V], shape (m, n) or (m, 1), in place of the column, which is not read.
 
         Raises:
             ValueError: As `parts`.
         """
-        ones = np.ones(np.shape(columns.get("vdd", ())))
-        design = self._look_up({**columns, "mean_exit_layer": ones, "p95_exit_layer": ones})
+        design, ones = self._on(columns, vdd)
         flow = self._flow(design)
         depths = (np.zeros_like(ones), ones)
         energies = [self._energy(design, flow, layers) for layers in depths]
         times = [self._time(design, flow, layers) for layers in depths]
-        kept = design.macros.retention(self.storage.envm.idle, flow.count)
+        kept = design.macros.retention(self.storage.envm.idle, flow.macros)
         kept = kept + design.leakage_scale * flow.banks * self._plan.bank_leakage
-        return Stages(energies[0], _increase(*energies), times[0], _increase(*times), kept)
+        return Stages(
+            energies[0], increase(*energies), times[0], increase(*times), flow.duration[1], kept,
+            self._area(design, flow),
+        )  # fmt: skip
 
-    def _look_up(self, columns: Columns) -> _Design:
+    def layer_duration(self, columns: Columns, vdd: FloatArray) -> FloatArray:
+        """Time of one executed layer with its off-ramp [s], shape (m, n); arguments as `stages`."""
+        flow = self._flow(self._on(columns, vdd)[0])
+        return np.asarray(flow.duration[1], dtype=np.float64)
+
+    def _on(self, columns: Columns, vdd: FloatArray | None) -> tuple[_Design, FloatArray]:
+        """Designs on some supplies, and a depth of one for each."""
+        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
+        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
+        if vdd is None:
+            return self._look_up(pick(whole, tuple(self.inputs))), ones
+        whole["vdd"] = self.points.nominal_vdd * ones
+        design = self._look_up(pick(whole, tuple(self.inputs)))
+        f_max, energy, leakage = self.points.at(vdd)
+        every = (len(vdd), len(ones))
+        design = design._replace(
+            vdd=np.broadcast_to(vdd, every),
+            period=np.broadcast_to(1.0 / f_max, every),
+            energy_scale=np.broadcast_to(energy, every),
+            leakage_scale=np.broadcast_to(leakage, every),
+        )
+        return design, ones
+
+    def _look_up(self, taken: tuple[NDArray[Any], ...]) -> _Design:
         """Check every column once, then read the tables once."""
-        pruning, bits, cell, vdd, mean, p95 = pick(columns, tuple(self.inputs))
+        pruning, bits, cell, vdd, mean, p95 = taken
         require_range("pruning_ratio", pruning, (0.0, 1.0), "1", "a fraction")
         format_limit = f"sign and {self.datapath.exponent_bits} exponent bits at least"
         require_range("weight_bits", bits, self.datapath.bit_range, "bit", format_limit)
@@ -244,12 +259,19 @@ class Accelerator:
         require_range("p95_exit_layer", p95, depth, "layer", "the network's depth")
         pruning, width, vdd = _float(pruning), _float(bits), _float(vdd)
         f_max, energy_scale, leakage_scale = self.points.at(vdd)
+        macros = self.storage.envm.at(cell)
+        # Without masks of their own, those rows are not wanted.
+        table = self._plan.by_format if macros.split else self._plan.by_format[:4]
+        kept, read, mixed_mac, dense_vector, *masks = table.take(bits.astype(np.intp), axis=1)
         return _Design(
             bits=width,
-            format=bits.astype(np.intp) - self._plan.narrowest,
             pruning=pruning,
             stored=stored_bits(width, pruning),
-            macros=self.storage.envm.at(cell),
+            embeddings=macros.held(kept, masks[0]) if masks else Held(kept),
+            read=macros.held(read, masks[1]) if masks else Held(read),
+            mixed_mac=mixed_mac,
+            dense_vector=dense_vector,
+            macros=macros,
             vdd=vdd,
             period=1.0 / f_max,
             energy_scale=energy_scale,
@@ -258,45 +280,27 @@ class Accelerator:
             p95_layer=_float(p95),
         )
 
-    def _embeddings(self, design: _Design, bits: tuple[FloatArray, FloatArray]) -> Held:
-        """Stored bits of embeddings, from their bits and mask bits by format."""
-        held = bits[0].take(design.format)
-        if not design.macros.split:
-            return Held(held)
-        return design.macros.held(held, bits[1].take(design.format))
-
-    def _capacity(self, design: _Design) -> tuple[Held, FloatArray]:
-        """ENVM macros and SRAM banks [1], each of shape (n,)."""
-        plan = self._plan
-        bits = self._embeddings(design, plan.kept_embeddings)
-        weights = plan.prunable * design.stored + plan.dense * design.bits
-        if self.storage.weights == "envm":
-            bits = bits.plus(design.macros.held(weights, weights))
-        return design.macros.count(bits), self.storage.banks(weights)
-
     def _flow(self, design: _Design) -> _Flow:
         plan, macros, period = self._plan, design.macros, design.period
-        embeddings = self._embeddings(design, plan.read_embeddings)
         macro_bit = macros.bit_time(period)
-        embedding_time = embeddings.times(macro_bit)
-        input_bits = plan.input_dense * design.bits
-        layer_bits = plan.layer_prunable * design.stored + plan.layer_dense * design.bits
-        once = each = None
+        embedding_time = design.read.times(macro_bit)
+        every = plan.prunable * design.stored + plan.dense * design.bits
+        stored, kept, weights = every[2], design.embeddings, None
+        # One axis more where the designs stand on several supplies each.
+        axes = (1,) * period.ndim
+        bits = every[:2].reshape(2, *axes[1:], len(stored))
         if self.storage.weights == "envm":
-            once = macros.held(input_bits, input_bits)
-            each = macros.held(layer_bits, layer_bits)
-            input_time, layer_time = once.times(macro_bit), each.times(macro_bit)
+            weights = macros.held(bits, bits)
+            time = weights.times(macro_bit)
+            kept = kept.plus(macros.held(stored, stored))
         else:
-            bit_time = self.storage.bit_time(self.datapath.silicon.sram, period)
-            input_time, layer_time = Held(input_bits * bit_time), Held(layer_bits * bit_time)
-        input_busy, layer_busy = plan.input.cycles * period, plan.layer.cycles * period
-        input_stall = self._stall(input_time.total, input_busy)
-        layer_stall = self._stall(layer_time.total, layer_busy)
-        return _Flow(
-            embeddings, embedding_time, input_bits, layer_bits, once, each, input_time, layer_time,
-            input_stall, layer_stall, embedding_time.total + input_busy + input_stall,
-            layer_busy + layer_stall, *self._capacity(design)
-        )  # fmt: skip
+            time = Held(bits * self.storage.bit_time(self.datapath.silicon.sram, period))
+        duration = plan.cycles.reshape(2, *axes) * period
+        stall = self._stall(time.total, duration)
+        duration[0] += embedding_time.total
+        duration += stall
+        count, banks = macros.count(kept), self.storage.banks(stored)
+        return _Flow(embedding_time, bits, weights, time, stall, duration, count, banks)
 
     def _stall(self, streaming: FloatArray, busy: FloatArray) -> FloatArray:
         """Time a stage waits for its weights [s], shape (n,)."""
@@ -304,17 +308,18 @@ class Accelerator:
 
     def _time(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the duration of a sentence that executes so many layers [s], shape (n,)."""
-        once, each, period = self._plan.input, self._plan.layer, design.period
+        cycles = layers * self._plan.layer_cycles + self._plan.input_cycles
+        matmul, sfu = cycles
         return {
             "embedding_read": flow.embedding_time.total,
-            "matmul": (layers * each.matmul_cycles + once.matmul_cycles) * period,
-            "sfu": (layers * each.sfu_cycles + once.sfu_cycles) * period,
-            "stall": layers * flow.layer_stall + flow.input_stall,
+            "matmul": matmul * design.period,
+            "sfu": sfu * design.period,
+            "stall": layers * flow.stall[1] + flow.stall[0],
         }
 
     def _energy(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the energy of a sentence that executes so many layers [J], shape (n,)."""
-        duration = layers * flow.layer_duration + flow.input_duration
+        duration = layers * flow.duration[1] + flow.duration[0]
         energy = self._dynamic_energy(design, flow, layers)
         energy |= self._leakage_energy(design, flow, layers, duration)
         if self.supply is not None:
@@ -334,22 +339,19 @@ class Accelerator:
         self, design: _Design, flow: _Flow, layers: FloatArray
     ) -> dict[str, FloatArray]:
         """Switching energy; the accelerator's scales with its supply squared, eNVM's does not."""
-        plan, scale, n = self._plan, design.energy_scale, self.datapath.mac_width
-        once, each = plan.input, plan.layer
+        plan, scale, each = self._plan, design.energy_scale, self._plan.layer
+        dense_cycles, states, products = layers * plan.layer_terms + plan.input_terms
         gated = each.weight_macs * self.datapath.active(design.pruning) + each.dense_macs
-        mac = plan.mixed_mac.take(design.format) * (layers * gated + once.dense_macs)
-        mac += layers * (plan.same_mac * each.attention_macs)
-        dense = plan.dense_vector.take(design.format)
+        mac = design.mixed_mac * (layers * gated + plan.input.dense_macs) + products
         both = (each.weight_cycles + 2.0 * each.attention_cycles) * plan.vector
-        read = each.weight_cycles * plan.buffer.at(n * design.stored) + both
-        buffer = layers * read + (layers * each.dense_cycles + once.dense_cycles) * dense
-        streamed = layers * flow.layer_bits + flow.input_bits
-        states = layers * (plan.state * each.sfu_states) + plan.state * once.sfu_states
+        read = each.weight_cycles * plan.buffer.at(design.stored) + both
+        buffer = layers * read + dense_cycles * design.dense_vector
+        streamed = layers * flow.bits[1] + flow.bits[0]
         return {
             "mac": mac * scale,
             "buffer": (buffer + streamed * plan.buffered_bit) * scale,
             "sfu": states * scale,
-            "embedding_read": design.macros.read_energy(flow.embeddings),
+            "embedding_read": design.macros.read_energy(design.read),
             "weight_read": self._weight_read(design, flow, layers, streamed),
         }
 
@@ -357,10 +359,13 @@ class Accelerator:
         self, design: _Design, flow: _Flow, layers: FloatArray, streamed: FloatArray
     ) -> FloatArray:
         """Energy of reading the streamed weights from their store [J], shape (n,)."""
-        if flow.input_weights is not None and flow.layer_weights is not None:
-            return design.macros.read_energy(
-                flow.layer_weights.times(layers).plus(flow.input_weights)
+        if flow.weights is not None:
+            read = (
+                Held(streamed)
+                if flow.weights.mask is None
+                else flow.weights.row(1).times(layers).plus(flow.weights.row(0))
             )
+            return design.macros.read_energy(read)
         energy = streamed * self._plan.weight_bit
         return energy * design.energy_scale if self.storage.weights == "sram" else energy
 
@@ -370,30 +375,14 @@ class Accelerator:
         """Leakage of everything powered, over the duration of a sentence."""
         plan, idle, reading = self._plan, self.storage.envm.idle, flow.embedding_time
         if idle == "gated" and self.storage.weights == "envm":
-            reading = reading.plus(flow.input_time).plus(flow.layer_time.times(layers))
+            reading = reading.plus(flow.time.row(0)).plus(flow.time.row(1).times(layers))
         leaking = duration * design.leakage_scale
         return {
             "logic_leakage": leaking * plan.logic_leakage,
-            "envm_leakage": design.macros.leakage_energy(idle, flow.count, duration, reading),
+            "envm_leakage": design.macros.leakage_energy(idle, flow.macros, duration, reading),
             "bank_leakage": leaking * flow.banks * plan.bank_leakage,
         }
 
 
 def _float(values: NDArray[Any]) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
-
-
-def _increase(
-    before: Mapping[str, FloatArray], after: Mapping[str, FloatArray]
-) -> dict[str, FloatArray]:
-    # Sums round, so a component that one layer does not touch may differ by a last bit below zero.
-    return {name: np.maximum(after[name] - before[name], 0.0) for name in before}
-
-
-def total(parts: Mapping[str, FloatArray]) -> FloatArray:
-    """Sum in the order of the parts: the same bits as a reader who adds them up."""
-    first, *rest = parts.values()
-    total = first.copy()
-    for part in rest:
-        total += part
-    return total

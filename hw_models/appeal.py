@@ -91,18 +91,10 @@ class Appealing:
         Raises:
             ValueError: If a column is missing or out of range.
         """
-        layers, frequency, gpu, network, rate = pick(columns, tuple(self.inputs))
-        rate = rate.astype(np.float64)
-        require_range("appeal_rate", rate, (0.0, 1.0), "1", "a share of the inputs")
-        require_range("edge_layers", layers, (1.0, np.inf), "layer", "a network that answers")
-        frequency = frequency.astype(np.float64)
-        mode = np.full(len(rate), self.edge.modes[0])
-        kept = self.edge.latency(layers, frequency, mode)
-        size = np.full(len(rate), self.payload)
-        transfer = self.link.latency(size, np.full(len(rate), self.bandwidth))
-        remote, spent = self._remote(network, gpu)
-        edge = self.edge.power(frequency, mode) * kept
-        waits = self.edge.waiting * (transfer + remote) + self.link.energy(size, transfer)
+        once, rate = self._once(columns), self._rate(columns)
+        kept, transfer, remote = once["latency"].values()
+        edge, waiting, radio, spent = once["energy"].values()
+        waits = waiting + radio
         appealed = kept + transfer + remote
         # Rates are shares of counts: a rate of 5 % is 0.05 up to its last bit.
         late = rate > 0.05 * (1.0 + 1e-12)
@@ -116,6 +108,49 @@ class Appealing:
             "latency_appealed": appealed,
             "energy_appeal": waits + spent,
             "sent": rate * self.payload,
+        }
+
+    def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
+        """Mean latency and energy by component: edge, transfer, cloud; energy has waiting too.
+
+        Args:
+            columns: As for the call.
+
+        Returns:
+            Parts that sum to `latency` and `energy` up to rounding (1e-12).
+
+        Raises:
+            ValueError: As the call.
+        """
+        once, rate = self._once(columns), self._rate(columns)
+        return {
+            name: {part: cost if part == "edge" else rate * cost for part, cost in costs.items()}
+            for name, costs in once.items()
+        }
+
+    def _rate(self, columns: Columns) -> FloatArray:
+        rate = np.asarray(columns["appeal_rate"], dtype=np.float64)
+        require_range("appeal_rate", rate, (0.0, 1.0), "1", "a share of the inputs")
+        return rate
+
+    def _once(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
+        """Cost of one input that is appealed, by component."""
+        layers, frequency, gpu, network, rate = pick(columns, tuple(self.inputs))
+        require_range("edge_layers", layers, (1.0, np.inf), "layer", "a network that answers")
+        frequency = frequency.astype(np.float64)
+        mode = np.full(len(rate), self.edge.modes[0])
+        kept = self.edge.latency(layers, frequency, mode)
+        size = np.full(len(rate), self.payload)
+        transfer = self.link.latency(size, np.full(len(rate), self.bandwidth))
+        remote, spent = self._remote(network, gpu)
+        return {
+            "latency": {"edge": kept, "transfer": transfer, "cloud": remote},
+            "energy": {
+                "edge": self.edge.power(frequency, mode) * kept,
+                "waiting": self.edge.waiting * (transfer + remote),
+                "transfer": self.link.energy(size, transfer),
+                "cloud": spent,
+            },
         }
 
     def _remote(self, network: FloatArray, gpu: FloatArray) -> tuple[FloatArray, FloatArray]:

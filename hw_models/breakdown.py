@@ -6,11 +6,15 @@ Layer l is therefore charged with the share of sentences that reach it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
-from hw_models.accelerator import Accelerator
-from hw_models.columns import Columns, FloatArray, require_range
+from hw_models.columns import Columns, FloatArray, pick, require_range
+from hw_models.split import SplitComputing
+from hw_models.stages import Stages
+from hw_models.workload import EncoderShape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,11 +40,22 @@ def executed_shares(exit_shares: FloatArray) -> FloatArray:
     return np.asarray(np.cumsum(exit_shares[::-1], axis=0)[::-1], dtype=np.float64)
 
 
-def break_down(accelerator: Accelerator, columns: Columns, executed: FloatArray) -> Breakdown:
+class Staged(Protocol):
+    """A machine whose sentences are an input stage and some layers."""
+
+    @property
+    def shape(self) -> EncoderShape:
+        """Of the network."""
+
+    def stages(self, columns: Columns) -> Stages:
+        """What both cost."""
+
+
+def break_down(accelerator: Staged, columns: Columns, executed: FloatArray) -> Breakdown:
     """Mean energy and latency of each design by layer and component.
 
     Args:
-        accelerator: The machine.
+        accelerator: The machine; `Accelerator` or `SizedAccelerator`.
         columns: Its design columns, shape (n,); the two depth columns are not read.
         executed: Share of sentences that run each layer [1], shape (layers, n), 0 to 1. Its sum
             over layers is the mean exit layer.
@@ -60,6 +75,45 @@ def break_down(accelerator: Accelerator, columns: Columns, executed: FloatArray)
     return Breakdown(
         _apart(stages.energy_input, stages.energy_layer, executed),
         _apart(stages.time_input, stages.time_layer, executed),
+    )
+
+
+def break_down_split(model: SplitComputing, columns: Columns) -> Breakdown:
+    """Energy and latency of each request by layer and component.
+
+    Args:
+        model: Board, link and node, characterised for every split.
+        columns: Of the model, shape (n,).
+
+    Returns:
+        Parts that sum to the outputs up to rounding. Row 0 is what belongs to no layer: loading the
+        input, transfer and waiting.
+
+    Raises:
+        ValueError: If a column is out of range, or a split in between was not characterised.
+    """
+    split, frequency, mode, gpu, _ = pick(columns, tuple(model.inputs))
+    frequency = frequency.astype(np.float64)
+    whole = model.parts(columns)
+    layers = range(model.edge.layers + 1)
+    board = [
+        model.edge.latency(np.minimum(split, k).astype(np.intp), frequency, mode) for k in layers
+    ]
+    node = [model.cloud.latency(np.maximum(split, k), gpu) for k in layers]
+    none = np.zeros_like(board[0])
+    edge = np.diff(np.stack([none, *board]), axis=0)
+    cloud = np.stack([none, *(before - after for before, after in pairwise(node))])
+    between = np.zeros((len(edge), 1))
+    between[0] = 1.0
+    spent = whole["energy"]
+    return Breakdown(
+        {
+            "edge": model.edge.power(frequency, mode) * edge,
+            "cloud": model.cloud.energy(cloud, gpu),
+            "transfer": between * spent["transfer"],
+            "waiting": between * spent["waiting"],
+        },
+        {"edge": edge, "cloud": cloud, "transfer": between * whole["latency"]["transfer"]},
     )
 
 

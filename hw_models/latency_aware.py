@@ -6,23 +6,26 @@ For every exit layer l of the network, with the first p layers at the nominal su
     E    = sum over l of share(l) [E_input(V0) + p E_layer(V0) + (l - p) E_layer(V)]
 
 Exact for the accelerator's whole model, stalls on memory included, because every row of the voltage
-table is tried. The predictor is taken as right; a wrong one costs accuracy or time, not modelled.
+table is tried: times on all rows, energies on the one that is taken. The predictor is taken as
+right; a wrong one costs accuracy or time, not modelled.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.accelerator import Accelerator, Stages, total
+from hw_models.accelerator import Accelerator
+from hw_models.breakdown import Breakdown, executed_shares
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range
+from hw_models.stages import Stages, total
 from hw_models.supply import Supply
 from hw_models.table import Label, label, weakest
 
-CHUNK = 640
-"""Rows evaluated at a time [1]; each needs every row of the voltage table, all in one call."""
+CHUNK = 2_048
+"""Rows evaluated at a time [1]; times are wanted for each row of the voltage table."""
 
 _DESIGN = ("pruning_ratio", "weight_bits", "envm_cell")
 
@@ -114,17 +117,72 @@ class LatencyAware:
         return in_chunks(self._means, columns, tuple(self.inputs), CHUNK)
 
     def _means(self, columns: Columns) -> dict[str, FloatArray]:
-        exits, share = self.exits(columns), self._histogram(columns)
-        nominal = np.full(share.shape[1], self.accelerator.points.nominal_vdd)
-        depth = np.ones_like(nominal)
-        machine = {"vdd": nominal, "mean_exit_layer": depth, "p95_exit_layer": depth}
-        area = self.accelerator.parts({name: columns[name] for name in _DESIGN} | machine)["area"]
+        exits, start, _ = self._run(columns)
+        share = self._histogram(columns)
         return {
             "energy": _weighted(share, exits.energy),
             "latency_p95": weighted_quantile(share, exits.latency, 0.95),
             "late_share": _weighted(share, (~exits.feasible).astype(np.float64)),
-            "area": total(area),
+            "area": total(start.area),
         }
+
+    def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
+        """Energy, latency and area by component; lateness is a share and has no parts.
+
+        Args:
+            columns: As for the call.
+
+        Returns:
+            energy [J] and area [m^2]: components of the accelerator; latency_p95 [s]: of the
+            sentence that takes so long, with `settling` of the supply beside the accelerator's.
+            Area sums to the output bit for bit, the others up to rounding (1e-12).
+
+        Raises:
+            ValueError: As the call.
+        """
+        exits, start, late = self._run(columns)
+        share = self._histogram(columns)
+        slow = weighted_quantile(share, exits.latency, 0.95)
+        row = (exits.latency == slow).argmax(axis=0)
+        whole = self._layers(exits, start, late, np.eye(len(share))[:, row])
+        energy = self._layers(exits, start, late, share).energy
+        return {
+            "energy": {name: part.sum(axis=0) for name, part in energy.items()},
+            "latency_p95": {name: part.sum(axis=0) for name, part in whole.latency.items()},
+            "area": dict(start.area),
+        }
+
+    def break_down(self, columns: Columns, share: FloatArray | None = None) -> Breakdown:
+        """Mean energy and latency of each design by layer and component.
+
+        A layer after the early ones is charged at the voltage of each exit that runs it.
+
+        Args:
+            columns: As for the call; the shares are not read where `share` is given.
+            share: Weight of every exit layer [1], shape (layers, n), in place of the shares; need
+                not sum to 1.
+
+        Returns:
+            Parts that sum, over layers and components, to energy and mean latency, up to rounding;
+            `settling` stands in the row of the first layer after the early ones.
+
+        Raises:
+            ValueError: As the call.
+        """
+        return self._layers(
+            *self._run(columns), self._histogram(columns) if share is None else share
+        )
+
+    def _layers(self, exits: Exits, start: Stages, late: Stages, share: FloatArray) -> Breakdown:
+        early = self.early_layers
+        energy = _by_layer(start.energy_input, start.energy_layer, late.energy_layer, share, early)
+        latency = _by_layer(start.time_input, start.time_layer, late.time_layer, share, early)
+        settling = np.zeros_like(latency["stall"])
+        if early < len(share):
+            nominal = np.full_like(exits.vdd, self.accelerator.points.nominal_vdd)
+            waited = self.supply.switching_time(nominal, exits.vdd)
+            settling[early + 1] = (share * waited)[early:].sum(axis=0)
+        return Breakdown(energy, {**latency, "settling": settling})
 
     def exits(self, columns: Columns) -> Exits:
         """Voltage, energy, latency and feasibility for every exit layer of every design.
@@ -135,54 +193,51 @@ class LatencyAware:
         Raises:
             ValueError: If a column is missing or out of range.
         """
-        (*_, deadline) = pick(columns, (*_DESIGN, "deadline"))
+        return self._run(columns)[0]
+
+    def _run(self, columns: Columns) -> tuple[Exits, Stages, Stages]:
+        """The exits; stages at nominal; stages of late exits at their supplies, (layers, n)."""
+        *_, deadline = pick(columns, (*_DESIGN, "deadline"))
         limits = (np.finfo(np.float64).tiny, np.inf)
         require_range("deadline", deadline, limits, "s", "time that a sentence can take")
-        start, rows = self._prices(columns, deadline.shape)
-        layers, early = self.accelerator.shape.layers, self.early_layers
-        cells = [self._exit(start, rows, deadline, layer, early) for layer in range(1, layers + 1)]
-        vdd, energy, latency = (np.stack(part) for part in zip(*cells, strict=True))
-        return Exits(vdd, energy, latency, np.asarray(latency <= deadline, dtype=np.bool_))
-
-    def _prices(self, columns: Columns, shape: tuple[int, ...]) -> tuple["_Price", "_Price"]:
-        """Input and layer at nominal; and one layer on every row of the voltage table, (k, n)."""
-        points = self.accelerator.points
         design = {name: columns[name] for name in _DESIGN}
-        nominal = _price(
-            self.accelerator.stages(design | {"vdd": np.full(shape, points.nominal_vdd)}),
-            np.full(1, points.nominal_vdd),
-            np.zeros(1),
-        )
-        vdd = points.table.columns["vdd"]
-        settling = self.supply.switching_time(np.full_like(vdd, points.nominal_vdd), vdd)
-        k, n = len(vdd), shape[0]
-        every = {name: np.tile(column, k) for name, column in design.items()}
-        each = self.accelerator.stages(every | {"vdd": np.repeat(vdd, n)})
-        energy = total(each.energy_layer).reshape(k, n)
-        time = total(each.time_layer).reshape(k, n)
-        return nominal, replace(
-            nominal, energy_layer=energy, time_layer=time, vdd=vdd, settling=settling
-        )
+        machine, early = self.accelerator, self.early_layers
+        nominal = np.full(deadline.shape, machine.points.nominal_vdd)
+        start = machine.stages(design | {"vdd": nominal})
+        depth = np.arange(1.0, machine.shape.layers + 1)[:, np.newaxis]
+        first = np.minimum(depth, early)
+        energy = total(start.energy_input) + first * total(start.energy_layer)
+        latency = total(start.time_input) + first * start.duration
+        vdd = np.tile(nominal, (len(depth), 1))
+        rows, latency[early:] = self._slowest(design, deadline, latency[early:])
+        vdd[early:] = machine.points.table.columns["vdd"][rows]
+        late = machine.stages(design, vdd[early:])
+        energy[early:] += (depth - early)[early:] * total(late.energy_layer)
+        return Exits(vdd, energy, latency, latency <= deadline), start, late
 
-    def _exit(
-        self, start: "_Price", rows: "_Price", deadline: FloatArray, layer: int, early: int
-    ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Voltage, energy and latency of one exit layer, shape (n,) each."""
-        first, late = min(layer, early), max(layer - early, 0)
-        energy = start.energy_input + first * start.energy_layer
-        latency = start.time_input + first * start.time_layer
-        if late == 0:
-            return np.full_like(latency, float(start.vdd[0])), energy, latency
-        candidates = latency + (rows.settling[:, np.newaxis] + late * rows.time_layer)
-        fits = candidates <= deadline
-        # The first row that fits; where none does, the last, which is the fastest.
-        row = np.where(fits.any(axis=0), fits.argmax(axis=0), len(rows.vdd) - 1)
-        columns = np.arange(len(row))
-        return (
-            rows.vdd[row],
-            energy + late * rows.energy_layer[row, columns],
-            candidates[row, columns],
-        )
+    def _slowest(
+        self, design: Columns, deadline: FloatArray, early: FloatArray
+    ) -> tuple[NDArray[np.intp], FloatArray]:
+        """First row of the voltage table in time, else the last, and the latency [s] there.
+
+        Args:
+            design: Columns of the machine, but for its supply.
+            deadline: [s], shape (n,).
+            early: Time of the early layers, for exits after 1, 2 and more late ones [s], (k, n).
+        """
+        vdd = self.accelerator.points.table.columns["vdd"]
+        nominal = np.full_like(vdd, self.accelerator.points.nominal_vdd)
+        settling = self.supply.switching_time(nominal, vdd)
+        layer = self.accelerator.layer_duration(design, vdd[:, np.newaxis])
+        late = np.arange(1.0, len(early) + 1)[:, np.newaxis]
+        chosen, rows = np.empty_like(early), np.empty(early.shape, dtype=np.intp)
+        # From the fastest row down; a slower one takes the place of those before where it fits.
+        for row in reversed(range(len(vdd))):
+            latency = early + (settling[row] + late * layer[row])
+            fits = latency <= deadline if row < len(vdd) - 1 else np.ones(early.shape, dtype=bool)
+            np.copyto(chosen, latency, where=fits)
+            np.copyto(rows, row, where=fits)
+        return rows, chosen
 
     def _histogram(self, columns: Columns) -> FloatArray:
         shares = pick(columns, self._shares)
@@ -196,27 +251,23 @@ class LatencyAware:
         return table
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Price:
-    """Totals of the stages: (n,) at nominal, (k, n) on the rows of the voltage table."""
-
-    energy_input: FloatArray
-    energy_layer: FloatArray
-    time_input: FloatArray
-    time_layer: FloatArray
-    vdd: FloatArray
-    settling: FloatArray
-
-
-def _price(stages: Stages, vdd: FloatArray, settling: FloatArray) -> _Price:
-    return _Price(
-        total(stages.energy_input),
-        total(stages.energy_layer),
-        total(stages.time_input),
-        total(stages.time_layer),
-        vdd,
-        settling,
-    )
+def _by_layer(
+    once: Mapping[str, FloatArray],
+    nominal: Mapping[str, FloatArray],
+    late: Mapping[str, FloatArray],
+    share: FloatArray,
+    early: int,
+) -> dict[str, FloatArray]:
+    """Input stage and layers by component, shape (layers + 1, n); late ones per exit, (k, n)."""
+    executed = executed_shares(share)
+    found = {}
+    for name, start in once.items():
+        # A component that no voltage touches has one row for all exits.
+        each = np.broadcast_to(late[name], share[early:].shape) * share[early:]
+        found[name] = np.vstack(
+            [executed[:1] * start, executed[:early] * nominal[name], executed_shares(each)]
+        )
+    return found
 
 
 def _weighted(share: FloatArray, values: FloatArray) -> FloatArray:

@@ -1,7 +1,7 @@
 """Non-volatile memory on the chip: whole 2 MiB macros, masks and weights in single-level cells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -77,6 +77,10 @@ class Held:
         data, mask = (factor.data, factor.mask) if isinstance(factor, Held) else (factor, factor)
         own = None if self.mask is None or mask is None else self.mask * mask
         return Held(self.data * data, own)
+
+    def row(self, index: int) -> "Held":
+        """One row of both, where they have shape (k, n)."""
+        return Held(self.data[index], None if self.mask is None else self.mask[index])
 
     @property
     def total(self) -> FloatArray:
@@ -195,16 +199,20 @@ class Envm:
     table: Table = field(default_factory=partial(shipped, "envm_nvsim_22nm"))
     idle: IdleMacros = "powered"
     mask: MaskCell = "single_level"
-    _lookup: Table = field(init=False, repr=False, compare=False)
+    _quantities: FloatArray = field(init=False, repr=False, compare=False)
+    _single: NDArray[np.intp] = field(init=False, repr=False, compare=False)
+    _several: NDArray[np.bool_] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         require_one_of("idle", self.idle, get_args(IdleMacros))
         require_one_of("mask", self.mask, get_args(MaskCell))
         known = self.table.columns[self.table.key].tolist()
-        several = np.array([float(cell in SINGLE_LEVEL) for cell in known])
-        columns = {**self.table.columns, "multi_level": several}
-        units = {**self.table.units, "multi_level": "1"}
-        object.__setattr__(self, "_lookup", replace(self.table, columns=columns, units=units))
+        single = [SINGLE_LEVEL.get(cell, cell) for cell in known]
+        rows = [known.index(cell) if cell in known else -1 for cell in single]
+        quantities = np.array([self.table.columns[f.name] for f in fields(Macro)])
+        object.__setattr__(self, "_quantities", quantities)
+        object.__setattr__(self, "_single", np.array(rows, dtype=np.intp))
+        object.__setattr__(self, "_several", np.array(known) != np.array(single))
 
     def at(self, cell: NDArray[Any]) -> Macros:
         """The macros of each design.
@@ -215,12 +223,18 @@ class Envm:
         Raises:
             ValueError: If a name is not in the table; the message lists the names.
         """
-        names = ("area", "read_energy", "read_latency", "leakage", "volatile")
-        *data, several = self._lookup.at(cell, *names, "multi_level")
-        if self.mask == "same" or not several.any():
-            return Macros(Macro(*data))
-        single = Macro(*self.table.at(mask_cell(cell), *names))
-        return Macros(Macro(*data), single, several > 0)
+        rows = self.table.rows(cell)
+        several = self._several.take(rows)
+        if self.mask == "same" or not np.count_nonzero(several):
+            return Macros(self._macro(rows))
+        single = self._single.take(rows)
+        if (single < 0).any():
+            self.table.rows(mask_cell(cell))  # says which single-level cell is not there
+        return Macros(self._macro(rows), self._macro(single), several)
+
+    def _macro(self, rows: NDArray[np.intp]) -> Macro:
+        """The macros of some rows of the table."""
+        return Macro(*self._quantities.take(rows, axis=1))
 
 
 def mask_cell(cell: NDArray[Any]) -> NDArray[Any]:

@@ -55,7 +55,8 @@ class OperatingPoints:
             ValueError: If a voltage lies outside the table.
         """
         f_max, leakage = self.table.at(vdd, "f_max", "leakage_scale")
-        return f_max, (vdd / self.nominal_vdd) ** 2, leakage / self._nominal_leakage
+        relative = vdd / self.nominal_vdd
+        return f_max, relative * relative, leakage / self._nominal_leakage
 
     def lowest_vdd(self, frequency: FloatArray) -> FloatArray:
         """Lowest row of the table whose f_max suffices: a regulator has steps, so rows only.

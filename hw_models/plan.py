@@ -1,7 +1,8 @@
 """What a machine works out once: everything that no design column but the number format changes.
 
 A column of weight widths is whole numbers, so whatever depends on nothing else is a row of a small
-table, looked up and not calculated.
+table, looked up and not calculated. What several quantities have in common stands in rows of one
+array: a call of NumPy on a thousand numbers costs as much as the arithmetic.
 """
 
 from dataclasses import dataclass
@@ -24,21 +25,23 @@ class Plan:
     Attributes:
         input: Work of the input stage.
         layer: Work of one layer with its off-ramp.
-        prunable: Elements of all distinct encoder matrices [1].
-        dense: Elements never pruned: biases, layer norms, off-ramps, projection [1].
-        layer_prunable: Elements streamed per layer, one pass per buffer-full of rows [1].
-        layer_dense: Streamed with it: biases, layer norms, the off-ramp [1].
-        input_dense: Streamed once: the projection [1].
-        narrowest: Weight bits of row 0 of the tables by format [bit].
-        kept_embeddings: All embeddings, by format [bit], shape (k,), and their mask.
-        read_embeddings: Those that one sentence reads, by format [bit], shape (k,), and their mask.
-        mixed_mac: Multiply-accumulate of weight and activation, by format [J], shape (k,).
-        same_mac: Of two activations [J].
-        dense_vector: Reading a vector of unpruned weights and one of activations [J], shape (k,).
+        prunable: Elements of encoder matrices [1], shape (3, 1): streamed once, that is none;
+            streamed per layer, one pass per buffer-full of rows; all distinct ones that are stored.
+        dense: Elements never pruned [1], shape (3, 1): the projection; biases, layer norms and
+            off-ramp of a layer; all that are stored.
+        cycles: Of the input stage and of one layer with its off-ramp [cycle], shape (2, 1).
+        input_cycles: Of matmul and special functions in the input stage [cycle], shape (2, 1).
+        layer_cycles: The same in one layer [cycle], shape (2, 1).
+        input_terms: Shape (3, 1): cycles that read unpruned weights [cycle], energy of the
+            special-function units [J], products of two activations [J], in the input stage.
+        layer_terms: The same in one layer.
+        by_format: Shape (6, 17), column b for weights of b bit, NaN where that is no format:
+            stored bits of all embeddings and of those one sentence reads [bit]; a
+            multiply-accumulate of weight and activation [J]; reading a vector of unpruned weights
+            and one of activations [J]; mask bits of all embeddings, and of those read [bit].
         vector: Reading a vector of activations [J].
-        buffer: Reading a vector from the weight buffer.
+        buffer: Reading a vector from the weight buffer, over the bits of one element.
         buffered_bit: Writing one streamed bit into the weight buffer [J].
-        state: One state of the special-function units [J].
         weight_bit: Reading one bit from a bank or DRAM [J]; zero if weights lie in macros.
         bank_area: Of one bank [m^2].
         bank_leakage: Of one bank [W].
@@ -48,21 +51,17 @@ class Plan:
 
     input: Work
     layer: Work
-    prunable: float
-    dense: float
-    layer_prunable: float
-    layer_dense: float
-    input_dense: float
-    narrowest: int
-    kept_embeddings: tuple[FloatArray, FloatArray]
-    read_embeddings: tuple[FloatArray, FloatArray]
-    mixed_mac: FloatArray
-    same_mac: float
-    dense_vector: FloatArray
+    prunable: FloatArray
+    dense: FloatArray
+    cycles: FloatArray
+    input_cycles: FloatArray
+    layer_cycles: FloatArray
+    input_terms: FloatArray
+    layer_terms: FloatArray
+    by_format: FloatArray
     vector: float
     buffer: WordEnergy
     buffered_bit: float
-    state: float
     weight_bit: float
     bank_area: float
     bank_leakage: float
@@ -75,40 +74,66 @@ def make_plan(
 ) -> Plan:
     """The constants of one machine; arguments as the attributes of `Accelerator`."""
     silicon, sram, n = path.silicon, path.silicon.sram, path.mac_width
-    low, high = (int(bits) for bits in path.bit_range)
-    formats, sparsity = np.arange(low, high + 1.0), np.full(1, storage.embedding_sparsity)
     activation = np.full(1, float(path.activation_bits))
     read = silicon.buffer_read()
-    vector = read.of(n * path.activation_bits)
-    off_ramps = shape.layers * shape.off_ramp_parameters
-    # A sentence reads a token row and a position row per token, and one segment row.
-    rows = 2 * sequence + (shape.segments > 0)
-    element, mask = stored_bits(formats, sparsity), mask_bits(formats, sparsity)
-    lanes = n * silicon.lane_energy() + silicon.auxiliary_read().of(n * LANE_BITS)
+    once = path.input_work(shape, sequence)
+    each = path.layer_work(shape, sequence, span) + path.off_ramp_work(shape, sequence)
+    state = n * silicon.lane_energy() + silicon.auxiliary_read().of(n * LANE_BITS)
+    product = float(silicon.mac_energy(activation, activation, path.exponent_bits, n)[0])
+    streamed = _streamed(shape, sequence, path, span)
+    stored = shape.groups * shape.layer_vectors + shape.layers * shape.off_ramp_parameters
     return Plan(
-        input=path.input_work(shape, sequence),
-        layer=path.layer_work(shape, sequence, span) + path.off_ramp_work(shape, sequence),
-        prunable=float(shape.groups * shape.layer_weights),
-        dense=float(shape.groups * shape.layer_vectors + off_ramps + shape.projection_parameters),
-        layer_prunable=_streamed(shape, sequence, path, span),
-        layer_dense=float(shape.layer_vectors + shape.off_ramp_parameters),
-        input_dense=float(shape.projection_parameters),
-        narrowest=low,
-        kept_embeddings=(shape.embedding_parameters * element, shape.embedding_parameters * mask),
-        read_embeddings=(rows * shape.embedding * element, rows * shape.embedding * mask),
-        mixed_mac=silicon.mac_energy(formats, activation, path.exponent_bits, n),
-        same_mac=float(silicon.mac_energy(activation, activation, path.exponent_bits, n)[0]),
-        dense_vector=read.at(n * formats) + vector,
-        vector=vector,
-        buffer=read,
+        input=once,
+        layer=each,
+        prunable=_rows(0.0, streamed, shape.groups * shape.layer_weights),
+        dense=_rows(
+            shape.projection_parameters,
+            shape.layer_vectors + shape.off_ramp_parameters,
+            stored + shape.projection_parameters,
+        ),
+        cycles=_rows(once.cycles, each.cycles),
+        input_cycles=_rows(once.matmul_cycles, once.sfu_cycles),
+        layer_cycles=_rows(each.matmul_cycles, each.sfu_cycles),
+        input_terms=_rows(once.dense_cycles, state * once.sfu_states, 0.0),
+        layer_terms=_rows(
+            each.dense_cycles, state * each.sfu_states, product * each.attention_macs
+        ),
+        by_format=_by_format(shape, sequence, path, storage),
+        vector=read.of(n * path.activation_bits),
+        # n is a power of two, so this division and the product it stands for are exact.
+        buffer=WordEnergy(read.words / n, read.energies),
         buffered_bit=silicon.buffer_write().of(PORT_BITS) / PORT_BITS,
-        state=lanes,
         weight_bit=0.0 if storage.weights == "envm" else storage.bit_energy(sram),
         bank_area=sram.area(BANK_BYTES),
         bank_leakage=sram.leakage(BANK_BYTES),
         logic_area=silicon.area(n),
         logic_leakage=silicon.leakage(n),
     )
+
+
+def _rows(*values: float) -> FloatArray:
+    return np.array([[float(value)] for value in values])
+
+
+def _by_format(shape: EncoderShape, sequence: int, path: Datapath, storage: Storage) -> FloatArray:
+    """What the width of a weight alone decides; rows and columns as `Plan.by_format`."""
+    silicon, n = path.silicon, path.mac_width
+    low, high = (int(bits) for bits in path.bit_range)
+    formats, sparsity = np.arange(low, high + 1.0), np.full(1, storage.embedding_sparsity)
+    activation, read = np.full(1, float(path.activation_bits)), silicon.buffer_read()
+    # A sentence reads a token row and a position row per token, and one segment row.
+    elements = (2 * sequence + (shape.segments > 0)) * shape.embedding
+    element, mask = stored_bits(formats, sparsity), mask_bits(formats, sparsity)
+    table = np.full((6, high + 1), np.nan)
+    table[:, low:] = (
+        shape.embedding_parameters * element,
+        elements * element,
+        silicon.mac_energy(formats, activation, path.exponent_bits, n),
+        read.at(n * formats) + read.of(n * path.activation_bits),
+        shape.embedding_parameters * mask,
+        elements * mask,
+    )
+    return table
 
 
 def _streamed(

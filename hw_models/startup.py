@@ -104,6 +104,6 @@ class Startup:
     def _image(self, pruning: FloatArray, bits: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Stored bits of the embeddings and of the weights [bit], shape (n,) each."""
         plan, width = self.chip.plan, np.asarray(bits, dtype=np.float64)
-        embeddings = plan.kept_embeddings[0].take(bits.astype(np.intp) - plan.narrowest)
-        weights = plan.prunable * stored_bits(width, pruning) + plan.dense * width
+        embeddings = plan.by_format[0].take(bits.astype(np.intp))
+        weights = plan.prunable[2] * stored_bits(width, pruning) + plan.dense[2] * width
         return embeddings, weights

@@ -35,7 +35,7 @@ from dse.parameters import Column, FloatArray, Value
 from dse.store import Run, read_run
 from dse.units import to_si
 from hw_models import Accelerator, Supply
-from hw_models.accelerator import total
+from hw_models.stages import total
 from search_spaces.edgebert import DEFAULTS
 
 FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")

@@ -21,9 +21,9 @@ from dse.evaluation import Cost
 from dse.parameters import FloatArray
 from dse.space import Columns
 from hw_models import Accelerator, AttentionSpan, CloudNode, EdgeDevice
-from hw_models.accelerator import total
 from hw_models.latency_aware import LatencyAware, weighted_quantile
 from hw_models.link import Link
+from hw_models.stages import total
 from hw_models.storage import WeightStore
 
 BYTES_PER_TOKEN = 2
@@ -127,6 +127,19 @@ class Chip:
             np.zeros((self.layers + 1, n)), np.zeros((self.layers + 1, n)),
             np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n),
         )  # fmt: skip
+        for chip, early, where in self.groups(columns):
+            part = {name: columns[name][where] for name in self.inputs}
+            self._price(found, where, chip, early, part, (deadline[where], sent[where]))
+        return found
+
+    def groups(self, columns: Columns) -> list[tuple[Accelerator, int, NDArray[np.intp]]]:
+        """Machine, layers before the voltage changes (0: it does not) and the rows that have both.
+
+        A device that holds no layer has no chip, and is in no group.
+
+        Args:
+            columns: The device's knobs.
+        """
         groups: dict[tuple[Layout, int], list[int]] = {}
         foretold = zip(columns["dvfs"].tolist(), columns["predict_layer"].tolist(), strict=True)
         for row, (layout, (dvfs, predict)) in enumerate(
@@ -135,11 +148,10 @@ class Chip:
             if layout is not None:
                 early = int(predict) if dvfs == "sentence" else 0
                 groups.setdefault((layout, early), []).append(row)
-        for (layout, early), places in groups.items():
-            where = np.array(places)
-            part = {name: columns[name][where] for name in self.inputs}
-            self._price(found, where, layout, early, part, (deadline[where], sent[where]))
-        return found
+        return [
+            (self.machine(layout), early, np.array(places))
+            for (layout, early), places in groups.items()
+        ]
 
     def layouts(self, columns: Columns) -> list[Layout | None]:
         """How the chip of each design is laid out; None where the device holds no layer."""
@@ -158,16 +170,14 @@ class Chip:
         self,
         found: Depths,
         rows: NDArray[np.intp],
-        layout: Layout,
+        chip: Accelerator,
         early: int,
         part: Columns,
         limits: tuple[FloatArray, FloatArray],
     ) -> None:
-        chip, held = self.machine(layout), layout.layers
-        ones = np.ones(len(rows))
-        plain = {**part, "mean_exit_layer": ones, "p95_exit_layer": ones}
-        found.area[rows] = total(chip.parts(plain)["area"])
-        stages = chip.stages(plain)
+        held = chip.shape.layers
+        stages = chip.stages(part)
+        found.area[rows] = total(stages.area)
         found.retention[rows] = stages.retention
         if early:
             aware = LatencyAware(chip, early_layers=early)
@@ -326,7 +336,7 @@ class Priced:
         Args:
             columns: As for the call.
         """
-        size, wait, radio, cloud = self._journey(columns)
+        size, wait, radio, cloud = self.journey(columns)
         n = len(size)
         prices = self.device.depths(columns, np.full(n, self.deadline), self.deadline - wait)
         held = np.asarray(columns["split_layer"]).astype(np.intp)
@@ -353,7 +363,7 @@ class Priced:
             bytes_sent=sent * size,
         )
 
-    def _journey(self, columns: Columns) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def journey(self, columns: Columns) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Bytes, time away [s], radio [J] and cloud [J] of a sentence that is sent, (n,) each."""
         state = columns["offload"] == "state"
         elements = self.tokens * self.hidden / 8.0

@@ -62,6 +62,17 @@ def test_the_edge_pays_for_every_input():
     assert total == pytest.approx(found["energy"], rel=1e-12)
 
 
+def test_parts_of_an_appeal_sum_to_what_it_costs():
+    asked = design(np.linspace(0.0, 1.0, 7))
+    found, parts = made()(asked), made().parts(asked)
+    for name, components in parts.items():
+        assert sum(components.values()) == pytest.approx(found[name], rel=1e-12)
+    assert list(parts["energy"]) == ["edge", "waiting", "transfer", "cloud"]
+    assert np.array_equal(parts["energy"]["cloud"], found["energy_cloud"])
+    with pytest.raises(ValueError, match=r"appeal_rate = 1\.5 1"):
+        made().parts(design([1.5]))
+
+
 def test_the_link_has_a_fixed_and_a_per_byte_part():
     # A hundred times the bytes of a text cost little more: the fixed part rules.
     link = Link(0.002, byte_energy=1e-6, tail_energy=0.5)

@@ -14,6 +14,7 @@ from hw_models.uncertainty import sample_models, tables_in
 from search_spaces.joint import DEFAULTS
 from studies.dynasplit_testbed import priced_testbed
 from studies.joint import LAYERS, METRICS, Settings, priced
+from studies.joint_breakdown import break_down
 from studies.joint_device import Layout
 from studies.power_on import PoweredOn
 
@@ -160,7 +161,7 @@ def test_a_batch_equals_its_rows():
 def test_memories_that_forget_leak_while_a_sentence_is_away():
     away = {"split_layer": 1, "offload": "input", **shares(0, 0, 1)}
     parts = CHIP.parts(row(CHIP, 3, envm_cell=["rram", "stt", "sram"], **away))
-    _, wait, _, _ = CHIP._journey(row(CHIP, 1, **away))
+    _, wait, _, _ = CHIP.journey(row(CHIP, 1, **away))
     waiting = parts.energy["waiting"]
     np.testing.assert_allclose(waiting[:2], np.repeat(10e-3 * wait, 2), rtol=1e-12)
     chip = CHIP.device.machine(Layout(1, 128, 0.0, 16, 3, "envm"))
@@ -186,7 +187,7 @@ def test_a_voltage_is_chosen_before_it_is_known_whether_the_answer_is_trusted():
     here = shares(0, 4, 0)
     alone = tight.parts(row(tight, 1, offload="none", **asked, **here))
     maybe = tight.parts(row(tight, 1, offload="input", **asked, **here))
-    wait = tight._journey(row(tight, 1, offload="input", **asked, **here))[1]
+    wait = tight.journey(row(tight, 1, offload="input", **asked, **here))[1]
     # What leaves before the device's last layer is foretold to, and has the whole deadline.
     np.testing.assert_array_equal(maybe.latency[:3], alone.latency[:3])
     assert maybe.latency[3] + wait <= 0.066 + 1e-12
@@ -233,3 +234,32 @@ def test_a_chip_of_fewer_layers_has_less_to_load_and_none_has_nothing():
     assert found["energy"].tolist() == CHIP(columns)["energy"].tolist()
     assert system.outputs.keys() == found.keys() <= METRICS.keys()
     assert system.evidence.keys() == found.keys()
+
+
+@pytest.mark.parametrize("priced", [CHIP, BOARD, replace(CHIP, deadline=0.066)])
+def test_layers_link_waiting_and_cloud_sum_to_the_energy(priced):
+    rng = np.random.default_rng(7)
+    n = 40
+    columns = row(priced, n)
+    columns["split_layer"] = rng.integers(0, LAYERS + 1, n)
+    last, none = columns["split_layer"] == LAYERS, columns["split_layer"] == 0
+    columns["offload"] = np.where(last | none, "input", rng.choice(["state", "input", "none"], n))
+    if "dvfs" in columns:
+        fixed = columns["split_layer"] < 2
+        columns["dvfs"] = np.where(fixed, "fixed", rng.choice(["fixed", "sentence"], n))
+        columns["mac_width"] = rng.choice([8.0, 16.0], n)
+        columns["envm_cell"] = rng.choice(["rram", "sram"], n)
+    for i in range(n):
+        split, sent = int(columns["split_layer"][i]), columns["offload"][i] != "none"
+        for name, share in shares(i, split, int(sent)).items():
+            columns[name][i] = share
+    found, parts = priced(columns), break_down(priced, columns)
+    whole = sum(parts.values())
+    assert whole.shape == (LAYERS + 1, n)
+    assert whole.sum(axis=0) == pytest.approx(found["energy_total"], rel=1e-12)
+    mine = (whole - parts["cloud"]).sum(axis=0)
+    assert mine == pytest.approx(found["energy"], rel=1e-9)
+    assert parts["cloud"].sum(axis=0) == pytest.approx(found["energy_cloud"], rel=1e-12)
+    # No layer behind the split is paid for on the device.
+    behind = np.arange(LAYERS + 1)[:, np.newaxis] > columns["split_layer"]
+    assert not whole[behind].any()
