@@ -202,7 +202,8 @@ class Table:
 def _codes(names: NDArray[np.str_]) -> NDArray[np.uint32]:
     """A number for each name, shape (n,); trailing blanks of a wider column do not change it."""
     width = names.dtype.itemsize // 4
-    codes: NDArray[np.uint32] = names.view(np.uint32).reshape(len(names), width) @ _places(width)
+    letters = names.view(f"{names.dtype.byteorder}u4").reshape(len(names), width)
+    codes: NDArray[np.uint32] = letters @ _places(width)
     return codes
 
 
