@@ -13,6 +13,7 @@ from pathlib import Path
 from cuts import cuts
 from disks import disk_faults
 from kills import kills
+from moves import HOSTS, SEARCHERS, moves
 from stops import stops
 from worker_faults import worker_faults
 
@@ -22,10 +23,11 @@ KILLED = ("nsga2", "random", "exhaustive", "tpe")
 def main() -> None:
     """Run one campaign."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("campaign", choices=["kills", "cuts", "stops", "workers", "disks"])
-    parser.add_argument("--count", type=int, default=200, help="kills, or stops per searcher")
+    parser.add_argument("campaign", choices=["kills", "cuts", "stops", "moves", "workers", "disks"])
+    parser.add_argument("--count", type=int, default=200, help="kills; stops or seeds per searcher")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--searchers", default="", help="of kills and stops")
+    parser.add_argument("--searchers", default="", help="of kills, stops and moves")
+    parser.add_argument("--hosts", default=",".join(HOSTS), help="of the moves, in order")
     parser.add_argument("--reach", type=float, default=1.0, help="of kills: share of a run's time")
     parser.add_argument("--step", type=int, default=1, help="bytes between two cuts")
     parser.add_argument("--resume-every", type=int, default=1, help="of the cuts")
@@ -44,6 +46,7 @@ def main() -> None:
             "cuts": lambda: cuts(given.step, given.resume_every, root),
             "workers": lambda: worker_faults(count, executor or "pool", root),
             "disks": lambda: disk_faults(root),
+            "moves": lambda: moves(count, root, given.hosts.split(","), chosen or SEARCHERS),
             "stops": lambda: stops(count, seed, root, chosen),
         }[given.campaign]()
     command = f"python tests/faults/campaign.py {' '.join(sys.argv[1:])}"

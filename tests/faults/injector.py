@@ -51,14 +51,17 @@ def study_file(folder: Path, name: str, *overrides: str) -> Callable[[], object]
     return lambda: study
 
 
-def go(folder: Path, load, onlooker=None, stop=None, trials: str | None = None) -> Answer:
-    """Run or resume, whichever the folder asks for, as the command line does."""
+def go(folder: Path, load, onlooker=None, stop=None, trials: str | None = None, where=()) -> Answer:
+    """Run or resume, whichever the folder asks for, as the command line does.
+
+    `where` overrides what the study says of workers, where it is resumed.
+    """
     onlooker, stop = onlooker or Acknowledging(), stop or Stop()
     if not (folder / "manifest.json").is_file():
         return answer(load(), folder, onlooker, stop)
     return resume(
         folder,
-        lambda count: load_study(folder / RESOLVED, SYSTEMS, (f"search.trials={count}",)),
+        lambda count: load_study(folder / RESOLVED, SYSTEMS, (f"search.trials={count}", *where)),
         trials,
         onlooker,
         stop,

@@ -62,11 +62,7 @@ def kills(
         run = _Victim(folder, load, executor, reach * seconds, reach * searching)
         ended = False
         while not ended and found["kills"] < count:
-            acknowledged, code = run.live_and_die(found, rng)
-            _compare(found, folder, truth, acknowledged)
-            ended = code == 0
-            found["kills"] += code == -signal.SIGKILL
-            found["ended_by_an_error"] += code > 0
+            ended = run.live_and_die(found, truth, rng)
         if not ended:
             _in_peace(folder, load)
         _compare_the_end(found, folder, peace)
@@ -82,7 +78,7 @@ def _asked(searcher: str, rng: random.Random) -> tuple[str, ...]:
 
 
 def _in_peace(folder: Path, load: Callable[[], object]) -> float:
-    """Run or resume to the end; the seconds that it took. Ray may be too slow to start, at first."""
+    """Run or resume to the end, in three attempts, for Ray may be too slow; the seconds of one."""
     for _ in range(3):
         began = time.monotonic()
         if Forked(lambda _: go(folder, load)).end() == 0:
@@ -100,8 +96,8 @@ class _Victim:
     seconds: float
     searching: float
 
-    def live_and_die(self, found: dict, rng: random.Random) -> tuple[int, int]:
-        """One driver: the trials that it acknowledged, and the code that it ended with."""
+    def live_and_die(self, found: dict, truth: list, rng: random.Random) -> bool:
+        """One driver; whether it brought the run to its end before it was killed."""
         before = self._begun()
         with Marked(lambda pipe: go(self.folder, self.load, Acknowledging(pipe))) as driver:
             moment = rng.uniform(0.0, self.seconds)
@@ -118,7 +114,10 @@ class _Victim:
                 left, took = driver.orphans(GONE_WITHIN[self.executor])
                 found["orphans"] += left
                 found["orphans_gone_after_s"] = max(found["orphans_gone_after_s"], round(took, 2))
-            return driver.acknowledged(), driver.code
+            found["kills"] += driver.code == -signal.SIGKILL
+            found["ended_by_an_error"] += driver.code > 0
+            _compare(found, self.folder, truth, driver.acknowledged())
+            return driver.code == 0
 
     def _begun(self) -> int:
         """How often somebody began to search."""

@@ -47,11 +47,40 @@ def test_200_kills_lose_change_and_double_no_acknowledged_trial():
     assert_nothing_lost(found, 200)
 
 
+def assert_workers_go_with_their_driver(found):
+    assert found["workers_killed"] > 0
+    assert found["orphans"] == 0
+    assert found["ended_by_an_error"] == 0
+
+
+def test_drivers_with_a_pool_are_killed_and_so_are_their_workers():
+    found = campaign("kills", "--count", 4, "--searchers", "nsga2", "--executor", "pool")
+    assert_nothing_lost(found, 4)
+    assert_workers_go_with_their_driver(found)
+
+
 def test_stopped_at_20_points_a_search_ends_as_if_it_had_never_stopped():
     found = campaign("stops", "--count", 20)
     assert len(found["searchers"]) == len(SEARCHERS)
     assert found["stops"] == 20 * len(SEARCHERS)
     assert found["differing"] == []
+
+
+def assert_at_home_everywhere(found, runs):
+    assert found["runs"] == runs
+    assert found["stops"] >= 2 * runs
+    assert found["differing"] == []
+
+
+def test_stopped_on_one_executor_and_resumed_on_another_it_ends_as_if_never_stopped():
+    assert_at_home_everywhere(campaign("moves", "--count", 2), 4)
+
+
+@pytest.mark.slow
+def test_it_moves_to_ray_and_back_as_well():
+    hosts = "pool:2,ray:2,serial:1"
+    found = campaign("moves", "--count", 1, "--hosts", hosts, "--searchers", "nsga2")
+    assert_at_home_everywhere(found, 1)
 
 
 NOT_READ_WHOLE = ("finished/run.sqlite", "killed/run.sqlite-wal")
@@ -104,6 +133,20 @@ def test_2000_kills():
     wide = ("--count", 2000, "--reach", 1.1)
     found = campaign("kills", *wide, root=tempfile.gettempdir(), timeout=3000)
     assert_nothing_lost(found, 2000)
+
+
+@pytest.mark.slow
+def test_200_kills_of_drivers_with_a_pool():
+    found = campaign("kills", "--count", 200, "--executor", "pool", timeout=3000)
+    assert_nothing_lost(found, 200)
+    assert_workers_go_with_their_driver(found)
+
+
+@pytest.mark.slow
+def test_40_kills_of_drivers_with_ray():
+    found = campaign("kills", "--count", 40, "--executor", "ray", timeout=3000)
+    assert_nothing_lost(found, 40)
+    assert_workers_go_with_their_driver(found)
 
 
 @pytest.mark.slow
