@@ -19,6 +19,7 @@ from hw_models.sized import SizedAccelerator
 from hw_models.sparse_store import PowerOn, SparseStore
 from hw_models.split import SplitComputing
 from hw_models.sram import Sram
+from hw_models.stages import Stages
 from hw_models.storage import Storage
 from hw_models.supply import Supply
 from hw_models.systolic import Product, SystolicArray

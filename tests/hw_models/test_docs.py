@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import hw_models
 from hw_models.table import shipped, shipped_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hw_models.md").read_text(encoding="utf-8")
@@ -16,3 +17,7 @@ def test_the_page_names_every_table_with_its_evidence(name):
     origin = shipped(name).origin
     assert cells[3] == origin.evidence
     assert cells[4] == ("yes" if origin.bounds else "no")
+
+
+def test_every_exported_name_is_there():
+    assert [name for name in hw_models.__all__ if not hasattr(hw_models, name)] == []
