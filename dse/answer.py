@@ -352,7 +352,8 @@ def _staged(study: Study, composed: Composed) -> Staged | None:
         return None
     if composed.staged is None:
         raise DseError(
-            f"search.early_stop: {study.file.system} has no real runs that could be broken off"
+            f"search.early_stop: {study.file.system} has no real runs of which it is known what "
+            "they can still give at best"
         )
     return composed.staged(rule)
 

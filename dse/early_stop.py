@@ -7,10 +7,10 @@ import numpy as np
 
 from dse.errors import CompositionError, RowsFailed
 from dse.evaluation import Evaluator, evaluate_rows
-from dse.parameters import Column, FloatArray
+from dse.parameters import Column, FloatArray, Parameter
 from dse.pareto import non_dominated
 from dse.problem import Direction, Problem, Trials
-from dse.space import Columns, take
+from dse.space import Columns, SearchSpace, take
 
 LISTED = 1 << 20
 """Most settings of one run that are looked at."""
@@ -58,8 +58,6 @@ class EarlyStop:
                     f"search.early_stop looks at all settings of a run; {knob.name} is a range, "
                     "give it a step or a list of values"
                 )
-        if problem.space.conditions:
-            raise CompositionError("search.early_stop needs a space without conditions")
         wanted = [(o.name, o.direction) for o in problem.objectives]
         # What must stay below a bound is better when it is small.
         wanted += [(c.name, "min" if c.side == "max" else "max") for c in problem.constraints]
@@ -93,19 +91,16 @@ class EarlyStop:
             CompositionError: If they are too many to look at.
         """
         space = self._asked().space
-        levels = []
-        for knob in space.parameters:
-            if knob.name in projection:
-                levels.append(knob.encode(np.array([projection[knob.name]])))
-            else:
-                levels.append(np.arange(float(knob.count or 0)))
+        levels = [_levels(space, knob, projection) for knob in space.parameters]
         count = math.prod(map(len, levels))
         if count > LISTED:
             raise CompositionError(
-                f"search.early_stop: one run prices {count:,} designs; at most {LISTED:,} are "
-                "looked at"
+                f"search.early_stop: one run prices {count:,} combinations of levels; at most "
+                f"{LISTED:,} are looked at"
             )
         codes = np.stack(np.meshgrid(*levels, indexing="ij"), axis=-1).reshape(count, -1)
+        if space.conditions:
+            codes = np.unique(space.canonical(codes), axis=0)
         designs: dict[str, Column] = space.decode(codes[space.allowed(codes)])
         if self._before is not None:
             designs.update(evaluate_rows(self._before, designs))
@@ -149,3 +144,19 @@ class EarlyStop:
         if self._problem is None:
             raise CompositionError("an early stop follows no problem yet")
         return self._problem
+
+
+def _levels(space: SearchSpace, knob: Parameter, projection: Mapping[str, object]) -> FloatArray:
+    """Codes of a knob among the designs of a run; some hold another value and are left out later.
+
+    Where the run's value is none of the levels, a condition has switched the knob off in all of its
+    designs; any code stands for that.
+    """
+    every = np.arange(float(knob.count or 0))
+    if knob.name not in projection:
+        return every
+    value = projection[knob.name]
+    off = any(c.parameter == knob.name and c.otherwise == value for c in space.conditions)
+    if off and value not in knob.decode(every).tolist():
+        return every[:1]
+    return knob.encode(np.array([value]))

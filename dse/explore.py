@@ -245,7 +245,7 @@ class _Memory:
         order = np.empty(len(codes), dtype=np.int64)
         order[np.argsort(part, kind="stable")] = np.arange(len(codes))
         known = _joined(parts).rows(order)
-        return Answers(known.losses, known.violations, known.ok, known.metrics)
+        return Answers(known.losses, known.violations, known.ok, known.metrics, known.stopped)
 
     def trials(self) -> Trials:
         """All batches as one."""

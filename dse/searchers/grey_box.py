@@ -147,8 +147,9 @@ class GreyBox:
             handed |= {n: designs[n][row : row + 1] for n in self._parts.run_knobs}
             self._remember(codes[row], x[row], handed)
         self._candidates.refuse(codes[~ok])
+        stopped = np.zeros_like(ok) if answers.stopped is None else answers.stopped
         for row in np.flatnonzero((numbers == -1) & ~ok):
-            self._runs.failed(x[row])
+            (self._runs.stopped if stopped[row] else self._runs.failed)(x[row])
         feasible = ok & (np.nan_to_num(answers.violations, nan=np.inf) <= 0).all(axis=1)
         self._runs.feasible |= {int(i) for i in self._runs.known(x[feasible]) if i >= 0}
         self._grow(answers.losses[feasible], codes[feasible])

@@ -36,3 +36,7 @@ class Runs:
     def failed(self, x: FloatArray) -> None:
         """A design of this run failed; whether the run itself did, another design may tell."""
         self.failures[x.tobytes()] = self.failures.get(x.tobytes(), 0) + 1
+
+    def stopped(self, x: FloatArray) -> None:
+        """This run was broken off for all of its designs: it is given up at once."""
+        self.failures[x.tobytes()] = ATTEMPTS

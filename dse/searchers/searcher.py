@@ -21,12 +21,15 @@ class Answers:
         ok: Shape (n,); False marks a failed row, which is unknown, not bad.
         metrics: All output columns, each shape (n,), for searchers that know what they mean;
             meaningless in failed rows.
+        stopped: Shape (n,), among the failed rows those whose run was broken off because none of
+            its designs can join the front any more; None: no row.
     """
 
     losses: FloatArray
     violations: FloatArray
     ok: NDArray[np.bool_]
     metrics: Columns = field(default_factory=dict)
+    stopped: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.losses)

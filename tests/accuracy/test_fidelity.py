@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -31,10 +32,10 @@ from dse.errors import CompositionError, DseError, RowsFailed
 from dse.evaluation import Chain, Cost
 from dse.explore import explore
 from dse.failures import failure_counts
-from dse.parameters import Integer, Ordinal, Real
+from dse.parameters import Categorical, Integer, Ordinal, Real
 from dse.pareto import non_dominated
 from dse.problem import STOPPED_EARLY, Constraint, Objective, Problem
-from dse.space import ActiveWhen, SearchSpace
+from dse.space import ActiveWhen, Forbidden, SearchSpace
 
 # -- limits ---------------------------------------------------------------------------------
 
@@ -220,14 +221,22 @@ KNOBS = (
 OBJECTIVES = (Objective("accuracy", "1", "max"), Objective("energy", "J"), Objective("time", "s"))
 
 
-def staged_problem(cache, archives, confidence=0.95, limits_=()):
+CONDITIONAL = SearchSpace(
+    (KNOBS[0], KNOBS[1], KNOBS[2]),
+    (ActiveWhen("exit_threshold", "width", (2, 3), 0.0),),
+    (Forbidden({"width": (3,), "exit_threshold": tuple(KNOBS[2].values[:4])}, "too hot"),),
+)
+"""A narrow chip never leaves early, a wide one always does."""
+
+
+def staged_problem(cache, archives, confidence=0.95, limits_=(), space=None):
     recorded = Recorded(cache, archives)
     early = EarlyStop(None, Chip(), BEST)
     staged = StagedRun(
         recorded, recorded, Looks((0.1, 0.25, 0.5), confidence), "entropy", early, Tally(SENTENCES)
     )
     chain = Chain((staged, ExitReplay(cache), Chip()))
-    problem = Problem(SearchSpace(KNOBS), chain, OBJECTIVES, limits_)
+    problem = Problem(space or SearchSpace(KNOBS), chain, OBJECTIVES, limits_)
     early.follow(problem, "archive")
     return problem, staged, recorded
 
@@ -249,8 +258,10 @@ class NetworkByNetwork:
         pass
 
 
-def searched(cache, archives, seed, budget=1440, known=None, confidence=0.95):
-    problem, staged, recorded = staged_problem(cache, archives, confidence)
+def searched(  # noqa: PLR0913
+    cache, archives, seed, budget=1440, known=None, confidence=0.95, space=None
+):
+    problem, staged, recorded = staged_problem(cache, archives, confidence, space=space)
 
     def told(batch):
         staged.early.saw(batch)
@@ -280,11 +291,12 @@ def true_losses(networks, trials):
     return losses
 
 
-def test_stops_save_sentences_and_cost_no_design_of_the_front(networks, tmp_path):
-    """Over eight searches: what was broken off is not missing on any front."""
+@pytest.mark.parametrize(("space", "seeds"), [(SearchSpace(KNOBS), 8), (CONDITIONAL, 2)])
+def test_stops_save_sentences_and_cost_no_design_of_the_front(space, seeds, networks, tmp_path):
+    """Over some searches: what was broken off is not missing on any front."""
     needed = whole = stops = wrong = 0
-    for seed in range(8):
-        trials, staged, _ = searched(tmp_path / str(seed % 2), networks, seed)
+    for seed in range(seeds):
+        trials, staged, _ = searched(tmp_path / str(seed % 2), networks, seed, space=space)
         losses = true_losses(networks, trials)
         best = non_dominated(losses)
         wrong += int((best & trials.stopped).sum())
@@ -295,9 +307,37 @@ def test_stops_save_sentences_and_cost_no_design_of_the_front(networks, tmp_path
         np.testing.assert_allclose(trials.losses[ok], losses[ok], atol=1e-12)
         assert not trials.feasible[trials.stopped].any()
         assert not trials.failed.any()
-    assert stops > 100
+    assert stops > 12 * seeds
     assert wrong == 0
     assert needed < 0.9 * whole
+
+
+def test_settings_of_a_run_are_all_designs_that_it_prices_and_no_other():
+    """Also where the run reads knobs that a condition switches off, to a level or to none."""
+    space = SearchSpace(
+        (
+            Categorical("cell", ("sram", "reram", "mram")),
+            Integer("bits", 1, 3, "bit"),
+            Ordinal("verify", (0.0, 0.5, 1.0), "1"),
+            Integer("width", 1, 3, "1"),
+        ),
+        (
+            ActiveWhen("bits", "cell", ("reram", "mram"), otherwise=1),
+            ActiveWhen("verify", "bits", (2, 3), otherwise=0.25),
+        ),
+        (Forbidden({"cell": ("mram",), "bits": (3,)}, "no such cell"),),
+    )
+    early = EarlyStop(None, Chip(), {})
+    early.follow(SimpleNamespace(space=space, objectives=(), constraints=()), "archive")
+    every = np.concatenate(list(space.enumerate()))
+    runs = space.decode(every)
+    for read in (("bits",), ("verify",), ("bits", "verify"), ("cell", "verify")):
+        for row in range(len(every)):
+            run = {name: runs[name][row] for name in read}
+            alike = np.all([runs[name] == value for name, value in run.items()], axis=0)
+            found = early.settings(run)
+            got = space.encode({name: found[name] for name in space.names})
+            assert sorted(got.tolist()) == sorted(every[alike].tolist())
 
 
 def test_a_stopped_trial_says_after_how_many_sentences_and_how_surely(networks, tmp_path):
@@ -353,20 +393,18 @@ def test_a_limit_that_cannot_be_kept_stops_as_a_front_does(networks, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "conditions", "objective", "said"),
+    ("knobs", "objective", "said"),
     [
-        ((Real("exit_threshold", 0.0, 0.6, "nat"),), (), ("accuracy", "max"), "give it a step"),
-        (KNOBS[2:], (ActiveWhen("exit_threshold", "width", (1,), 0.0),), ("accuracy", "max"),
-         "without conditions"),
-        (KNOBS[2:], (), ("accuracy", "min"), "accuracy is best"),
+        ((Real("exit_threshold", 0.0, 0.6, "nat"),), ("accuracy", "max"), "give it a step"),
+        (KNOBS[2:], ("accuracy", "min"), "accuracy is best"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_looked_at_early_is_refused_before_any_run(
-    knobs, conditions, objective, said, networks, tmp_path
+    knobs, objective, said, networks, tmp_path
 ):
     problem, staged, _ = staged_problem(tmp_path, networks)
     name, direction = objective
-    space = SearchSpace((*KNOBS[:2], *knobs), conditions)
+    space = SearchSpace((*KNOBS[:2], *knobs))
     other = replace(problem, space=space, objectives=(Objective(name, "1", direction),))
     with pytest.raises(CompositionError, match=said):
         staged.early.follow(other, "archive")

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import dse.searchers.surrogate as surrogate_module
-from dse.errors import CompositionError
+from dse.errors import CompositionError, RowsFailed
 from dse.evaluation import Cached, Chain
 from dse.explore import explore
 from dse.indicators import Reference, hypervolume
@@ -492,6 +492,29 @@ def test_a_search_that_fell_back_goes_on_after_a_stop_to_the_same_trials(densiti
     assert searchers[0].fell_back > 3
     assert again.trials.codes.tobytes() == whole.trials.codes.tobytes()
     assert whole.repeats == 0
+
+
+@pytest.mark.parametrize(("reason", "most"), [("stopped early", 1), ("out of memory", 2)])
+def test_a_run_that_was_broken_off_is_given_up_at_once_and_one_that_failed_tried_again(
+    reason, most
+):
+    """Broken off is a run for all of its designs; a failure may be of one design alone."""
+
+    def unfinished(columns):
+        bad = np.flatnonzero(columns["pruning"] >= 0.5)
+        if len(bad):
+            raise RowsFailed(dict.fromkeys(bad.tolist(), reason), compressed(columns))
+        return compressed(columns)
+
+    problem = edge_problem()
+    run = Stage({"pruning": "1", "bits": "bit"}, {"archive": "handle"}, unfinished, "measured")
+    stages = problem.evaluator.stages
+    chain = Chain((stages[0], Cached(run), *stages[2:]))
+    problem = Problem(SPACE, chain, problem.objectives, problem.constraints)
+    trials = explore(problem, GreyBox(problem, seed=1, batch=10), budget=100).trials
+    assert trials.stopped.any() == (reason == "stopped early")
+    lost = np.stack([trials.designs["pruning"], trials.designs["bits"]], axis=1)[~trials.ok]
+    assert np.unique(lost, axis=0, return_counts=True)[1].max() == most
 
 
 def test_nsga2_takes_over_from_tpe_where_many_designs_are_known(monkeypatch):
