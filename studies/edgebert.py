@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -36,6 +37,10 @@ from studies.accepted import accepted
 from studies.finetune_stop import FinetuneStopRule, stop_of
 from studies.provenance import table_facts
 from studies.teacher import TeacherRule, network_of
+
+if TYPE_CHECKING:
+    from dse.accuracy.measured import AccuracyRun
+    from dse.accuracy.training import Trained
 
 
 class Settings(Section):
@@ -140,25 +145,13 @@ class Edgebert:
         if not isinstance(settings, Settings):
             raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-        from dse.accuracy.compression import Compression
         from dse.accuracy.fidelity import PartRun
-        from dse.accuracy.measured import AccuracyRun
         from dse.accuracy.settling import FinetuneEnd
         from dse.accuracy.staged import Looks, StagedRun, Tally
 
         own, cache = settings, cache_root()
         trained = network_of(own.network, own.task, own.recipe, own.teacher, cache, watch)
-        run = AccuracyRun(
-            trained,
-            settings.task,
-            cache,
-            sentences=settings.sentences,
-            knobs=MEASURED_KNOBS,
-            fixed=Compression(exponent_bits=settings.exponent_bits),
-            cells=misread_cells(),
-            draws=settings.fault_draws,
-            finetune_stop=stop_of(settings.finetune_stop, settings.task, cache),
-        )
+        run = _accuracy_run(settings, trained, cache)
         counted = Counted(spread(run), run.handles, run.exist)
         config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
         classes = len(task_classes(settings.task, cache))
@@ -192,6 +185,23 @@ class Edgebert:
             return Staged(chain, early, "archive", tally.counts)
 
         return Composed(Chain(stages), facts, counted.counts, held_out, staged)
+
+
+def _accuracy_run(settings: Settings, trained: "Trained", cache: Path) -> "AccuracyRun":
+    from dse.accuracy.compression import Compression
+    from dse.accuracy.measured import AccuracyRun
+
+    return AccuracyRun(
+        trained,
+        settings.task,
+        cache,
+        sentences=settings.sentences,
+        knobs=MEASURED_KNOBS,
+        fixed=Compression(exponent_bits=settings.exponent_bits),
+        cells=misread_cells(),
+        draws=settings.fault_draws,
+        finetune_stop=stop_of(settings.finetune_stop, settings.task, cache),
+    )
 
 
 def accelerator(
