@@ -52,6 +52,7 @@ def fit(  # noqa: PLR0913  (one call, everything by name)
     checkpoint: Path | None = None,
     every: int = EVERY,
     judge: Judge | None = None,
+    buffers: Sequence[torch.Tensor] = (),
 ) -> int:
     """Train in place; a checkpoint that is there is continued, to the same bits.
 
@@ -64,6 +65,7 @@ def fit(  # noqa: PLR0913  (one call, everything by name)
         checkpoint: Where the state is kept while training; removed at the end.
         every: Steps between two checkpoints.
         judge: May end it after any step; what it has seen is continued too.
+        buffers: What steps change beside the parameters, such as masks; kept with them.
 
     Returns:
         Steps made, those before the checkpoint included.
@@ -73,7 +75,9 @@ def fit(  # noqa: PLR0913  (one call, everything by name)
     peaks = [group["lr"] for group in optimizer.param_groups]
     total = len(order)
     warm = max(1, total // 10)
-    start = 0 if checkpoint is None else _restored(checkpoint, parameters, optimizer, judge)
+    start = (
+        0 if checkpoint is None else _restored(checkpoint, parameters, optimizer, judge, buffers)
+    )
     for step in range(start, total):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * min((step + 1) / warm, (total - step) / max(1, total - warm))
@@ -86,7 +90,8 @@ def fit(  # noqa: PLR0913  (one call, everything by name)
         if judge is not None and judge.ends(step + 1):
             return step + 1
         if checkpoint is not None and (step + 1) % every == 0 and step + 1 < total:
-            write_whole(checkpoint, _state(parameters, optimizer, judge, step + 1))
+            state = _state(parameters, optimizer, judge, buffers, step + 1)
+            write_whole(checkpoint, state)
     return total
 
 
@@ -94,11 +99,13 @@ def _state(
     parameters: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
     judge: Judge | None,
+    buffers: Sequence[torch.Tensor],
     step: int,
 ) -> bytes:
     tensors = {"rng": torch.get_rng_state()}
     if judge is not None:
         tensors["seen"] = torch.tensor(judge.seen, dtype=torch.float64)
+    tensors |= {f"buffer.{i}": buffer.contiguous() for i, buffer in enumerate(buffers)}
     for i, parameter in enumerate(parameters):
         tensors[f"{i}.value"] = parameter.detach().contiguous()
         for name, value in optimizer.state[parameter].items():
@@ -111,6 +118,7 @@ def _restored(
     parameters: Sequence[torch.Tensor],
     optimizer: torch.optim.Optimizer,
     judge: Judge | None,
+    buffers: Sequence[torch.Tensor],
 ) -> int:
     """Steps done; 0 where there is no checkpoint or it cannot be read, which loses time only."""
     try:
@@ -124,10 +132,13 @@ def _restored(
             for i in range(len(parameters))
             if f"{i}.step" in tensors
         }
+        masks = [tensors[f"buffer.{i}"] for i in range(len(buffers))]
         seen = [] if judge is None else tensors["seen"].tolist()
     except (OSError, SafetensorError, ValueError, TypeError, KeyError):
         return 0
     with torch.no_grad():
+        for buffer, mask in zip(buffers, masks, strict=True):
+            buffer.copy_(mask)
         for i, (parameter, value) in enumerate(zip(parameters, values, strict=True)):
             parameter.copy_(value)
             if i in moments:

@@ -256,6 +256,7 @@ def _tune(
             done=share_of(lesson.watch, "tuning the network"),
             checkpoint=lesson.checkpoint,
             judge=judge,
+            buffers=[mask.mask for _, mask in matrices],
         )
     encoder.eval()
     refresh(matrices, tuning.pruning_ratio)
