@@ -11,12 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.answer import answer
-from dse.stopping import Stop
 from dse.store import read_run
-from dse.study import load_study
-from dse.terminal import Bars
-from studies.command import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "edgebert_sentiment.yaml"
@@ -220,33 +215,34 @@ def test_a_signal_keeps_the_trials_and_says_so(
     assert run.manifest["state"] == "interrupted"
 
 
-def test_a_run_is_broken_off_alike_by_any_workers(real_cache, trained_small, tmp_path, monkeypatch):
+def test_a_run_is_broken_off_alike_by_any_workers(dse, real_cache, tmp_path):
     """The corners, two at a time: when the most compressed network comes, the dense one is known.
 
     Weak confidence, because 60 sentences show little; a limit that the dense network alone keeps.
     """
-    assert trained_small.path.is_file()
-    monkeypatch.setenv("EDGE_DSE_CACHE", str(real_cache))
     early = (
+        *SMALL[:3],
         "knobs.pruning_ratio.values=[0.0, 0.9]",
         "constraints={accuracy: {min: 0.78, unit: 1}}",
         "search={searcher: random, batch: 2, trials: 4, "
         "early_stop: {confidence: 0.6, looks: [0.4, 0.7]}}",
     )
+    overrides = [part for text in early for part in ("--set", text)]
     runs = []
-    for executor in ("serial", "pool"):
-        sets = (*SMALL[:3], *early, f"execution.executor={executor}")
-        answer(load_study(STUDY, SYSTEMS, sets), tmp_path / executor, Bars(), Stop())
-        runs.append(read_run(tmp_path / executor))
+    for executor in ("serial", "pool", "ray"):
         for archive in (real_cache / "archives").rglob("*.safetensors"):
             archive.unlink()
-    one, two = runs
+        found = dse("run", STUDY, "--out", executor, "--executor", executor, "--workers", 2,
+                    *overrides, cwd=tmp_path)  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        runs.append(read_run(tmp_path / executor))
+    one = runs[0]
     assert one.trials.stopped.tolist() == [False, False, False, True]
-    assert one.trials.failures == two.trials.failures
     assert (one.manifest["failed"], one.manifest["stopped_early"]) == (0, 1)
     for run in runs:
+        assert run.trials.failures == one.trials.failures
         session = run.manifest["sessions"][0]
         assert (session["runs_stopped"], session["sentences_whole"]) == (1, 120)
         assert session["sentences_passed"] in (84, 102)
-    fronts = [(run.folder / "front.json").read_bytes() for run in runs]
-    assert fronts[0] == fronts[1]
+        front = (run.folder / "front.json").read_bytes()
+        assert front == (one.folder / "front.json").read_bytes()
