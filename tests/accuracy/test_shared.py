@@ -18,14 +18,14 @@ from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
 from dse.workers.workers import nothing
 
-DESIGNS = ((0.0, 32), (0.5, 32), (0.0, 8), (0.5, 5))
+DESIGNS = ((0.0, 32), (0.5, 5))
 
 
 @pytest.fixture
 def here(trained_small, fetched, tmp_path):
-    """40 sentences of the validation split, with an empty cache for the archives."""
+    """20 sentences of the validation split, with an empty cache for the archives."""
     (tmp_path / "tasks").symlink_to(fetched / "tasks")
-    return AccuracyRun(trained_small, "rt-sentiment", tmp_path, sentences=40)
+    return AccuracyRun(trained_small, "rt-sentiment", tmp_path, sentences=20)
 
 
 def rows():
@@ -65,9 +65,10 @@ def test_two_processes_write_the_archives_of_one_and_read_the_same_pages(here):
         assert len(processes) == 2
         for process in processes:
             weights = memory(process.pid, here.trained.path)
-            # Every page is the page cache's: read by both, written to by none.
+            # Every page is the page cache's: read by both, written to by none. (Dirty is what the
+            # kernel has not yet brought to the disk since the file was made.)
             assert weights["Rss"] > 0.9 * here.trained.path.stat().st_size / 1024
-            assert weights["Shared_Clean"] == weights["Rss"]
+            assert weights["Shared_Clean"] + weights["Shared_Dirty"] == weights["Rss"]
             assert weights["Anonymous"] == 0
 
 
@@ -85,9 +86,9 @@ def test_what_is_not_compressed_stays_where_the_file_has_it(trained_small):
     made = compressed(trained_small, Compression(pruning_ratio=0.5), few)
     dense = load_trained(trained_small.path, trained_small.folder)
     own = dict(made.network.encoder.named_parameters())
-    begin, end = _span(trained_small.path)
+    mapped = _mapped(trained_small.path)
     for name, parameter in dense.encoder.named_parameters():
-        shared = begin <= own[name].data_ptr() < end
+        shared = any(own[name].data_ptr() in addresses for addresses in mapped)
         assert shared == (parameter.dim() == 1 or "pooler" in name), name
         if shared:
             assert torch.equal(own[name], parameter)
@@ -97,11 +98,8 @@ def test_what_is_not_compressed_stays_where_the_file_has_it(trained_small):
     assert all(torch.equal(own[name], before[name]) for name in own)
 
 
-def _span(path):
-    """Addresses at which this process has a file: from the first to behind the last."""
-    places = [
-        tuple(int(part, 16) for part in line.split()[0].split("-"))
-        for line in Path("/proc/self/maps").read_text().splitlines()
-        if line.endswith(str(path))
-    ]
-    return min(p[0] for p in places), max(p[1] for p in places)
+def _mapped(path):
+    """Addresses at which this process has a file."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    spans = [line.split()[0].split("-") for line in lines if line.endswith(str(path))]
+    return [range(int(begin, 16), int(end, 16)) for begin, end in spans]
