@@ -19,11 +19,11 @@ from dse.indicators import Reference, hypervolume
 from dse.parameters import FloatArray
 from dse.pareto import non_dominated
 from dse.problem import Objective, Problem
-from dse.space import take
+from dse.space import SearchSpace, take
 from dse.stopping import Stop
 from dse.study import load_study
 from dse.units import scale_of
-from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS
+from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, nearest
 from studies.ablation import ARMS, Arm, Budget, searched
 from studies.joint import LAYERS, Joint, Settings
 from studies.one_by_one import energy_of
@@ -67,14 +67,17 @@ class Line:
     steps: Sequence[tuple[float, float]]
 
 
-def accuracies(evaluator: Evaluator, settings: Settings) -> dict[str, float]:
+def accuracies(evaluator: Evaluator, settings: Settings, space: SearchSpace) -> dict[str, float]:
     """The accuracies [1] at which energies are compared.
 
-    Of the dense network wholly on the device, and of the best cloud, to which every request goes.
+    Of the dense network wholly on the device, its activations as the study has them, and of the
+    best cloud, to which every request goes.
     """
     foreign = BOARD_KNOBS if settings.device == "chip" else CHIP_KNOBS
     clouds = len(settings.clouds)
-    rows = {k: np.array([v] * (1 + clouds)) for k, v in DEFAULTS.items() if k not in foreign}
+    activations = nearest(space["activation_bits"], DEFAULTS["activation_bits"])
+    said = {**DEFAULTS, "activation_bits": activations}
+    rows = {k: np.array([v] * (1 + clouds)) for k, v in said.items() if k not in foreign}
     rows |= {
         "split_layer": np.array([LAYERS] + [0] * clouds),
         "offload": np.array(["none"] + ["input"] * clouds),
@@ -233,7 +236,7 @@ def ablate(  # noqa: PLR0913  (a flag each)
             checked.space, composed.evaluator, checked.objectives, checked.constraints
         )
         energy_of(problem.objectives)
-        levels = accuracies(composed.evaluator, settings)
+        levels = accuracies(composed.evaluator, settings, checked.space)
         found: list[Arm] = []
         for name in arm or ARMS:
             for seed in range(1, seeds + 1):
