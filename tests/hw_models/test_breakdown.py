@@ -94,7 +94,9 @@ def test_layers_after_the_early_ones_are_charged_at_the_voltage_of_their_exit(mi
               "envm_cell": np.array(["stt"]), "deadline": np.array([1.0])}  # fmt: skip
     one = np.zeros((6, 1))
     one[2] = 1.0
-    mac = aware.break_down(design, one).energy["mac"][:, 0]
+    layers = aware.break_down(design, one)
+    assert np.flatnonzero(layers.latency["settling"][:, 0]).tolist() == [2]
+    mac = layers.energy["mac"][:, 0]
     assert mac[[0, 4, 5, 6]].tolist() == [0, 0, 0, 0]
     assert mac[2] == mac[3] == pytest.approx(mac[1] * (0.5 / 0.8) ** 2)
 
