@@ -111,7 +111,7 @@ def with_own_parameters(encoder: torch.nn.Module) -> torch.nn.Module:
         id(p): torch.nn.Parameter(p.data, requires_grad=p.requires_grad)
         for p in encoder.parameters()
     }
-    return deepcopy(encoder, own)  # type: ignore[arg-type]  # a memo may know any object
+    return deepcopy(encoder, own)
 
 
 @contextlib.contextmanager
