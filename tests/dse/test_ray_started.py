@@ -69,7 +69,9 @@ def test_ray_listens_on_loopback_has_no_dashboard_and_ends_with_its_driver():
         driver.communicate()
     assert said == "dashboard at no address\n"
     assert any("raylet" in command for command in started.values())
-    assert not any("dashboard.py" in command for command in started.values())
+    # Ray lets the dashboard's process count its use even where nothing is served.
+    serving = [c for c in started.values() if "dashboard.py" in c and "--disable-frontend" not in c]
+    assert serving == []
     assert len(addresses) >= 3  # of the cluster's store, its node and its workers
     assert all(on_loopback(address) for address in addresses), addresses
     deadline = time.monotonic() + 30

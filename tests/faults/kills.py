@@ -16,7 +16,7 @@ from dse.events import EVENTS, read_events
 from dse.run_texts import read_manifest
 from dse.store import read_run
 
-GONE_WITHIN = {"serial": 0.0, "pool": 20.0, "ray": 120.0}
+GONE_WITHIN = {"serial": 0.0, "pool": 60.0, "ray": 120.0}
 """Seconds in which all that a killed driver had started must have ended by itself.
 
 A process that Ray was just starting looks for its dead node for the better part of a minute.

@@ -73,11 +73,13 @@ def assert_at_home_everywhere(found, runs):
 
 
 def test_stopped_on_one_executor_and_resumed_on_another_it_ends_as_if_never_stopped():
-    assert_at_home_everywhere(campaign("moves", "--count", 2), 4)
+    hosts = "serial:1,pool:2,serial:1"
+    assert_at_home_everywhere(campaign("moves", "--count", 2, "--hosts", hosts), 4)
 
 
 @pytest.mark.slow
-def test_it_moves_to_ray_and_back_as_well():
+def test_it_moves_to_larger_pools_to_ray_and_back_as_well():
+    assert_at_home_everywhere(campaign("moves", "--count", 2), 4)
     hosts = "pool:2,ray:2,serial:1"
     found = campaign("moves", "--count", 1, "--hosts", hosts, "--searchers", "nsga2")
     assert_at_home_everywhere(found, 1)
