@@ -54,7 +54,13 @@ def _manifest_file(folder: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise RunError(f"{folder} does not read as a run: it has no {MANIFEST}") from error
+        said = f"{folder} does not exist"
+        if folder.is_dir():
+            said = (
+                f"{folder} does not read as a run: it has no {MANIFEST}; a run that is being "
+                "started gets it when its networks are there"
+            )
+        raise RunError(said) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunDamaged(f"{path} does not read as a run's manifest: {error}") from error
 

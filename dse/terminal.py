@@ -81,7 +81,9 @@ class Bars:
         if not self._live and tenth > self._tenths.get(what, -1):
             self._tenths[what] = tenth
             passed = time.monotonic() - began
-            left = f", {passed * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
+            # A first report says nothing about speed: nobody saw when its work began.
+            told = 0 < share < 1 and passed > 0.5
+            left = f", {passed * (1 - share) / share:.0f} s left" if told else ""
             notes.print(f"{what}: {state}{left}", markup=False)
 
 

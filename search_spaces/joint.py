@@ -223,6 +223,10 @@ def settled(parameter: Parameter, value: Value) -> Parameter:
     return Ordinal(parameter.name, (float(level),), parameter.unit, parameter.stage)
 
 
+_NEVER_READ = ("cloud_network", "exit_patience")
+"""Knobs that nobody reads while they sleep: they stand at a level that the study has."""
+
+
 def joint_space(parameters: tuple[Parameter, ...], layers: int) -> SearchSpace:
     """The designs that exist among the knobs asked for.
 
@@ -245,7 +249,8 @@ def joint_space(parameters: tuple[Parameter, ...], layers: int) -> SearchSpace:
                     f"{' or '.join(map(str, values))}, which this study leaves out"
                 )
             if here:
-                conditions.append(ActiveWhen(name, parent, here, otherwise))
+                asleep = nearest(known[name], otherwise) if name in _NEVER_READ else otherwise
+                conditions.append(ActiveWhen(name, parent, here, asleep))
     return SearchSpace(
         tuple(known.values()), conditions=tuple(conditions), forbidden=_rules(known, layers)
     )

@@ -28,6 +28,7 @@ from dse.units import to_si
 from hw_models.appeal import Appealing
 from search_spaces.dynasplit import CLOCKS
 from studies.appealnet import Appealnet, Settings, around_of, pairing_of, priced
+from studies.whose import require_system
 
 
 def add_to(app: typer.Typer) -> None:
@@ -153,10 +154,11 @@ def appeals_of(
     from dse.accuracy.cache import cache_root
     from dse.study import load_study
 
+    run = read_run(folder)
+    require_system(folder, "appealnet")
     settings = load_study(folder / "study.resolved.yaml", {"appealnet": Appealnet()}).settings
     if not isinstance(settings, Settings):
         raise DseError(f"{folder} is no run of the system appealnet")
-    run = read_run(folder)
     number = _knee(run) if trial is None else trial
     if not 0 <= number < len(run.trials) or not run.trials.ok[number]:
         raise DseError(f"trial {number} is not among the evaluated ones of {folder}")

@@ -37,6 +37,7 @@ from dse.units import to_si
 from hw_models import Accelerator, Supply
 from hw_models.stages import total
 from search_spaces.edgebert import DEFAULTS
+from studies.whose import require_system
 
 FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")
 """What the accelerator reads that a sentence decides, and no design."""
@@ -151,6 +152,7 @@ def show_sentences(
     """
     seconds = [_seconds(text) for text in deadline]
     read = read_run(run)
+    require_system(run, "edgebert")
     number = _knee(read) if trial is None else trial
     if not 0 <= number < len(read.trials) or not read.trials.ok[number]:
         raise DseError(f"trial {number} is not among the evaluated ones of {run}")

@@ -108,8 +108,10 @@ def _front_of_one_design(run: Run, order: Order) -> tuple[Front, list[Quantity]]
     trials = run.trials.rows(kept)
     chosen = _rows_of(trials, design, "design") if design else _most_useful(question, trials, names)
     own = trials.rows(chosen)
-    if len({tuple(own.designs[name][i].item() for name in names) for i in range(len(own))}) > 1:
-        raise DseError(f"the design is not settled: give a value for each of {', '.join(names)}")
+    levels = {name: sorted(set(own.designs[name].tolist())) for name in names}
+    open_ = [f"{name} ({', '.join(map(str, v[:8]))})" for name, v in levels.items() if len(v) > 1]
+    if open_:
+        raise DseError(f"the design is not settled: --design wants {'; '.join(open_)} as well")
     front = Front.of(question, own)
     if not len(front):
         raise DseError(f"no feasible trial has the design {dict(design)}")

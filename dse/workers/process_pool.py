@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -92,7 +94,8 @@ class _Processes:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         process = context.Process(target=serve, args=(there,))
-        with _threads(self._cpus):
+        # Ctrl-C reaches the whole process group; a process is deaf to it from its first moment on.
+        with _threads(self._cpus), _deaf():
             process.start()
         there.close()  # else nobody would notice that its only other holder died
         return _Slot(process, here)
@@ -141,3 +144,14 @@ def _threads(count: int) -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """A process started in here does not hear Ctrl-C; the driver hears one when it is through."""
+    resource_tracker.ensure_running()  # started in here it would open the driver's ears again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -87,6 +87,8 @@ def test_a_missing_file_says_which_it_is(small_run):
     (small_run.folder / "manifest.json").unlink()
     with pytest.raises(RunError, match=r"does not read as a run: it has no manifest\.json"):
         read_run(small_run.folder)
+    with pytest.raises(RunError, match="nowhere does not exist"):
+        read_run(small_run.folder / "nowhere")
 
 
 @pytest.mark.parametrize("harm", ["cut", "zeros", "gone"])

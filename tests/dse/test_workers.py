@@ -1,9 +1,11 @@
 """Where rows are evaluated changes no result: in this process, in a pool, or on Ray."""
 
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +20,7 @@ from dse.problem import Constraint, Objective, Problem
 from dse.searchers.pymoo_search import Nsga2
 from dse.space import SearchSpace
 from dse.testing import Inverse, WorkerProcessesContract, WorkersContract, rows_of
-from dse.workers.process_pool import ProcessPool
+from dse.workers.process_pool import ProcessPool, _Processes
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
 from dse.workers.workers import STOPPED, Needs, Outcome, Spread, nothing
@@ -236,3 +238,18 @@ def test_an_evaluator_travels_once_to_each_process_and_not_with_each_row():
         assert len(Watched.times) == 1
         changed = pool.map(Inverse(), rows_of([5.0]), nothing)
     assert changed[0].columns["rate"] == 0.2
+
+
+def test_a_process_of_the_pool_is_deaf_to_ctrl_c_before_its_first_import():
+    crew = _Processes()
+    crew.prepare(Inverse(), Needs())
+    slot = crew.hire()
+    try:
+        status = Path(f"/proc/{slot.process.pid}/status").read_text(encoding="ascii")
+        blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+        assert int(blocked.split()[1], 16) >> (signal.SIGINT - 1) & 1
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    finally:
+        slot.process.kill()
+        slot.process.join()
+        slot.pipe.close()

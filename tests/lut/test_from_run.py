@@ -84,7 +84,7 @@ def test_network_and_task_of_the_run_become_its_validity(small_run):
     ("design", "said"),
     [
         ({"vdd": 0.5}, "vdd is no design knob; there are cell, bits"),
-        ({"cell": "a"}, "give a value for each of cell, bits"),
+        ({"cell": "a"}, r"--design wants bits \(1, 2, 3, 4, 5, 6, 7, 8\) as well"),
         ({"cell": "z", "bits": 8}, "no trial has the design"),
         ({"cell": "a", "bits": 1}, "no feasible trial has the design"),
     ],

@@ -33,6 +33,7 @@ from studies.command import SYSTEMS
 from studies.joint import LAYERS, priced
 from studies.networks import COMPRESSION, Network, Networks, Picked, real_runs
 from studies.one_by_one import energy_of, run_keys, tuned
+from studies.whose import require_system
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "joint_sentiment.yaml"
@@ -107,7 +108,8 @@ def test_sampled_designs_obey_every_rule_of_the_page(study):
     assert (designs["exit_patience"][patient] <= split[patient]).all()
     for knob in DEVICE_KNOBS:
         if knob in designs:
-            assert (designs[knob][split == 0] == DEFAULTS[knob]).all()
+            asleep = 5 if knob == "exit_patience" else DEFAULTS[knob]  # a level of the study
+            assert (designs[knob][split == 0] == asleep).all()
     assert state.any()
     assert appeal.any()
     assert sentence.any()
@@ -219,7 +221,19 @@ def test_the_board_is_searched_and_shows_its_front(dse, tmp_path):
     assert trials.ok.all()
     assert (trials.metrics["energy_total"] >= trials.metrics["energy"]).all()
     assert (trials.metrics["bytes_sent"][trials.designs["offload"] == "none"] == 0).all()
+    # What sleeps stands at a level that the study has.
+    assert set(trials.designs["cloud_network"].tolist()) == {"small"}
     assert "test_accuracy" in front_of(tmp_path)
+    for command, wanted in (("sentences", "edgebert"), ("appeals", "appealnet")):
+        with pytest.raises(DseError, match=f"run of the system joint; .* reads runs of {wanted}"):
+            require_system(tmp_path / "run", wanted)
+        refused = subprocess.run(
+            [sys.executable, "-m", "studies.command", command, "run", "--deadline", "10ms"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert refused.returncode == 2
+        assert f"this command reads runs of {wanted}" in refused.stderr
 
 
 def front_of(folder):
