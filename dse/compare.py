@@ -11,6 +11,7 @@ from dse.front import Front
 from dse.indicators import Reference, hypervolume
 from dse.parameters import FloatArray
 from dse.pareto import non_dominated
+from dse.problem import Constraint, Objective
 from dse.store import Run
 
 
@@ -126,8 +127,15 @@ def attained(runs: Sequence[Run]) -> tuple[Attained, ...]:
     return tuple(found)
 
 
-def _said(wanted: Sequence[object]) -> str:
-    return ", ".join(str(w) for w in wanted) or "none"
+def _said(wanted: Sequence[Objective | Constraint]) -> str:
+    return ", ".join(map(_one_said, wanted)) or "none"
+
+
+def _one_said(wanted: Objective | Constraint) -> str:
+    """An objective or a constraint as a study file has it: `energy min`, `latency max 0.1 s`."""
+    if isinstance(wanted, Objective):
+        return f"{wanted.name} {wanted.direction}"
+    return f"{wanted.name} {wanted.side} {wanted.bound:g} {wanted.unit}"
 
 
 def _one(run: Run, fronts: Sequence[Front], i: int, reference: Reference) -> Compared:
