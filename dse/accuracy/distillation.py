@@ -162,7 +162,7 @@ def distilled_network(  # noqa: PLR0913  (as trained_network, and the teacher)
 
         return train(course, loss, checkpoint, watch), {}
 
-    return kept(facts, course.source.folder, cache, make)
+    return kept(facts, course.source.folder, cache, make, watch)
 
 
 def _taught(network: str, task: str, recipe: str, cache: Path) -> Course:

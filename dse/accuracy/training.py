@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from safetensors.torch import save
 
 from dse.accuracy.cache import Watch, key_of, sha256_of, unwatched, write_whole
@@ -163,15 +163,38 @@ def trained_network(
         course.source.folder,
         cache,
         lambda checkpoint: (train(course, loss, checkpoint, watch), {}),
+        watch,
     )
 
+
+PATIENCE = 2.0
+"""Seconds for which a network that another process makes is waited for without a word [s]."""
 
 Made: TypeAlias = tuple[dict[str, torch.Tensor], Mapping[str, object]]
 """Tensors of a network, and what its file says of itself beside its address."""
 
 
+@contextmanager
+def _alone(path: Path, watch: Watch) -> Iterator[None]:
+    """Nobody else makes this file; whoever has to wait for one who does is told so."""
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        watch("waiting for another process that trains the same network", 0.0)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def kept(
-    facts: Mapping[str, object], folder: Path, cache: Path, make: Callable[[Path], Made]
+    facts: Mapping[str, object],
+    folder: Path,
+    cache: Path,
+    make: Callable[[Path], Made],
+    watch: Watch = unwatched,
 ) -> Trained:
     """Find a network in the cache by what it depends on, or make it; never twice at a time.
 
@@ -181,10 +204,11 @@ def kept(
         cache: Cache folder.
         make: From where its training may keep a checkpoint to the network; a checkpoint is
             removed when the network is there.
+        watch: Is told of waiting for another process that makes the same network.
     """
     path = cache / "networks" / f"{key_of(facts)}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with _alone(path, watch):
         if not path.is_file():
             checkpoint = path.with_suffix(".checkpoint")
             tensors, more = make(checkpoint)

@@ -155,7 +155,7 @@ def tuned_network(
             tensors, ending = _tune(network, lesson, held)
         return tensors, {} if ending is None else {"finetune_ending": ending.facts()}
 
-    return kept(facts, trained.folder, cache, make)
+    return kept(facts, trained.folder, cache, make, watch)
 
 
 def _require_no_learned_spans(tuning: Tuning) -> None:

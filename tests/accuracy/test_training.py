@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from dse.accuracy import training
+from dse.accuracy.cache import key_of
 from dse.accuracy.compression import Compression, compressed
 from dse.accuracy.loop import fit
 from dse.accuracy.network import load_trained
@@ -187,3 +190,26 @@ def test_the_command_trains_and_says_what_each_exit_reaches(tiny, task, cache, m
     table = CliRunner().invoke(app, ["train", task, *flags[:-2], "--finetune-steps", "3"])
     assert table.exit_code == 0, table.output
     assert "exit 3" in table.stdout
+
+
+def test_who_waits_for_another_process_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "PATIENCE", 0.0)
+    facts, told = {"kind": "nothing"}, []
+
+    def make(_checkpoint):
+        return {"weight": torch.zeros(1)}, {}
+
+    path = tmp_path / "networks" / f"{key_of(facts)}.lock"
+    path.parent.mkdir()
+    other = FileLock(path)
+    other.acquire()
+
+    def watch(what, _share):
+        told.append(what)
+        other.release()  # the other one is through
+
+    found = training.kept(facts, tmp_path, tmp_path, make, watch)
+    assert told == ["waiting for another process that trains the same network"]
+    assert found.path.is_file()
+    assert training.kept(facts, tmp_path, tmp_path, make, watch).path == found.path
+    assert len(told) == 1
