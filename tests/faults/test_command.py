@@ -275,4 +275,4 @@ def test_trials_list_and_doctor_print_what_programs_and_people_read(study, tmp_p
     assert "edge-dse[ray]" in out
     code, _, err = toy("status", "nowhere", cwd=tmp_path)
     assert code == 2
-    assert "does not read as a run" in err
+    assert "does not exist" in err

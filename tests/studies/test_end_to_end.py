@@ -215,7 +215,8 @@ def test_a_signal_keeps_the_trials_and_says_so(
     assert run.manifest["state"] == "interrupted"
 
 
-def test_a_run_is_broken_off_alike_by_any_workers(dse, real_cache, tmp_path):
+@pytest.mark.parametrize("executor", ["pool", pytest.param("ray", marks=pytest.mark.slow)])
+def test_a_run_is_broken_off_alike_by_any_workers(executor, dse, real_cache, tmp_path):
     """The corners, two at a time: when the most compressed network comes, the dense one is known.
 
     Weak confidence, because 60 sentences show little; a limit that the dense network alone keeps.
@@ -229,13 +230,13 @@ def test_a_run_is_broken_off_alike_by_any_workers(dse, real_cache, tmp_path):
     )
     overrides = [part for text in early for part in ("--set", text)]
     runs = []
-    for executor in ("serial", "pool", "ray"):
+    for who in ("serial", executor):
         for archive in (real_cache / "archives").rglob("*.safetensors"):
             archive.unlink()
-        found = dse("run", STUDY, "--out", executor, "--executor", executor, "--workers", 2,
+        found = dse("run", STUDY, "--out", who, "--executor", who, "--workers", 2,
                     *overrides, cwd=tmp_path)  # fmt: skip
         assert found.returncode == 0, found.stderr
-        runs.append(read_run(tmp_path / executor))
+        runs.append(read_run(tmp_path / who))
     one = runs[0]
     assert one.trials.stopped.tolist() == [False, False, False, True]
     assert (one.manifest["failed"], one.manifest["stopped_early"]) == (0, 1)

@@ -48,6 +48,7 @@ SMALL = (
     "knobs.attention_span.values=[128]",
     "knobs.weight_bits.values=[5, 8]",
     "knobs.exponent_bits.values=[3]",
+    "knobs.activation_bits.values=[32]",
     "knobs.link_bits.values=[4]",
     "knobs.split_layer.step=3",
     "execution.executor=serial",
@@ -214,6 +215,7 @@ def test_the_board_is_searched_and_shows_its_front(dse, tmp_path):
     small = [text for text in SMALL if "knobs." not in text or "split" in text or "cloud" in text]
     found = dse("run", STUDY.with_name("joint_board.yaml"), "--out", "run", "--trials", 60,
                 "--set", "search.batch=20", "--set", "knobs.pruning_ratio.values=[0.0]",
+                "--set", "knobs.weight_bits.values=[8]", "--set", "knobs.link_bits.values=[4]",
                 cwd=tmp_path, small=small)  # fmt: skip
     assert found.returncode == 0, found.stderr
     trials = read_run(tmp_path / "run").trials
