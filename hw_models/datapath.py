@@ -20,6 +20,9 @@ ZeroGating: TypeAlias = Literal["element", "vector", "none"]
 MAC_WIDTHS = (2, 4, 8, 16, 32)
 """Datapath sizes the design was studied for."""
 
+WIDEST_FORMAT = 16.0
+"""Of a number that the array computes with [bit]; the accumulators are as wide."""
+
 
 def matmul_cycles(matmul: Matmul, width: int) -> FloatArray:
     """Cycles of one matrix product on width x width multiply-accumulates, pipeline fill left out.
@@ -148,7 +151,7 @@ class Datapath:
     @property
     def bit_range(self) -> tuple[float, float]:
         """Narrowest and widest number format [bit]: sign and exponent, up to 16."""
-        return self.exponent_bits + 1.0, 16.0
+        return self.exponent_bits + 1.0, WIDEST_FORMAT
 
     def active(self, sparsity: FloatArray) -> FloatArray:
         """Fraction of multiply-accumulates with weights that spend energy [1], shape (n,).

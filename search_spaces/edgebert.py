@@ -17,8 +17,8 @@ EMBEDDING_SPARSITY = Real("embedding_sparsity", 0.0, 0.95, "1", stage="design")
 ATTENTION_SPAN = Integer("attention_span", 0, 128, "token", stage="design")
 """Reach of every attention head: a query sees keys less than so many tokens away; 0: heads off."""
 
-ACTIVATION_BITS = Integer("activation_bits", 4, 32, "bit", stage="design")
-"""Total width of an AdaptivFloat activation; 32: float32, 17 to 31 do not exist."""
+ACTIVATION_BITS = Integer("activation_bits", 4, 16, "bit", stage="design")
+"""Total width of an AdaptivFloat activation, as wide as the accelerator's array is built."""
 
 FINETUNE_STEPS = Integer("finetune_steps", 0, 20_000, "step", stage="design")
 """Steps of training with the pruning in place; 0: pruned once, after training."""
@@ -49,11 +49,11 @@ DOMAIN: tuple[Parameter, ...] = (
 DEFAULTS: dict[str, Value] = {
     "embedding_sparsity": 0.0,
     "attention_span": 128,
-    "activation_bits": 32,
+    "activation_bits": 8,
     "finetune_steps": 0,
 }
 """What a study that does not name a knob gets: embeddings whole, heads that see everything,
-activations in float32, no training beyond the dense network's."""
+activations of EdgeBERT's 8 bits, no training beyond the dense network's."""
 
 
 def corners(space: SearchSpace) -> Mapping[str, Mapping[str, Value]]:

@@ -27,7 +27,6 @@ from dse.parameters import (
 from dse.space import ActiveWhen, Forbidden, SearchSpace
 from search_spaces.dynasplit import CLOUD_GPU, CPU_FREQUENCY
 from search_spaces.edgebert import (
-    ACTIVATION_BITS,
     ATTENTION_SPAN,
     EMBEDDING_SPARSITY,
     ENVM_CELL,
@@ -45,6 +44,9 @@ SPLIT_LAYER = Integer("split_layer", 0, DEEPEST, "layer", stage="design")
 
 EXPONENT_BITS = Ordinal("exponent_bits", (2.0, 3.0, 4.0, 5.0), "bit", stage="design")
 """Exponent of every AdaptivFloat number."""
+
+ACTIVATION_BITS = Integer("activation_bits", 4, 32, "bit", stage="design")
+"""Total width of an AdaptivFloat activation; 32: float32, on a board; 17 to 31 do not exist."""
 
 MAC_WIDTH = Ordinal("mac_width", (2.0, 4.0, 8.0, 16.0, 32.0), "1", stage="design")
 """Side n of the n x n multiply-accumulate array."""
@@ -125,7 +127,7 @@ DEFAULTS: dict[str, Value] = {
     "attention_span": 128,
     "weight_bits": 8,
     "exponent_bits": 3.0,
-    "activation_bits": 32,
+    "activation_bits": 8,
     "finetune_steps": 0,
     "link_bits": 32.0,
     "envm_cell": "rram",

@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from dse.accuracy.cache import cache_root
-from dse.accuracy.cells import Cells
 from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.pretrained import pretrained, require_network
 from dse.accuracy.tasks import require_task, task_classes
@@ -28,12 +27,11 @@ from hw_models import (
     EncoderShape,
     Envm,
     Storage,
-    shipped,
 )
-from hw_models.faults import level_misreads
 from hw_models.startup import Startup
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
 from studies.accepted import accepted
+from studies.cells import CellBits, misread_cells
 from studies.finetune_stop import FinetuneStopRule, stop_of
 from studies.provenance import table_facts
 from studies.teacher import TeacherRule, network_of
@@ -211,6 +209,7 @@ def accelerator(
     classes: int = 2,
     attention_span: int = 128,
     embedding_sparsity: float = 0.0,
+    activation_bits: int = 8,
 ) -> Accelerator:
     """The chip of the study for a transformers configuration.
 
@@ -223,7 +222,7 @@ def accelerator(
     return Accelerator(
         shape,
         settings.sequence_length,
-        Datapath(mac_width=settings.mac_width, exponent_bits=settings.exponent_bits),
+        Datapath(settings.mac_width, settings.exponent_bits, activation_bits),
         Storage(Envm(idle=settings.idle_memory), embedding_sparsity=embedding_sparsity),
         span=span,
     )
@@ -257,42 +256,12 @@ MEASURED_KNOBS = (
 """What an accuracy run of this study reads; nothing else needs a forward pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class CellBits:
-    """Evaluator: bits per cell of a memory, so that memories alike to the network share a run."""
-
-    inputs: ClassVar[Mapping[str, str]] = {"envm_cell": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"cell_bits": "bit"}
-    evidence: ClassVar[Mapping[str, str]] = {"cell_bits": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
-
-    def __call__(self, columns: Columns) -> Columns:
-        """Bits per cell [bit], shape (n,); SRAM stores one."""
-        table = shipped("envm_cells").columns
-        known = {"sram": 1.0, **dict(zip(table["cell"], table["cell_bits"], strict=True))}
-        return {"cell_bits": np.array([float(known[cell]) for cell in columns["envm_cell"]])}
-
-
-def misread_cells() -> tuple[Cells, ...]:
-    """Misreadings of resistive cells of 2 and 3 bits; those of 1 bit are below 1e-16 (table)."""
-    levels = shipped("rram_levels").columns
-    down: dict[int, tuple[float, ...]] = {}
-    up: dict[int, tuple[float, ...]] = {}
-    for bits in (1, 2, 3):
-        rows = levels["cell_bits"] == bits
-        lower, upper = level_misreads(levels["mean"][rows], levels["deviation"][rows])
-        down[bits], up[bits] = tuple(lower.tolist()), tuple(upper.tolist())
-    return tuple(
-        Cells(bits, {b: down[b] for b in down if b <= bits}, {b: up[b] for b in up if b <= bits})
-        for bits in (2, 3)
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Chips:
     """Evaluator: the accelerator, with what it is built for as columns too.
 
-    Span and embedding sparsity change the layout, so each pair of them is a machine of its own.
+    Span, embedding sparsity and width of an activation change what is built, so each combination
+    of them is a machine of its own.
 
     Attributes:
         settings: Of the study.
@@ -306,7 +275,7 @@ class Chips:
     config: Mapping[str, object]
     classes: int
     machine: Accelerator | None = None
-    _machines: dict[tuple[int, float], Accelerator] = field(default_factory=dict, init=False)
+    _machines: dict[tuple[int, float, int], Accelerator] = field(default_factory=dict, init=False)
 
     outputs: ClassVar[Mapping[str, str]] = {**Accelerator.outputs, **Startup.outputs}
     cost: ClassVar[Cost] = "closed form"
@@ -314,6 +283,7 @@ class Chips:
         **Accelerator.inputs,
         "attention_span": "token",
         "embedding_sparsity": "1",
+        "activation_bits": "bit",
     }
 
     def __post_init__(self) -> None:
@@ -324,29 +294,31 @@ class Chips:
     @property
     def evidence(self) -> Mapping[str, str]:
         """As the accelerator's: every machine reads the same tables."""
-        machine = self._machine(128, 0.0)
+        machine = self._machine(128, 0.0, 8)
         return {**machine.evidence, **Startup(machine).evidence}
 
-    def _machine(self, span: int, sparsity: float) -> Accelerator:
-        if (span, sparsity) not in self._machines:
+    def _machine(self, span: int, sparsity: float, bits: int) -> Accelerator:
+        if (span, sparsity, bits) not in self._machines:
             whole = self.machine
             assert whole is not None  # made with the evaluator
-            self._machines[span, sparsity] = replace(
+            self._machines[span, sparsity, bits] = replace(
                 whole,
                 span=_seen(span, whole.sequence_length, whole.shape.heads),
+                datapath=replace(whole.datapath, activation_bits=bits),
                 storage=replace(whole.storage, embedding_sparsity=sparsity),
             )
-        return self._machines[span, sparsity]
+        return self._machines[span, sparsity, bits]
 
     def __call__(self, columns: Columns) -> Columns:
         """Energy [J], p95 latency [s], area [m^2], and those of a power-on, each of shape (n,)."""
-        pairs = np.column_stack([columns["attention_span"], columns["embedding_sparsity"]])
-        kinds, which = np.unique(pairs, axis=0, return_inverse=True)
-        results = {name: np.empty(len(pairs)) for name in self.outputs}
-        for number, (span, sparsity) in enumerate(kinds):
+        names = "attention_span", "embedding_sparsity", "activation_bits"
+        built = np.column_stack([columns[name] for name in names])
+        kinds, which = np.unique(built, axis=0, return_inverse=True)
+        results = {name: np.empty(len(built)) for name in self.outputs}
+        for number, (span, sparsity, bits) in enumerate(kinds):
             rows = np.flatnonzero(which.ravel() == number)
             part = {name: columns[name][rows] for name in Accelerator.inputs}
-            machine = self._machine(int(span), float(sparsity))
+            machine = self._machine(int(span), float(sparsity), int(bits))
             for name, values in {**machine(part), **Startup(machine)(part)}.items():
                 results[name][rows] = values
         return results

@@ -39,6 +39,9 @@ from hw_models.stages import total
 from search_spaces.edgebert import DEFAULTS
 from studies.whose import require_system
 
+BUILT = ("attention_span", "embedding_sparsity", "activation_bits")
+"""Knobs that are built into a chip."""
+
 FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")
 """What the accelerator reads that a sentence decides, and no design."""
 
@@ -158,8 +161,7 @@ def show_sentences(
         raise DseError(f"trial {number} is not among the evaluated ones of {run}")
     threshold = float(read.trials.designs["exit_threshold"][number])
     entropies, right, classes = _archived(str(read.trials.metrics["archive"][number]))
-    chip = _chip(run, classes, _knob(read, number, "attention_span"),
-                 _knob(read, number, "embedding_sparsity"))  # fmt: skip
+    chip = _chip(run, classes, {name: _knob(read, number, name) for name in BUILT})
     design = {
         name: np.array([_knob(read, number, name)]) for name in chip.inputs if name not in FREE
     }
@@ -215,8 +217,8 @@ def _knob(run: Run, number: int, name: str) -> Value:
     return value
 
 
-def _chip(folder: Path, classes: int, span: Value, sparsity: Value) -> Accelerator:
-    """The accelerator that the run's study composed for a design."""
+def _chip(folder: Path, classes: int, built: Mapping[str, Value]) -> Accelerator:
+    """The accelerator that the run's study composed for a design, by the knobs `BUILT`."""
     from dse.accuracy.pretrained import pretrained
     from dse.study import load_study
     from studies.edgebert import Edgebert, Settings, accelerator
@@ -231,8 +233,9 @@ def _chip(folder: Path, classes: int, span: Value, sparsity: Value) -> Accelerat
         settings,
         json.loads(text),
         classes=classes,
-        attention_span=int(span),
-        embedding_sparsity=float(sparsity),
+        attention_span=int(built["attention_span"]),
+        embedding_sparsity=float(built["embedding_sparsity"]),
+        activation_bits=int(built["activation_bits"]),
     )
 
 

@@ -27,6 +27,7 @@ from hw_models import (
     Storage,
     shipped,
 )
+from hw_models.datapath import WIDEST_FORMAT
 from hw_models.link import shipped_link
 from search_spaces.joint import (
     BOARD_KNOBS,
@@ -38,9 +39,11 @@ from search_spaces.joint import (
     kept_private,
 )
 from studies.accepted import accepted
+from studies.cells import CellBits, misread_cells
 from studies.dynasplit_testbed import priced_testbed
-from studies.edgebert import CellBits, Counted, misread_cells
-from studies.joint_device import Board, Chip, Device, Priced
+from studies.edgebert import Counted
+from studies.joint_chip import Chip
+from studies.joint_device import Board, Device, Priced
 from studies.power_on import PoweredOn
 from studies.provenance import table_facts
 
@@ -143,6 +146,8 @@ class Joint:
                     f"cloud_network = {min(strange)!r} is not among settings.clouds, "
                     f"{', '.join(own.clouds)}"
                 )
+        if own.device == "chip" and "activation_bits" in known:
+            _require_built(known["activation_bits"])
         if own.device == "chip" and "vdd" in known:
             low, least = ends(known["vdd"])[0], shipped(own.voltage_table).columns["vdd"][0]
             if float(low) < least:
@@ -196,6 +201,16 @@ class Joint:
             **({TAUGHT_BY: replay.foretold_by, VOLTAGES: own.voltage_table} if chip else {}),
         }
         return Composed(Chain(stages), facts, counted.counts, held_out)
+
+
+def _require_built(activation_bits: Parameter) -> None:
+    """A chip computes with numbers as wide as its array, never in float32."""
+    widest = float(ends(activation_bits)[1])
+    if widest > WIDEST_FORMAT:
+        raise SpaceError(
+            f"activation_bits = {widest:g} bit is above {WIDEST_FORMAT:g} bit, the widest of an "
+            "accelerator's array; settings.device = board computes in float32"
+        )
 
 
 def _own(settings: Section) -> Settings:

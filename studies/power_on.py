@@ -9,7 +9,8 @@ import numpy as np
 from dse.evaluation import Cost
 from dse.space import Columns
 from hw_models.startup import Startup
-from studies.joint_device import Chip, Layout, Priced
+from studies.joint_chip import Chip, Layout
+from studies.joint_device import Priced
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,7 +26,7 @@ from dse.accuracy.settling import FinetuneStop
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import RECIPES, trained_network
 from dse.accuracy.tuning import Tuning, ending_of, tuned_network
-from studies.edgebert import misread_cells
+from studies.cells import misread_cells
 
 DOCS = Path(__file__).parents[2] / "docs"
 TASK, NETWORK = "rt-sentiment", "minilm-l6"

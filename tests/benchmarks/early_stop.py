@@ -28,7 +28,8 @@ from dse.parameters import Categorical, Ordinal
 from dse.pareto import non_dominated
 from dse.problem import Constraint, Objective
 from dse.space import SearchSpace
-from studies.edgebert import BEST, CellBits, Chips, Settings
+from studies.cells import CellBits
+from studies.edgebert import BEST, Chips, Settings
 
 KNOBS = ("pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits")
 UNITS = {"pruning_ratio": "1", "embedding_sparsity": "1", "attention_span": "token",
@@ -40,7 +41,7 @@ OBJECTIVES = (
     Objective("energy", "J"),
     Objective("latency_p95", "s"),
 )
-RARE = {"activation_bits": 32, "cell_bits": 1, "finetune_steps": 0, "exponent_bits": 3,
+RARE = {"activation_bits": 8, "cell_bits": 1, "finetune_steps": 0, "exponent_bits": 3,
         "span_penalty": 0.0}  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def space_of(knobs: list[dict[str, float]]) -> SearchSpace:
     return SearchSpace(
         (
             *design,
+            Ordinal("activation_bits", (8.0,), "bit"),
             Categorical("envm_cell", ("sram", "rram", "stt", "pcm")),
             Ordinal("vdd", tuple(k / 1000 for k in range(500, 801, 25)), "V", stage="run"),
             Ordinal("exit_threshold", tuple(k / 100 for k in range(70)), "nat", stage="run"),
@@ -84,7 +86,7 @@ def model() -> str:
 
 def losses_of(early: EarlyStop, chips: Chips, knobs: dict[str, float], archive: Archive) -> Any:
     """Losses and feasibility of every design of a network."""
-    columns = early.settings({**knobs, "cell_bits": 1.0})
+    columns = early.settings({**knobs, "activation_bits": 8.0, "cell_bits": 1.0})
     curve = ExitCurve.of(archive.logits, archive.labels)
     accuracy, mean, p95, _ = curve.at(limits("entropy", columns["exit_threshold"]))
     priced = chips({**columns, "mean_exit_layer": mean, "p95_exit_layer": p95})
@@ -182,7 +184,7 @@ def looked(
     """After how many sentences a network is broken off; all of them if it is not."""
     total = len(archive.labels)
     order = rng.permutation(total)
-    settings = judge.settings({**knobs, "cell_bits": 1.0})
+    settings = judge.settings({**knobs, "activation_bits": 8.0, "cell_bits": 1.0})
     for count in looks.after(total):
         part = rows_of(archive, order[:count])
         best = OptimisticReplay(Seen.of(part, total, "entropy", looks.risk), "entropy")

@@ -15,7 +15,7 @@ from search_spaces.joint import DEFAULTS
 from studies.dynasplit_testbed import priced_testbed
 from studies.joint import LAYERS, METRICS, Settings, priced
 from studies.joint_breakdown import break_down
-from studies.joint_device import Layout
+from studies.joint_chip import Layout
 from studies.power_on import PoweredOn
 
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
@@ -44,11 +44,14 @@ def shares(seed, split, sent):
     st.sampled_from(["sram", "rram", "stt"]),
     st.sampled_from([0.5, 0.65, 0.8]),
     st.sampled_from([8.0, 16.0, 32.0]),
+    st.sampled_from([4, 8, 12]),
 )
-def test_a_chip_with_all_layers_costs_what_the_accelerator_says(seed, ratio, bits, cell, vdd, n):
+def test_a_chip_with_all_layers_costs_what_the_accelerator_says(  # noqa: PLR0913
+    seed, ratio, bits, cell, vdd, n, wide
+):
     knobs = {"pruning_ratio": ratio, "weight_bits": bits, "envm_cell": cell, "vdd": vdd}
     part = shares(seed, LAYERS, 0)
-    found = CHIP(row(CHIP, mac_width=n, **knobs, **part))
+    found = CHIP(row(CHIP, mac_width=n, activation_bits=wide, **knobs, **part))
     layers = np.arange(1, LAYERS + 1)
     share = np.array([part[f"answered_{i}"] for i in layers])
     p95 = layers[(np.cumsum(share) >= 0.95 - 1e-9).argmax()]
@@ -56,14 +59,14 @@ def test_a_chip_with_all_layers_costs_what_the_accelerator_says(seed, ratio, bit
         "mean_exit_layer": np.array([layers @ share]),
         "p95_exit_layer": np.array([float(p95)]),
     }
-    chip = CHIP.device.machine(_layout(n))
+    chip = CHIP.device.machine(_layout(n, wide))
     alone = chip({k: np.array([v]) for k, v in knobs.items()} | depth)
     for name in ("energy", "latency_p95", "area"):
         assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12)
 
 
-def _layout(n):
-    return Layout(LAYERS, 128, 0.0, int(n), 3, "envm")
+def _layout(n, wide=8):
+    return Layout(LAYERS, 128, 0.0, int(n), 3, wide, "envm")
 
 
 @settings(max_examples=25, deadline=None)
@@ -164,7 +167,7 @@ def test_memories_that_forget_leak_while_a_sentence_is_away():
     _, wait, _, _ = CHIP.journey(row(CHIP, 1, **away))
     waiting = parts.energy["waiting"]
     np.testing.assert_allclose(waiting[:2], np.repeat(10e-3 * wait, 2), rtol=1e-12)
-    chip = CHIP.device.machine(Layout(1, 128, 0.0, 16, 3, "envm"))
+    chip = CHIP.device.machine(Layout(1, 128, 0.0, 16, 3, 8, "envm"))
     knobs = {"pruning_ratio": 0.0, "weight_bits": 8, "envm_cell": "sram", "vdd": 0.8}
     knobs |= {"mean_exit_layer": 1.0, "p95_exit_layer": 1.0}
     price = {k: np.array([v]) for k, v in knobs.items()}

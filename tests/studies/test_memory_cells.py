@@ -56,6 +56,21 @@ def test_more_levels_take_less_silicon_and_are_never_read_faster(price, knobs):
 
 
 @PRICES
+def test_wider_activations_cost_energy_and_no_silicon(price):
+    found = [price(["rram"], activation_bits=bits) for bits in (4, 6, 8, 16)]
+    energy = [each["energy"][0] for each in found]
+    assert (np.diff(energy) > 0).all()
+    assert energy[2] > 1.02 * energy[0]
+    assert len({each["area"][0] for each in found}) == 1
+
+
+@PRICES
+def test_a_chip_computes_nothing_in_float32(price):
+    with pytest.raises(ValueError, match="activation_bits = 32 bit is outside 4 to 16 bit"):
+        price(["rram"], activation_bits=32)
+
+
+@PRICES
 def test_a_batch_of_all_cells_equals_its_rows(price):
     together = price(CELLS, embedding_sparsity=0.6)
     for i, cell in enumerate(CELLS):
