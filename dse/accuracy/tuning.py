@@ -44,8 +44,11 @@ from dse.accuracy.training import (
 )
 from dse.errors import DseError
 
-VERSION = 1
+VERSION = 2
 """Counts changes of this file that change a tuned network."""
+
+STEEPEST = 10.0
+"""Slope of the loss over a reach that counts at most, in pulls of the penalty on one head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +273,12 @@ def _first_reach(encoder: torch.nn.Module, tuning: Tuning) -> torch.nn.Parameter
         return None
     config: Any = encoder.config
     shape = (config.num_hidden_layers, config.num_attention_heads)
-    return torch.nn.Parameter(torch.full(shape, tuning.first_reach))
+    reach = torch.nn.Parameter(torch.full(shape, tuning.first_reach))
+    # Where a query attends almost wholly beyond the reach, renormalising divides by next to
+    # nothing: one such batch would hold a head where it stands for a thousand steps.
+    most = STEEPEST * tuning.span_penalty / reach.numel()
+    reach.register_hook(lambda slope: slope.clamp(-most, most))
+    return reach
 
 
 def _groups(

@@ -21,7 +21,7 @@ from dse.accuracy.pretrained import pretrained
 from dse.accuracy.pruning import in_layers, kept, share_pruned
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import trained_network
-from dse.accuracy.tuning import Tuning, tuned_network
+from dse.accuracy.tuning import Tuning, _first_reach, tuned_network
 from dse.cli import command_line
 from dse.commands import accuracy
 
@@ -107,6 +107,18 @@ def test_a_penalty_on_spans_shortens_them_and_they_are_kept(dense, task, cache):
     assert network.reach.mean() < 15.0  # from 20
     assert (network.reach >= 0).all()
     assert compressed(tuned, Compression(weight_bits=32), []).reach is not None
+
+
+def test_one_batch_that_attends_beyond_the_reach_cannot_hold_a_head_there(dense):
+    encoder = load_trained(dense.path, dense.folder).encoder
+    reach = _first_reach(encoder, Tuning(0.0, "magnitude", 30, 0.5))
+    optimizer = torch.optim.AdamW([{"params": [reach], "lr": 0.5, "weight_decay": 0.0}])
+    for step in range(60):
+        optimizer.zero_grad()
+        # The first batch divides by next to nothing; all others follow the penalty alone.
+        (0.5 * reach.mean() + (-1e6 * reach.sum() if step == 0 else 0.0)).backward()
+        optimizer.step()
+    assert (reach < 20.0 - 2.0).all()
 
 
 class Broken(Exception):

@@ -187,7 +187,10 @@ def test_every_design_of_the_space_has_a_network_and_a_price(name):
         ("settings.device=board", "is no choice of a board"),
         ("knobs.offload.values=[none]", "is a choice only with offload = state"),
         ("settings.voltage_table=dvfs_silicon_12nm", "vdd = 0.5 V is below 0.62 V, the lowest of"),
-        ("knobs.activation_bits.values=[8, 32]", "activation_bits = 32 bit is above 16 bit, the wi"),
+        (
+            "knobs.activation_bits.values=[8, 32]",
+            "activation_bits = 32 bit is above 16 bit, the wi",
+        ),
     ],
 )
 def test_knobs_that_do_not_go_together_are_refused(override, why):
