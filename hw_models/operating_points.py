@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from hw_models.columns import FloatArray
+from hw_models.grid import Lines
 from hw_models.table import Table, shipped
 
 
@@ -24,6 +25,7 @@ class OperatingPoints:
 
     table: Table = field(default_factory=partial(shipped, "dvfs_12nm"))
     nominal_vdd: float = 0.8
+    _lines: Lines = field(init=False, repr=False, compare=False)
     _nominal_leakage: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ class OperatingPoints:
                 f"leakage_scale = {scale:g} at nominal_vdd = {self.nominal_vdd} V must be "
                 f"positive, table '{self.table.name}'"
             )
+        object.__setattr__(self, "_lines", self.table.lines("f_max", "leakage_scale"))
         object.__setattr__(self, "_nominal_leakage", scale)
 
     def at(self, vdd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -54,7 +57,7 @@ class OperatingPoints:
         Raises:
             ValueError: If a voltage lies outside the table.
         """
-        f_max, leakage = self.table.at(vdd, "f_max", "leakage_scale")
+        f_max, leakage = self._lines.at(self.table.inside(vdd))
         relative = vdd / self.nominal_vdd
         return f_max, relative * relative, leakage / self._nominal_leakage
 

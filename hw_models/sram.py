@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from hw_models.columns import FloatArray, require_range
+from hw_models.grid import Grid, Lines
 from hw_models.table import Table, shipped
 
 JUMP = 1.21
@@ -35,6 +36,12 @@ class WordEnergy:
 
     words: FloatArray
     energies: FloatArray
+    _lines: Lines = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Level from no bits at all to the narrowest word.
+        grid, costs = Grid(np.append(0.0, self.words)), np.append(self.energies[0], self.energies)
+        object.__setattr__(self, "_lines", Lines(grid, costs[np.newaxis]))
 
     def at(self, bits: FloatArray) -> FloatArray:
         """Energy of one access [J], shape (n,); below the narrowest word it costs as much as that.
@@ -46,7 +53,7 @@ class WordEnergy:
             ValueError: If a word is wider.
         """
         require_range("word", bits, (0.0, float(self.words[-1])), "bit", "the characterised words")
-        return np.asarray(np.interp(bits, self.words, self.energies), dtype=np.float64)
+        return np.asarray(self._lines.at(bits)[0], dtype=np.float64)
 
     def of(self, bits: float) -> float:
         """Energy of one access [J]; as `at` for one word.
