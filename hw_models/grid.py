@@ -26,8 +26,9 @@ class Grid:
     """
 
     points: FloatArray
-    _per_unit: float = field(init=False, repr=False)  # bins
-    _before: NDArray[np.intp] = field(init=False, repr=False)  # last point before each bin, or 0
+    _first: FloatArray = field(init=False, repr=False)  # shape ()
+    _per_unit: FloatArray = field(init=False, repr=False)  # bins, shape ()
+    _before: NDArray[np.intp] = field(init=False, repr=False)  # by bin, last point before it, or 0
     _after: FloatArray = field(init=False, repr=False)  # the point after each point
     _most: int = field(init=False, repr=False)  # points in one bin
 
@@ -35,12 +36,19 @@ class Grid:
         points = self.points
         finest = 2.0 / float(np.diff(points).min(initial=np.inf))
         span = float(points[-1] - points[0])
-        object.__setattr__(self, "_per_unit", min(finest, MOST_BINS / span) if span else 0.0)
+        # NumPy is quicker with an array of no dimension than with a number.
+        object.__setattr__(self, "_first", np.array(points[0]))
+        per_unit = min(finest, MOST_BINS / span) if span else 0.0
+        object.__setattr__(self, "_per_unit", np.array(per_unit))
         counts = np.bincount(self._bins(points))
-        before = np.maximum(np.cumsum(counts) - counts - 1, 0)
-        object.__setattr__(self, "_before", before)
+        # From zero, a power of two brings keys and points into bins without rounding: points that
+        # then stand at the edges of bins need no comparison.
+        exact = bool(points[0] == 0 and np.frexp(per_unit)[0] == 0.5)
+        exact = exact and bool((points * per_unit == np.floor(points * per_unit)).all())
+        before = np.cumsum(counts) - 1 if exact else np.cumsum(counts) - counts - 1
+        object.__setattr__(self, "_before", np.maximum(before, 0))
         object.__setattr__(self, "_after", np.append(points[1:], np.inf))
-        object.__setattr__(self, "_most", int(counts.max()))
+        object.__setattr__(self, "_most", 0 if exact else int(counts.max()))
 
     def below(self, keys: FloatArray) -> NDArray[np.intp]:
         """Index of the last point at or below each key.
@@ -56,7 +64,7 @@ class Grid:
         return index
 
     def _bins(self, keys: FloatArray) -> NDArray[np.intp]:
-        bins: NDArray[np.intp] = ((keys - self.points[0]) * self._per_unit).astype(np.intp)
+        bins: NDArray[np.intp] = ((keys - self._first) * self._per_unit).astype(np.intp)
         return bins
 
 
@@ -66,7 +74,7 @@ class Lines:
 
     Attributes:
         grid: Points of the key, k of them.
-        values: Of each quantity at each point, shape (c, k).
+        values: At each point, shape (k,), or (c, k) of c quantities.
     """
 
     grid: Grid
@@ -75,17 +83,17 @@ class Lines:
 
     def __post_init__(self) -> None:
         slopes = np.zeros_like(self.values)  # none after the last point
-        slopes[:, :-1] = np.diff(self.values) / np.diff(self.grid.points)
+        slopes[..., :-1] = np.diff(self.values) / np.diff(self.grid.points)
         object.__setattr__(self, "_slopes", slopes)
 
     def at(self, keys: FloatArray) -> FloatArray:
-        """The quantities, shape (c, *keys.shape).
+        """The quantities, shape (..., *keys.shape).
 
         Args:
             keys: Any shape, from the first point to the last.
         """
         index = self.grid.below(keys)
-        rise = self._slopes.take(index, axis=1)
+        rise = self._slopes.take(index, axis=-1)
         rise *= keys - self.grid.points.take(index)
-        rise += self.values.take(index, axis=1)
+        rise += self.values.take(index, axis=-1)
         return rise

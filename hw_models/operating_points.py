@@ -26,7 +26,8 @@ class OperatingPoints:
     table: Table = field(default_factory=partial(shipped, "dvfs_12nm"))
     nominal_vdd: float = 0.8
     _lines: Lines = field(init=False, repr=False, compare=False)
-    _nominal_leakage: float = field(init=False, repr=False, compare=False)
+    _nominal: FloatArray = field(init=False, repr=False, compare=False)  # supply, shape ()
+    _nominal_leakage: FloatArray = field(init=False, repr=False, compare=False)  # shape ()
 
     def __post_init__(self) -> None:
         f_max = self.table.columns["f_max"]
@@ -42,7 +43,8 @@ class OperatingPoints:
                 f"positive, table '{self.table.name}'"
             )
         object.__setattr__(self, "_lines", self.table.lines("f_max", "leakage_scale"))
-        object.__setattr__(self, "_nominal_leakage", scale)
+        object.__setattr__(self, "_nominal", np.array(float(self.nominal_vdd)))
+        object.__setattr__(self, "_nominal_leakage", np.array(scale))
 
     def at(self, vdd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Frequency limit, energy scale and leakage scale: exact on rows, linear between.
@@ -58,7 +60,7 @@ class OperatingPoints:
             ValueError: If a voltage lies outside the table.
         """
         f_max, leakage = self._lines.at(self.table.inside(vdd))
-        relative = vdd / self.nominal_vdd
+        relative = vdd / self._nominal
         return f_max, relative * relative, leakage / self._nominal_leakage
 
     def lowest_vdd(self, frequency: FloatArray) -> FloatArray:

@@ -94,6 +94,7 @@ class Table:
     units: Mapping[str, str]
     origin: Origin
     bound: Bound = "nominal"
+    _names: tuple[str, ...] = field(init=False, repr=False)
     _by_slot: NDArray[np.intp] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +113,7 @@ class Table:
                 raise ValueError(f"table '{self.name}': column '{name}' holds {column.tolist()}")
             column.flags.writeable = False
         names = keys if keys.dtype.kind == "U" else keys[:0].astype(np.str_)
+        object.__setattr__(self, "_names", tuple(names.tolist()))
         object.__setattr__(self, "_by_slot", _slots(self.name, names))
 
     def at(self, keys: NDArray[Any], *columns: str) -> tuple[FloatArray, ...]:
@@ -175,12 +177,11 @@ class Table:
         letters = _letters(names)
         rows = self._by_slot.take(_codes(letters) & (len(self._by_slot) - 1))
         # Names of one slot are told apart letter by letter: quicker than as text.
-        known = self.columns[self.key].tolist()
-        wrong = _spelled(tuple(known), letters.shape[1]).take(rows, axis=0) != letters
+        wrong = _spelled(self._names, letters.shape[1]).take(rows, axis=0) != letters
         if np.count_nonzero(wrong):
             raise ValueError(
-                f"{self.key} = {str(names[wrong.any(axis=1)][0])!r} is not one of {known}, "
-                f"the rows of table '{self.name}'"
+                f"{self.key} = {str(names[wrong.any(axis=1)][0])!r} is not one of "
+                f"{list(self._names)}, the rows of table '{self.name}'"
             )
         return rows
 
