@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from hw_models.attention_span import AttentionSpan
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range, require_whole
 from hw_models.datapath import Datapath
-from hw_models.flow import Design, Flow, make_flow, of_sentence
+from hw_models.flow import Design, Flow, layer_time, make_flow, of_sentence
 from hw_models.memory import Held
 from hw_models.operating_points import OperatingPoints
 from hw_models.plan import Plan, make_plan
@@ -168,49 +168,71 @@ class Accelerator:
             "banks": none if flow.banks is None else flow.banks * self._plan.bank_area,
         }
 
-    def stages(self, columns: Columns, vdd: FloatArray | None = None) -> Stages:
-        """What the input stage and one layer cost, so that any depth and voltage can be composed.
+    def stages(self, columns: Columns) -> Stages:
+        """What the input stage and one layer cost, so that any depth can be composed.
 
         Args:
             columns: As for `parts`; the two depth columns are not read.
-            vdd: Supplies [V], shape (m, n) or (m, 1), in place of the column, which is not read.
 
         Raises:
             ValueError: As `parts`.
         """
-        design, ones = self._on(columns, vdd)
+        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
+        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
+        return self.stages_of(self._look_up(pick(whole, tuple(self.inputs))))
+
+    def at_nominal(self, columns: Columns) -> Design:
+        """Designs on the nominal supply, looked up for `on`, `stages_of` and what they cost.
+
+        Args:
+            columns: As for `parts`; vdd and the two depth columns are not read.
+
+        Raises:
+            ValueError: As `parts`.
+        """
+        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
+        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
+        whole["vdd"] = self.points.nominal_vdd * ones
+        return self._look_up(pick(whole, tuple(self.inputs)))
+
+    def on(self, design: Design, vdd: FloatArray) -> Design:
+        """The same designs on other supplies [V], shape (m, n) or (m, 1).
+
+        Raises:
+            ValueError: If a voltage is outside the table.
+        """
+        f_max, energy, leakage = self.points.at(vdd)
+        return design._replace(
+            vdd=vdd, period=1.0 / f_max, energy_scale=energy, leakage_scale=leakage
+        )
+
+    def stages_of(self, design: Design) -> Stages:
+        """As `stages`."""
         flow = self._flow(design)
-        depths = (np.zeros_like(ones), ones)
-        energies = [self._energy(design, flow, layers) for layers in depths]
-        times = [self._time(design, flow, layers) for layers in depths]
+        ones = np.ones(design.bits.shape)
+        times = [self._time(design, flow, layers) for layers in (np.zeros_like(ones), ones)]
         kept = design.macros.retention(self.storage.envm.idle, flow.macros)
         kept = kept + self._bank_leakage(flow, design.leakage_scale)
         return Stages(
-            energies[0], increase(*energies), times[0], increase(*times), flow.layer_time, kept,
+            *self._energies(design, flow), times[0], increase(*times), flow.layer_time, kept,
             self._area(design, flow),
         )  # fmt: skip
 
-    def layer_duration(self, columns: Columns, vdd: FloatArray) -> FloatArray:
-        """Time of one executed layer with its off-ramp [s], shape (m, n); arguments as `stages`."""
-        return self._flow(self._on(columns, vdd)[0]).layer_time
+    def layer_energy(self, design: Design) -> dict[str, FloatArray]:
+        """Energy of one executed layer with its off-ramp by component [J], as that of `stages`."""
+        return self._energies(design, self._flow(design))[1]
 
-    def _on(self, columns: Columns, vdd: FloatArray | None) -> tuple[Design, FloatArray]:
-        """Designs on some supplies, and a depth of one for each."""
-        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
-        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
-        if vdd is None:
-            return self._look_up(pick(whole, tuple(self.inputs))), ones
-        whole["vdd"] = self.points.nominal_vdd * ones
-        design = self._look_up(pick(whole, tuple(self.inputs)))
-        f_max, energy, leakage = self.points.at(vdd)
-        every = (len(vdd), len(ones))
-        design = design._replace(
-            vdd=np.broadcast_to(vdd, every),
-            period=np.broadcast_to(1.0 / f_max, every),
-            energy_scale=np.broadcast_to(energy, every),
-            leakage_scale=np.broadcast_to(leakage, every),
-        )
-        return design, ones
+    def layer_duration(self, design: Design) -> FloatArray:
+        """Time of one executed layer with its off-ramp [s], as that of `stages`."""
+        return layer_time(self._plan, self.storage, self.datapath.silicon.sram, design)
+
+    def _energies(
+        self, design: Design, flow: Flow
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Parts of the energy before the first layer, and of one layer [J]."""
+        ones = np.ones(design.bits.shape)
+        once = self._energy(design, flow, np.zeros_like(ones))
+        return once, increase(once, self._energy(design, flow, ones))
 
     def _look_up(self, taken: tuple[NDArray[Any], ...]) -> Design:
         """Check every column once, then read the tables once."""

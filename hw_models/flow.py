@@ -9,6 +9,7 @@ T_weights: of the weights that a stage streams, at one bit of their store after 
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw_models.columns import FloatArray
 from hw_models.memory import Held, Macros
@@ -36,6 +37,15 @@ class Design(NamedTuple):
     leakage_scale: FloatArray
     mean_layer: FloatArray
     p95_layer: FloatArray
+
+    def on(self, rows: NDArray[np.intp]) -> "Design":
+        """Of supplies in rows, shape (m, 1), each design on some, shape (k, n)."""
+        return self._replace(
+            vdd=self.vdd.take(rows),
+            period=self.period.take(rows),
+            energy_scale=self.energy_scale.take(rows),
+            leakage_scale=self.leakage_scale.take(rows),
+        )
 
 
 class Stream(NamedTuple):
@@ -71,18 +81,17 @@ def make_flow(plan: Plan, storage: Storage, sram: Sram, design: Design) -> Flow:
         sram: Its banks.
         design: The designs.
     """
-    macros, width, period = design.macros, design.bits, design.period
-    macro_bit = macros.bit_time(period)
+    macros, width = design.macros, design.bits
+    macro_bit = macros.bit_time(design.period)
     reading, kept = design.read.times(macro_bit), design.embeddings
     stored = plan.prunable * design.stored + plan.dense * width
     bit_time: Held | FloatArray = macro_bit
     if storage.weights == "envm":
         kept = kept.plus(macros.held(stored, stored))
     else:
-        bit_time = storage.bit_time(sram, period)
-    bits = plan.streamed * design.stored + plan.unpruned * width
-    busy, start = plan.layer.cycles * period, plan.input.cycles * period
-    layer, projection = _stream(storage, macros, bits, bit_time, busy), None
+        bit_time = storage.bit_time(sram, design.period)
+    busy, start = plan.layer.cycles * design.period, plan.input.cycles * design.period
+    layer, projection = _layer(plan, storage, design, bit_time, busy), None
     if plan.projection is not None:
         projection = _stream(storage, macros, plan.projection * width, bit_time, start)
     return Flow(
@@ -94,6 +103,22 @@ def make_flow(plan: Plan, storage: Storage, sram: Sram, design: Design) -> Flow:
         macros.count(kept),
         storage.banks(stored) if storage.weights == "sram" else None,
     )
+
+
+def layer_time(plan: Plan, storage: Storage, sram: Sram, design: Design) -> FloatArray:
+    """Time of one layer with its off-ramp [s], `Flow.layer_time`; arguments as `make_flow`."""
+    in_macros = storage.weights == "envm"
+    period, macros = design.period, design.macros
+    bit_time = macros.bit_time(period) if in_macros else storage.bit_time(sram, period)
+    busy = plan.layer.cycles * period
+    return busy + _layer(plan, storage, design, bit_time, busy).stall
+
+
+def _layer(
+    plan: Plan, storage: Storage, design: Design, bit_time: Held | FloatArray, busy: FloatArray
+) -> Stream:
+    bits = plan.streamed * design.stored + plan.unpruned * design.bits
+    return _stream(storage, design.macros, bits, bit_time, busy)
 
 
 def _stream(
