@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +57,10 @@ class Macro:
         return np.maximum(period, self.read_latency) * _WORD
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
+class Held(NamedTuple):
     """What a batch keeps in macros, or reads from them; every array of shape (n,).
+
+    A tuple, since a call makes many and a frozen dataclass takes twice as long.
 
     Attributes:
         data: Data, and the mask where it shares their macros.

@@ -36,14 +36,16 @@ class OperatingPoints:
                 f"f_max = {f_max.tolist()} Hz must strictly increase with vdd, "
                 f"table '{self.table.name}'"
             )
-        scale = float(self.table.at(np.array([self.nominal_vdd]), "leakage_scale")[0][0])
+        lines = self.table.lines("f_max", "leakage_scale")
+        nominal = np.array([float(self.nominal_vdd)])
+        scale = float(lines.at(self.table.inside(nominal))[1][0])
         if not scale > 0:
             raise ValueError(
                 f"leakage_scale = {scale:g} at nominal_vdd = {self.nominal_vdd} V must be "
                 f"positive, table '{self.table.name}'"
             )
-        object.__setattr__(self, "_lines", self.table.lines("f_max", "leakage_scale"))
-        object.__setattr__(self, "_nominal", np.array(float(self.nominal_vdd)))
+        object.__setattr__(self, "_lines", lines)
+        object.__setattr__(self, "_nominal", nominal.reshape(()))
         object.__setattr__(self, "_nominal_leakage", np.array(scale))
 
     def at(self, vdd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -107,13 +107,14 @@ def make_plan(
     read = silicon.buffer_read()
     once = path.input_work(shape, sequence)
     each = path.layer_work(shape, sequence, span) + path.off_ramp_work(shape, sequence)
+    state = n * silicon.lane_energy() + silicon.auxiliary_read().of(n * LANE_BITS)
     product = float(silicon.mac_energy(activation, activation, path.exponent_bits, n)[0])
     vector = read.of(n * path.activation_bits)
     projection = shape.projection_parameters
     stored = shape.groups * shape.layer_vectors + shape.layers * shape.off_ramp_parameters
     return Plan(
-        input=_stage(path, once),
-        layer=_stage(path, each),
+        input=_stage(once, state),
+        layer=_stage(each, state),
         projection=_one(projection) if projection else None,
         projection_macs=_one(once.dense_macs) if projection else None,
         projection_cycles=_one(once.dense_cycles) if projection else None,
@@ -129,7 +130,7 @@ def make_plan(
         activation_reads=_one((each.weight_cycles + 2.0 * each.attention_cycles) * vector),
         by_format=_by_format(shape, sequence, path, storage),
         # n is a power of two, so this division and the product it stands for are exact.
-        weight_read=WordEnergy(read.words / n, read.energies).lines,
+        weight_read=WordEnergy(read.words / n, read.energies).lines(),
         buffered_bit=_one(silicon.buffer_write().of(PORT_BITS) / PORT_BITS),
         weight_bit=_one(0.0 if storage.weights == "envm" else storage.bit_energy(sram)),
         bank_area=_one(sram.area(BANK_BYTES)),
@@ -143,9 +144,7 @@ def _one(value: float) -> FloatArray:
     return np.array(float(value))
 
 
-def _stage(path: Datapath, work: Work) -> StagePlan:
-    silicon, n = path.silicon, path.mac_width
-    state = n * silicon.lane_energy() + silicon.auxiliary_read().of(n * LANE_BITS)
+def _stage(work: Work, state: float) -> StagePlan:
     return StagePlan(
         matmul_cycles=_one(work.matmul_cycles),
         sfu_cycles=_one(work.sfu_cycles),

@@ -32,16 +32,10 @@ class WordEnergy:
     Attributes:
         words: Characterised words [bit], shape (k,), increasing.
         energies: Of one access [J], shape (k,), never decreasing.
-        lines: The same as lines, level from no bits at all to the narrowest word; computed.
     """
 
     words: FloatArray
     energies: FloatArray
-    lines: Lines = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        costs = np.append(self.energies[0], self.energies)
-        object.__setattr__(self, "lines", Lines(Grid(np.append(0.0, self.words)), costs))
 
     def at(self, bits: FloatArray) -> FloatArray:
         """Energy of one access [J], shape (n,); below the narrowest word it costs as much as that.
@@ -53,7 +47,13 @@ class WordEnergy:
             ValueError: If a word is wider.
         """
         require_range("word", bits, (0.0, float(self.words[-1])), "bit", "the characterised words")
-        return np.asarray(self.lines.at(bits), dtype=np.float64)
+        return np.asarray(np.interp(bits, self.words, self.energies), dtype=np.float64)
+
+    def lines(self) -> Lines:
+        """As `at`, for who reads it often and never beyond the widest word."""
+        # Level from no bits at all to the narrowest word.
+        costs = np.append(self.energies[0], self.energies)
+        return Lines(Grid(np.append(0.0, self.words)), costs)
 
     def of(self, bits: float) -> float:
         """Energy of one access [J]; as `at` for one word.
