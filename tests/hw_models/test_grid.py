@@ -28,8 +28,15 @@ def test_every_key_falls_where_a_search_puts_it(points):
 
 @pytest.mark.parametrize(
     "points",
-    [[0.8], np.linspace(0.5, 0.8, 13), np.geomspace(1e-12, 1e6, 40), [0.0, 1e-9, 2e-9, 1.0, 1e9]],
-    ids=["one", "even", "decades", "crowded"],
+    [
+        [0.8],
+        np.linspace(0.5, 0.8, 13),
+        np.geomspace(1e-12, 1e6, 40),
+        [0.0, 1e-9, 2e-9, 1.0, 1e9],
+        [0.0, 0.5, 1.0, 2.0, 4.0],
+        [0.0, 0.5, 1.1, 2.0],
+    ],
+    ids=["one", "even", "decades", "crowded", "at the edges of bins", "one is off the edge"],
 )
 def test_steps_of_any_width_are_told_apart_in_bounded_memory(points):
     grid = Grid(np.array(points))
