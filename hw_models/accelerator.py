@@ -17,7 +17,7 @@ Sources: equations of EdgeBERT, arXiv 2011.14203; what one operation costs is to
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from hw_models.attention_span import AttentionSpan
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range, require_whole
 from hw_models.datapath import Datapath
-from hw_models.memory import Held, Macros
+from hw_models.flow import Design, Flow, layer_time, make_flow, of_sentence
+from hw_models.memory import Held
 from hw_models.operating_points import OperatingPoints
 from hw_models.plan import Plan, make_plan
 from hw_models.stages import Stages, increase, total
@@ -36,42 +37,6 @@ from hw_models.workload import EncoderShape, stored_bits
 
 CHUNK = 8_192
 """Most rows evaluated at a time [1]: a column of them stays in cache and off the page allocator."""
-
-
-class _Design(NamedTuple):
-    """A batch, checked and looked up; every array of shape (n,)."""
-
-    bits: FloatArray
-    pruning: FloatArray
-    stored: FloatArray
-    embeddings: Held  # bits of all
-    read: Held  # bits of one sentence's
-    mixed_mac: FloatArray
-    dense_vector: FloatArray
-    macros: Macros
-    vdd: FloatArray
-    period: FloatArray
-    energy_scale: FloatArray
-    leakage_scale: FloatArray
-    mean_layer: FloatArray
-    p95_layer: FloatArray
-
-
-class _Flow(NamedTuple):
-    """What a batch moves and how long it takes.
-
-    Arrays have shape (n,), or (2, n): of the input stage and of one layer; or (m, n) and (2, m, n)
-    where every design is looked at on m supplies.
-    """
-
-    embedding_time: Held
-    bits: FloatArray  # (2, n), weights streamed
-    weights: Held | None  # (2, n), of them, read from macros; None if weights lie elsewhere
-    time: Held  # (2, n), of streaming them
-    stall: FloatArray  # (2, n)
-    duration: FloatArray  # (2, n), stall and, at input, reading embeddings included
-    macros: Held  # whole ones
-    banks: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,60 +159,82 @@ class Accelerator:
             "area": self._area(design, flow),
         }
 
-    def _area(self, design: _Design, flow: _Flow) -> dict[str, FloatArray]:
+    def _area(self, design: Design, flow: Flow) -> dict[str, FloatArray]:
         """Parts of the chip's area [m^2], shape (n,)."""
+        none = np.zeros(design.bits.shape)
         return {
-            "accelerator": np.full(len(design.bits), self._plan.logic_area),
+            "accelerator": none + self._plan.logic_area,
             "envm": design.macros.area(flow.macros),
-            "banks": flow.banks * self._plan.bank_area,
+            "banks": none if flow.banks is None else flow.banks * self._plan.bank_area,
         }
 
-    def stages(self, columns: Columns, vdd: FloatArray | None = None) -> Stages:
-        """What the input stage and one layer cost, so that any depth and voltage can be composed.
+    def stages(self, columns: Columns) -> Stages:
+        """What the input stage and one layer cost, so that any depth can be composed.
 
         Args:
             columns: As for `parts`; the two depth columns are not read.
-            vdd: Supplies [V], shape (m, n) or (m, 1), in place of the column, which is not read.
 
         Raises:
             ValueError: As `parts`.
         """
-        design, ones = self._on(columns, vdd)
+        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
+        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
+        return self.stages_of(self._look_up(pick(whole, tuple(self.inputs))))
+
+    def at_nominal(self, columns: Columns) -> Design:
+        """Designs on the nominal supply, looked up for `on`, `stages_of` and what they cost.
+
+        Args:
+            columns: As for `parts`; vdd and the two depth columns are not read.
+
+        Raises:
+            ValueError: As `parts`.
+        """
+        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
+        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
+        whole["vdd"] = self.points.nominal_vdd * ones
+        return self._look_up(pick(whole, tuple(self.inputs)))
+
+    def on(self, design: Design, vdd: FloatArray) -> Design:
+        """The same designs on other supplies [V], shape (m, n) or (m, 1).
+
+        Raises:
+            ValueError: If a voltage is outside the table.
+        """
+        f_max, energy, leakage = self.points.at(vdd)
+        return design._replace(
+            vdd=vdd, period=1.0 / f_max, energy_scale=energy, leakage_scale=leakage
+        )
+
+    def stages_of(self, design: Design) -> Stages:
+        """As `stages`."""
         flow = self._flow(design)
-        depths = (np.zeros_like(ones), ones)
-        energies = [self._energy(design, flow, layers) for layers in depths]
-        times = [self._time(design, flow, layers) for layers in depths]
+        ones = np.ones(design.bits.shape)
+        times = [self._time(design, flow, layers) for layers in (np.zeros_like(ones), ones)]
         kept = design.macros.retention(self.storage.envm.idle, flow.macros)
-        kept = kept + design.leakage_scale * flow.banks * self._plan.bank_leakage
+        kept = kept + self._bank_leakage(flow, design.leakage_scale)
         return Stages(
-            energies[0], increase(*energies), times[0], increase(*times), flow.duration[1], kept,
+            *self._energies(design, flow), times[0], increase(*times), flow.layer_time, kept,
             self._area(design, flow),
         )  # fmt: skip
 
-    def layer_duration(self, columns: Columns, vdd: FloatArray) -> FloatArray:
-        """Time of one executed layer with its off-ramp [s], shape (m, n); arguments as `stages`."""
-        flow = self._flow(self._on(columns, vdd)[0])
-        return np.asarray(flow.duration[1], dtype=np.float64)
+    def layer_energy(self, design: Design) -> dict[str, FloatArray]:
+        """Energy of one executed layer with its off-ramp by component [J], as that of `stages`."""
+        return self._energies(design, self._flow(design))[1]
 
-    def _on(self, columns: Columns, vdd: FloatArray | None) -> tuple[_Design, FloatArray]:
-        """Designs on some supplies, and a depth of one for each."""
-        ones = np.ones(np.shape(columns.get("pruning_ratio", ())))
-        whole = {**columns, "mean_exit_layer": ones, "p95_exit_layer": ones}
-        if vdd is None:
-            return self._look_up(pick(whole, tuple(self.inputs))), ones
-        whole["vdd"] = self.points.nominal_vdd * ones
-        design = self._look_up(pick(whole, tuple(self.inputs)))
-        f_max, energy, leakage = self.points.at(vdd)
-        every = (len(vdd), len(ones))
-        design = design._replace(
-            vdd=np.broadcast_to(vdd, every),
-            period=np.broadcast_to(1.0 / f_max, every),
-            energy_scale=np.broadcast_to(energy, every),
-            leakage_scale=np.broadcast_to(leakage, every),
-        )
-        return design, ones
+    def layer_duration(self, design: Design) -> FloatArray:
+        """Time of one executed layer with its off-ramp [s], as that of `stages`."""
+        return layer_time(self._plan, self.storage, self.datapath.silicon.sram, design)
 
-    def _look_up(self, taken: tuple[NDArray[Any], ...]) -> _Design:
+    def _energies(
+        self, design: Design, flow: Flow
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Parts of the energy before the first layer, and of one layer [J]."""
+        ones = np.ones(design.bits.shape)
+        once = self._energy(design, flow, np.zeros_like(ones))
+        return once, increase(once, self._energy(design, flow, ones))
+
+    def _look_up(self, taken: tuple[NDArray[Any], ...]) -> Design:
         """Check every column once, then read the tables once."""
         pruning, bits, cell, vdd, mean, p95 = taken
         require_range("pruning_ratio", pruning, (0.0, 1.0), "1", "a fraction")
@@ -262,8 +249,10 @@ class Accelerator:
         macros = self.storage.envm.at(cell)
         # Without masks of their own, those rows are not wanted.
         table = self._plan.by_format if macros.split else self._plan.by_format[:4]
-        kept, read, mixed_mac, dense_vector, *masks = table.take(bits.astype(np.intp), axis=1)
-        return _Design(
+        kept, read, mixed_mac, dense_vector, *masks = table.take(
+            bits.astype(np.intp, copy=False), axis=1
+        )
+        return Design(
             bits=width,
             pruning=pruning,
             stored=stored_bits(width, pruning),
@@ -280,46 +269,24 @@ class Accelerator:
             p95_layer=_float(p95),
         )
 
-    def _flow(self, design: _Design) -> _Flow:
-        plan, macros, period = self._plan, design.macros, design.period
-        macro_bit = macros.bit_time(period)
-        embedding_time = design.read.times(macro_bit)
-        every = plan.prunable * design.stored + plan.dense * design.bits
-        stored, kept, weights = every[2], design.embeddings, None
-        # One axis more where the designs stand on several supplies each.
-        axes = (1,) * period.ndim
-        bits = every[:2].reshape(2, *axes[1:], len(stored))
-        if self.storage.weights == "envm":
-            weights = macros.held(bits, bits)
-            time = weights.times(macro_bit)
-            kept = kept.plus(macros.held(stored, stored))
-        else:
-            time = Held(bits * self.storage.bit_time(self.datapath.silicon.sram, period))
-        duration = plan.cycles.reshape(2, *axes) * period
-        stall = self._stall(time.total, duration)
-        duration[0] += embedding_time.total
-        duration += stall
-        count, banks = macros.count(kept), self.storage.banks(stored)
-        return _Flow(embedding_time, bits, weights, time, stall, duration, count, banks)
+    def _flow(self, design: Design) -> Flow:
+        return make_flow(self._plan, self.storage, self.datapath.silicon.sram, design)
 
-    def _stall(self, streaming: FloatArray, busy: FloatArray) -> FloatArray:
-        """Time a stage waits for its weights [s], shape (n,)."""
-        return np.maximum(streaming - busy, 0.0) if self.storage.overlap else streaming
-
-    def _time(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
+    def _time(self, design: Design, flow: Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the duration of a sentence that executes so many layers [s], shape (n,)."""
-        cycles = layers * self._plan.layer_cycles + self._plan.input_cycles
-        matmul, sfu = cycles
+        once, each = self._plan.input, self._plan.layer
         return {
             "embedding_read": flow.embedding_time.total,
-            "matmul": matmul * design.period,
-            "sfu": sfu * design.period,
-            "stall": layers * flow.stall[1] + flow.stall[0],
+            "matmul": (layers * each.matmul_cycles + once.matmul_cycles) * design.period,
+            "sfu": (layers * each.sfu_cycles + once.sfu_cycles) * design.period,
+            "stall": of_sentence(
+                layers * flow.layer.stall, flow.projection and flow.projection.stall
+            ),
         }
 
-    def _energy(self, design: _Design, flow: _Flow, layers: FloatArray) -> dict[str, FloatArray]:
+    def _energy(self, design: Design, flow: Flow, layers: FloatArray) -> dict[str, FloatArray]:
         """Parts of the energy of a sentence that executes so many layers [J], shape (n,)."""
-        duration = layers * flow.duration[1] + flow.duration[0]
+        duration = layers * flow.layer_time + flow.input_time
         energy = self._dynamic_energy(design, flow, layers)
         energy |= self._leakage_energy(design, flow, layers, duration)
         if self.supply is not None:
@@ -336,52 +303,58 @@ class Accelerator:
         return macros if self.storage.weights == "sram" else (*macros, "weight_read")
 
     def _dynamic_energy(
-        self, design: _Design, flow: _Flow, layers: FloatArray
+        self, design: Design, flow: Flow, layers: FloatArray
     ) -> dict[str, FloatArray]:
         """Switching energy; the accelerator's scales with its supply squared, eNVM's does not."""
-        plan, scale, each = self._plan, design.energy_scale, self._plan.layer
-        dense_cycles, states, products = layers * plan.layer_terms + plan.input_terms
-        gated = each.weight_macs * self.datapath.active(design.pruning) + each.dense_macs
-        mac = design.mixed_mac * (layers * gated + plan.input.dense_macs) + products
-        both = (each.weight_cycles + 2.0 * each.attention_cycles) * plan.vector
-        read = each.weight_cycles * plan.buffer.at(design.stored) + both
-        buffer = layers * read + dense_cycles * design.dense_vector
-        streamed = layers * flow.bits[1] + flow.bits[0]
+        plan = self._plan
+        gated = plan.weight_macs * self.datapath.active(design.pruning) + plan.unpruned_macs
+        macs = of_sentence(layers * gated, plan.projection_macs)
+        read = plan.weight_cycles * plan.weight_read.at(design.stored) + plan.activation_reads
+        dense_cycles = of_sentence(layers * plan.unpruned_cycles, plan.projection_cycles)
+        streamed = of_sentence(layers * flow.layer.bits, flow.projection and flow.projection.bits)
+        buffer = layers * read + dense_cycles * design.dense_vector + streamed * plan.buffered_bit
+        sfu = layers * plan.layer.sfu_energy + plan.input.sfu_energy
         return {
-            "mac": mac * scale,
-            "buffer": (buffer + streamed * plan.buffered_bit) * scale,
-            "sfu": states * scale,
+            "mac": (design.mixed_mac * macs + layers * plan.products) * design.energy_scale,
+            "buffer": buffer * design.energy_scale,
+            "sfu": sfu * design.energy_scale,
             "embedding_read": design.macros.read_energy(design.read),
             "weight_read": self._weight_read(design, flow, layers, streamed),
         }
 
     def _weight_read(
-        self, design: _Design, flow: _Flow, layers: FloatArray, streamed: FloatArray
+        self, design: Design, flow: Flow, layers: FloatArray, streamed: FloatArray
     ) -> FloatArray:
         """Energy of reading the streamed weights from their store [J], shape (n,)."""
-        if flow.weights is not None:
-            read = (
-                Held(streamed)
-                if flow.weights.mask is None
-                else flow.weights.row(1).times(layers).plus(flow.weights.row(0))
-            )
-            return design.macros.read_energy(read)
+        if self.storage.weights == "envm":
+            held = Held(streamed)
+            if flow.layer.held.mask is not None:
+                held = flow.layer.held.times(layers)
+                held = held.plus(flow.projection.held) if flow.projection else held
+            return design.macros.read_energy(held)
         energy = streamed * self._plan.weight_bit
         return energy * design.energy_scale if self.storage.weights == "sram" else energy
 
     def _leakage_energy(
-        self, design: _Design, flow: _Flow, layers: FloatArray, duration: FloatArray
+        self, design: Design, flow: Flow, layers: FloatArray, duration: FloatArray
     ) -> dict[str, FloatArray]:
         """Leakage of everything powered, over the duration of a sentence."""
         plan, idle, reading = self._plan, self.storage.envm.idle, flow.embedding_time
         if idle == "gated" and self.storage.weights == "envm":
-            reading = reading.plus(flow.time.row(0)).plus(flow.time.row(1).times(layers))
+            reading = reading.plus(flow.projection.time) if flow.projection else reading
+            reading = reading.plus(flow.layer.time.times(layers))
         leaking = duration * design.leakage_scale
         return {
             "logic_leakage": leaking * plan.logic_leakage,
             "envm_leakage": design.macros.leakage_energy(idle, flow.macros, duration, reading),
-            "bank_leakage": leaking * flow.banks * plan.bank_leakage,
+            "bank_leakage": self._bank_leakage(flow, leaking),
         }
+
+    def _bank_leakage(self, flow: Flow, leaking: FloatArray) -> FloatArray:
+        """Of all banks [J], from seconds of leakage at nominal; or [W], from the leakage scale."""
+        if flow.banks is None:
+            return np.zeros(leaking.shape)
+        return leaking * flow.banks * self._plan.bank_leakage
 
 
 def _float(values: NDArray[Any]) -> FloatArray:

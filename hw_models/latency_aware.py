@@ -12,6 +12,7 @@ right; a wrong one costs accuracy or time, not modelled.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 from hw_models.accelerator import Accelerator
 from hw_models.breakdown import Breakdown, executed_shares
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range
+from hw_models.flow import Design
 from hw_models.stages import Stages, total
 from hw_models.supply import Supply
 from hw_models.table import Label, label, weakest
 
-CHUNK = 2_048
+CHUNK = 4_096
 """Rows evaluated at a time [1]; times are wanted for each row of the voltage table."""
 
 _DESIGN = ("pruning_ratio", "weight_bits", "envm_cell")
@@ -173,8 +175,8 @@ class LatencyAware:
             *self._run(columns), self._histogram(columns) if share is None else share
         )
 
-    def _layers(self, exits: Exits, start: Stages, late: Stages, share: FloatArray) -> Breakdown:
-        early = self.early_layers
+    def _layers(self, exits: Exits, start: Stages, design: Design, share: FloatArray) -> Breakdown:
+        early, late = self.early_layers, self.accelerator.stages_of(design)
         energy = _by_layer(start.energy_input, start.energy_layer, late.energy_layer, share, early)
         latency = _by_layer(start.time_input, start.time_layer, late.time_layer, share, early)
         settling = np.zeros_like(latency["stall"])
@@ -195,48 +197,49 @@ class LatencyAware:
         """
         return self._run(columns)[0]
 
-    def _run(self, columns: Columns) -> tuple[Exits, Stages, Stages]:
-        """The exits; stages at nominal; stages of late exits at their supplies, (layers, n)."""
+    def _run(self, columns: Columns) -> tuple[Exits, Stages, Design]:
+        """The exits; stages at nominal; the designs at the supplies of late exits, (layers, n)."""
         *_, deadline = pick(columns, (*_DESIGN, "deadline"))
         limits = (np.finfo(np.float64).tiny, np.inf)
         require_range("deadline", deadline, limits, "s", "time that a sentence can take")
-        design = {name: columns[name] for name in _DESIGN}
         machine, early = self.accelerator, self.early_layers
-        nominal = np.full(deadline.shape, machine.points.nominal_vdd)
-        start = machine.stages(design | {"vdd": nominal})
+        design = machine.at_nominal({name: columns[name] for name in _DESIGN})
+        start = machine.stages_of(design)
         depth = np.arange(1.0, machine.shape.layers + 1)[:, np.newaxis]
         first = np.minimum(depth, early)
         energy = total(start.energy_input) + first * total(start.energy_layer)
         latency = total(start.time_input) + first * start.duration
-        vdd = np.tile(nominal, (len(depth), 1))
-        rows, latency[early:] = self._slowest(design, deadline, latency[early:])
-        vdd[early:] = machine.points.table.columns["vdd"][rows]
-        late = machine.stages(design, vdd[early:])
-        energy[early:] += (depth - early)[early:] * total(late.energy_layer)
+        vdd = np.full(latency.shape, machine.points.nominal_vdd)
+        supplies = machine.on(design, machine.points.table.columns["vdd"][:, np.newaxis])
+        rows, latency[early:] = self._slowest(supplies, deadline, latency[early:])
+        late = supplies.on(rows)
+        vdd[early:] = late.vdd
+        energy[early:] += (depth - early)[early:] * total(machine.layer_energy(late))
         return Exits(vdd, energy, latency, latency <= deadline), start, late
 
     def _slowest(
-        self, design: Columns, deadline: FloatArray, early: FloatArray
+        self, supplies: Design, deadline: FloatArray, early: FloatArray
     ) -> tuple[NDArray[np.intp], FloatArray]:
         """First row of the voltage table in time, else the last, and the latency [s] there.
 
         Args:
-            design: Columns of the machine, but for its supply.
+            supplies: The designs on every row.
             deadline: [s], shape (n,).
             early: Time of the early layers, for exits after 1, 2 and more late ones [s], (k, n).
         """
-        vdd = self.accelerator.points.table.columns["vdd"]
-        nominal = np.full_like(vdd, self.accelerator.points.nominal_vdd)
-        settling = self.supply.switching_time(nominal, vdd)
-        layer = self.accelerator.layer_duration(design, vdd[:, np.newaxis])
-        late = np.arange(1.0, len(early) + 1)[:, np.newaxis]
+        nominal = np.full_like(supplies.vdd, self.accelerator.points.nominal_vdd)
+        settling = self.supply.switching_time(nominal, supplies.vdd)
+        layer = self.accelerator.layer_duration(supplies)  # (rows, n), as all that follows
         chosen, rows = np.empty_like(early), np.empty(early.shape, dtype=np.intp)
-        # From the fastest row down; a slower one takes the place of those before where it fits.
-        for row in reversed(range(len(vdd))):
-            latency = early + (settling[row] + late * layer[row])
-            fits = latency <= deadline if row < len(vdd) - 1 else np.ones(early.shape, dtype=bool)
-            np.copyto(chosen, latency, where=fits)
-            np.copyto(rows, row, where=fits)
+        columns = np.arange(len(deadline))
+        for late, begun in enumerate(early):
+            latency = (late + 1.0) * layer
+            latency += settling
+            latency += begun
+            fits = latency <= deadline
+            fits[-1] = True
+            rows[late] = fits.argmax(axis=0)
+            chosen[late] = latency[rows[late], columns]
         return rows, chosen
 
     def _histogram(self, columns: Columns) -> FloatArray:
@@ -244,7 +247,7 @@ class LatencyAware:
         for name, share in zip(self._shares, shares, strict=True):
             require_range(name, share, (0.0, 1.0), "1", "a share of sentences")
         table = np.stack([np.asarray(share, dtype=np.float64) for share in shares])
-        sums = _weighted(table, np.ones_like(table))
+        sums = total(dict(zip(self._shares, table, strict=True)))
         if (np.abs(sums - 1.0) > 1e-9).any():
             bad = float(sums[np.abs(sums - 1.0) > 1e-9][0])
             raise ValueError(f"the exit shares of a design sum to {bad!r}, not to 1 within 1e-9")
@@ -286,8 +289,10 @@ def weighted_quantile(share: FloatArray, values: FloatArray, level: float) -> Fl
     Returns:
         Shape (n,).
     """
-    order = np.argsort(values, axis=0, kind="stable")
-    reached = np.cumsum(np.take_along_axis(share, order, axis=0), axis=0) >= level - 1e-9
-    first = reached.argmax(axis=0)[np.newaxis]
-    ranked = np.take_along_axis(values, order, axis=0)
-    return np.asarray(np.take_along_axis(ranked, first, axis=0)[0], dtype=np.float64)
+    columns = np.arange(values.shape[1])
+    ranked = np.argsort(values, axis=0, kind="stable") * len(columns) + columns
+    reached = share.take(ranked)
+    for below, here in pairwise(reached):
+        here += below
+    first = (reached >= level - 1e-9).argmax(axis=0)
+    return np.asarray(values.take(ranked[first, columns]), dtype=np.float64)

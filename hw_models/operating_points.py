@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from hw_models.columns import FloatArray
+from hw_models.grid import Lines
 from hw_models.table import Table, shipped
 
 
@@ -24,7 +25,9 @@ class OperatingPoints:
 
     table: Table = field(default_factory=partial(shipped, "dvfs_12nm"))
     nominal_vdd: float = 0.8
-    _nominal_leakage: float = field(init=False, repr=False, compare=False)
+    _lines: Lines = field(init=False, repr=False, compare=False)
+    _nominal: FloatArray = field(init=False, repr=False, compare=False)  # supply, shape ()
+    _nominal_leakage: FloatArray = field(init=False, repr=False, compare=False)  # shape ()
 
     def __post_init__(self) -> None:
         f_max = self.table.columns["f_max"]
@@ -33,13 +36,17 @@ class OperatingPoints:
                 f"f_max = {f_max.tolist()} Hz must strictly increase with vdd, "
                 f"table '{self.table.name}'"
             )
-        scale = float(self.table.at(np.array([self.nominal_vdd]), "leakage_scale")[0][0])
+        lines = self.table.lines("f_max", "leakage_scale")
+        nominal = np.array([float(self.nominal_vdd)])
+        scale = float(lines.at(self.table.inside(nominal))[1][0])
         if not scale > 0:
             raise ValueError(
                 f"leakage_scale = {scale:g} at nominal_vdd = {self.nominal_vdd} V must be "
                 f"positive, table '{self.table.name}'"
             )
-        object.__setattr__(self, "_nominal_leakage", scale)
+        object.__setattr__(self, "_lines", lines)
+        object.__setattr__(self, "_nominal", nominal.reshape(()))
+        object.__setattr__(self, "_nominal_leakage", np.array(scale))
 
     def at(self, vdd: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Frequency limit, energy scale and leakage scale: exact on rows, linear between.
@@ -54,8 +61,8 @@ class OperatingPoints:
         Raises:
             ValueError: If a voltage lies outside the table.
         """
-        f_max, leakage = self.table.at(vdd, "f_max", "leakage_scale")
-        relative = vdd / self.nominal_vdd
+        f_max, leakage = self._lines.at(self.table.inside(vdd))
+        relative = vdd / self._nominal
         return f_max, relative * relative, leakage / self._nominal_leakage
 
     def lowest_vdd(self, frequency: FloatArray) -> FloatArray:

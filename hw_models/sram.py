@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 
 from hw_models.columns import FloatArray, require_range
+from hw_models.grid import Grid, Lines
 from hw_models.table import Table, shipped
 
 JUMP = 1.21
@@ -47,6 +48,12 @@ class WordEnergy:
         """
         require_range("word", bits, (0.0, float(self.words[-1])), "bit", "the characterised words")
         return np.asarray(np.interp(bits, self.words, self.energies), dtype=np.float64)
+
+    def lines(self) -> Lines:
+        """As `at`, for who reads it often and never beyond the widest word."""
+        # Level from no bits at all to the narrowest word.
+        costs = np.append(self.energies[0], self.energies)
+        return Lines(Grid(np.append(0.0, self.words)), costs)
 
     def of(self, bits: float) -> float:
         """Energy of one access [J]; as `at` for one word.

@@ -105,5 +105,5 @@ class Startup:
         """Stored bits of the embeddings and of the weights [bit], shape (n,) each."""
         plan, width = self.chip.plan, np.asarray(bits, dtype=np.float64)
         embeddings = plan.by_format[0].take(bits.astype(np.intp))
-        weights = plan.prunable[2] * stored_bits(width, pruning) + plan.dense[2] * width
+        weights = plan.prunable * stored_bits(width, pruning) + plan.dense * width
         return embeddings, weights

@@ -4,7 +4,7 @@ import csv
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Literal, TypeAlias, get_args
@@ -12,7 +12,8 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.columns import FloatArray, require_one_of, within
+from hw_models.columns import FloatArray, require_one_of, require_range
+from hw_models.grid import Grid, Lines
 
 Bound: TypeAlias = Literal["low", "nominal", "high"]
 """Which end of the disagreement between sources a table carries."""
@@ -93,9 +94,8 @@ class Table:
     units: Mapping[str, str]
     origin: Origin
     bound: Bound = "nominal"
-    _slopes: Mapping[str, FloatArray] = field(init=False, repr=False)
-    _codes: NDArray[np.uint32] = field(init=False, repr=False)
-    _by_code: NDArray[np.intp] = field(init=False, repr=False)
+    _names: tuple[str, ...] = field(init=False, repr=False)
+    _by_slot: NDArray[np.intp] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         keys = self.columns[self.key]
@@ -112,21 +112,9 @@ class Table:
             if column.dtype.kind != "U" and not np.isfinite(column).all():
                 raise ValueError(f"table '{self.name}': column '{name}' holds {column.tolist()}")
             column.flags.writeable = False
-        object.__setattr__(self, "_slopes", self._make_slopes())
-        codes = _codes(keys) if keys.dtype.kind == "U" else np.empty(0, dtype=np.uint32)
-        order = np.argsort(codes)
-        if not (codes[order][:-1] < codes[order][1:]).all():
-            raise ValueError(f"table '{self.name}': two of {keys.tolist()} share a code")
-        object.__setattr__(self, "_codes", codes[order])
-        object.__setattr__(self, "_by_code", order)
-
-    def _make_slopes(self) -> dict[str, FloatArray]:
-        """Slope of the line from each row to the next, by numeric column; zero at the last row."""
-        keys = self.columns[self.key]
-        if keys.dtype.kind == "U":
-            return {}
-        numbers = {n: c for n, c in self.columns.items() if c.dtype.kind != "U"}
-        return {n: np.append(np.diff(c) / np.diff(keys), 0.0) for n, c in numbers.items()}
+        names = keys if keys.dtype.kind == "U" else keys[:0].astype(np.str_)
+        object.__setattr__(self, "_names", tuple(names.tolist()))
+        object.__setattr__(self, "_by_slot", _slots(self.name, names))
 
     def at(self, keys: NDArray[Any], *columns: str) -> tuple[FloatArray, ...]:
         """Values of several columns at the keys: exact on rows, linear between, never outside.
@@ -144,8 +132,24 @@ class Table:
         if self.units[self.key] == "choice":
             rows = self.rows(keys)
             return tuple(self.columns[column].take(rows) for column in columns)
-        index, offset = self._locate(keys)
-        return tuple(self._line(column, index, offset) for column in columns)
+        return tuple(self.lines(*columns).at(self.inside(keys)))
+
+    def lines(self, *columns: str) -> Lines:
+        """Several columns over the key, for who reads them often; keys go through `inside`."""
+        rows = np.stack([self.columns[column] for column in columns])
+        return Lines(Grid(self.columns[self.key]), rows)
+
+    def inside(self, keys: NDArray[Any]) -> NDArray[Any]:
+        """The keys themselves, any shape [unit of the key].
+
+        Raises:
+            ValueError: If a key is outside the table.
+        """
+        grid = self.columns[self.key]
+        limits = float(grid[0]), float(grid[-1])
+        authority = f"the range of table '{self.name}'"
+        require_range(self.key, keys, limits, self.units[self.key], authority)
+        return keys
 
     def constant(self, column: str) -> float:
         """The value of a column in a table of one row [unit of that column].
@@ -170,40 +174,50 @@ class Table:
             ValueError: If a name is not in the table; the message lists the names.
         """
         names = np.ascontiguousarray(names, dtype=np.str_)
-        # Searching numbers takes a quarter of the time that searching text does; names of one
-        # code are told apart by the comparison.
-        rows = self._by_code.take(self._codes.searchsorted(_codes(names)), mode="clip")
-        known = self.columns[self.key]
-        wrong = known.take(rows) != names
+        letters = _letters(names)
+        rows = self._by_slot.take(_codes(letters) & (len(self._by_slot) - 1))
+        # Names of one slot are told apart letter by letter: quicker than as text.
+        wrong = _spelled(self._names, letters.shape[1]).take(rows, axis=0) != letters
         if np.count_nonzero(wrong):
             raise ValueError(
-                f"{self.key} = {str(names[wrong][0])!r} is not one of {known.tolist()}, "
-                f"the rows of table '{self.name}'"
+                f"{self.key} = {str(names[wrong.any(axis=1)][0])!r} is not one of "
+                f"{list(self._names)}, the rows of table '{self.name}'"
             )
         return rows
 
-    def _locate(self, keys: NDArray[Any]) -> tuple[NDArray[np.intp], FloatArray]:
-        """Row at or below each key, and the distance from it; the last row has no line after it."""
-        grid = self.columns[self.key]
-        if not within(keys, grid[0], grid[-1]):
-            bad = float(keys[~((keys >= grid[0]) & (keys <= grid[-1]))][0])
-            unit = self.units[self.key]
-            raise ValueError(
-                f"{self.key} = {bad!r} {unit} is outside {grid[0]:g} to {grid[-1]:g} {unit}, "
-                f"the range of table '{self.name}'"
-            )
-        index = grid[1:].searchsorted(keys, side="right")
-        return index, keys - grid.take(index)
 
-    def _line(self, column: str, index: NDArray[np.intp], offset: FloatArray) -> FloatArray:
-        return self.columns[column].take(index) + offset * self._slopes[column].take(index)
+def _slots(table: str, names: NDArray[np.str_]) -> NDArray[np.intp]:
+    """Row of the name whose code ends in these bits, by those bits; as few as tell all apart."""
+    codes = _codes(_letters(names))
+    for bits in range(20):
+        slots = codes & (2**bits - 1)
+        if len(np.unique(slots)) == len(names):
+            by_slot = np.zeros(2**bits, dtype=np.intp)
+            by_slot[slots] = np.arange(len(names))
+            return by_slot
+    raise ValueError(f"table '{table}': two of {names.tolist()} share a code")
 
 
-def _codes(names: NDArray[np.str_]) -> NDArray[np.uint32]:
-    """A number for each name, shape (n,); trailing blanks of a wider column do not change it."""
+def _letters(names: NDArray[np.str_]) -> NDArray[np.uint32]:
+    """Letters of names as numbers, shape (n, width), zeros after the last."""
     width = names.dtype.itemsize // 4
-    letters = names.view(f"{names.dtype.byteorder}u4").reshape(len(names), width)
-    codes: NDArray[np.uint32] = letters @ _places(width)
+    return names.view(f"{names.dtype.byteorder}u4").reshape(len(names), width)
+
+
+@lru_cache(maxsize=256)
+def _spelled(names: tuple[str, ...], width: int) -> NDArray[np.uint32]:
+    """As `_letters` in a column of that width; a name that does not fit equals nothing."""
+    nothing = np.iinfo(np.uint32).max
+    rows = [
+        [*map(ord, name.ljust(width, "\0"))] if len(name) <= width else [nothing] * width
+        for name in names
+    ]
+    return np.array(rows, dtype=np.uint32)
+
+
+def _codes(letters: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """A number for each name, shape (n,); trailing blanks of a wider column do not change it."""
+    codes: NDArray[np.uint32] = letters @ _places(letters.shape[1])
     return codes
 
 

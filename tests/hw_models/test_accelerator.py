@@ -297,6 +297,29 @@ def test_weights_beside_multi_level_embeddings_are_read_as_from_single_level_one
     assert risked["energy"]["weight_read"][0] < multi["energy"]["weight_read"][0]
 
 
+@pytest.mark.parametrize("cell", ["rram", "rram_mlc2"])
+def test_the_projection_before_the_first_layer_is_computed_read_and_waited_for(albert, cell):
+    table = shipped("envm_array_22nm")
+    machine = Accelerator(albert, 128, storage=Storage(Envm(table), overlap=False))
+    stages = machine.stages(typical(envm_cell=cell, vdd=0.8))
+    silicon, eight = machine.datapath.silicon, np.array([8.0])
+    mac = silicon.mac_energy(eight, eight, 3, 16)[0]
+    assert stages.energy_input["mac"][0] == pytest.approx(mac * 128 * 128 * 768)
+    word = table.at(np.array(["rram"]), "read_energy")[0][0]
+    words = albert.projection_parameters * 8 / 64
+    assert stages.energy_input["weight_read"][0] == pytest.approx(words * word)
+    seconds = sum(part[0] for part in stages.time_input.values())
+    assert stages.time_input["stall"][0] > 0
+    leakage = stages.energy_input["logic_leakage"][0]
+    assert leakage == pytest.approx(silicon.leakage(16) * seconds)
+
+
+def test_a_network_without_projection_streams_nothing_before_its_first_layer(accelerator):
+    stages = accelerator.stages(typical())
+    assert stages.energy_input["mac"][0] == stages.energy_input["weight_read"][0] == 0
+    assert stages.time_input["stall"][0] == stages.time_input["matmul"][0] == 0
+
+
 @given(DESIGN)
 @settings(deadline=None)
 def test_regulator_and_clock_generator_are_parts_of_their_own(minilm, design):

@@ -15,7 +15,7 @@ def test_the_shipped_cells_hold_the_array_results():
     # NVSim results shipped with NVMExplorer @16eb289: 2 MiB, 22 nm, 64-bit word.
     macro = Envm().at(np.array(["rram", "stt", "pcm", "sram"])).data
     assert macro.area == pytest.approx([0.526e-6, 0.220e-6, 0.417e-6, 1.291e-6])
-    assert macro.read_energy == pytest.approx([6.178e-12, 4.371e-12, 5.515e-12, 36.8e-12])
+    assert 64 * macro.read_energy == pytest.approx([6.178e-12, 4.371e-12, 5.515e-12, 36.8e-12])
     assert macro.read_latency == pytest.approx([0.793e-9, 0.591e-9, 0.721e-9, 2.614e-9])
     assert macro.leakage == pytest.approx([12.0e-3, 22.0e-3, 43.5e-3, 54.8e-3])
 

@@ -136,3 +136,11 @@ def test_a_word_wider_than_the_widest_is_refused_and_a_narrow_one_costs_as_the_n
 def test_energy_lies_on_a_line_between_two_words():
     line = WordEnergy(np.array([32.0, 64.0]), np.array([1.0, 3.0]))
     assert line.at(np.array([16.0, 32.0, 48.0, 64.0])).tolist() == [1, 1, 2, 3]
+    assert line.lines().at(np.array([0.0, 16.0, 32.0, 48.0, 64.0])).tolist() == [1, 1, 1, 2, 3]
+
+
+def test_lines_are_the_energies():
+    read = SRAM.read(2**17)
+    bits = np.random.default_rng(0).uniform(0, read.words[-1], 1000)
+    for at in (bits, read.words, np.nextafter(read.words, 0)):
+        assert read.lines().at(at) == pytest.approx(read.at(at), rel=1e-15)

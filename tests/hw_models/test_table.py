@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw_models.table import Origin, Table, label, read, shipped, shipped_names
+from hw_models.table import Origin, Table, _codes, _letters, label, read, shipped, shipped_names
 
 ORIGIN = Origin("a test", "none", "none", "seen")
 TOML = 'source = "a test"\nprocess = "none"\nconditions = "none"\nevidence = "seen"\n'
@@ -85,12 +85,23 @@ def test_names_of_any_width_are_found_and_strange_ones_are_not(dtype):
 
 def test_a_name_with_the_code_of_another_is_not_taken_for_it(monkeypatch):
     table = shipped("envm_nvsim_22nm")
-    monkeypatch.setattr("hw_models.table._codes", lambda names: table._codes[: len(names)])
-    with pytest.raises(ValueError, match="cell = 'zram' is not one of"):
-        table.rows(np.array(["zram"]))
+    codes = _codes(_letters(table.columns["cell"]))
+    for code in codes:
+        monkeypatch.setattr("hw_models.table._codes", lambda _, code=code: np.array([code]))
+        with pytest.raises(ValueError, match="cell = 'zram' is not one of"):
+            table.rows(np.array(["zram"]))
     monkeypatch.setattr("hw_models.table._codes", lambda names: np.zeros(len(names), np.uint32))
     with pytest.raises(ValueError, match=r"two of .* share a code"):
         replace(table, columns=dict(table.columns))
+
+
+def test_a_name_that_a_narrow_column_cuts_off_is_not_taken_for_the_whole():
+    # A table of one name leads every other name to it.
+    table = Table("t", "cell", {"cell": np.array(["rram_mlc2"])}, {"cell": "choice"}, ORIGIN)
+    for narrow in (np.array(["rram"]), np.array(["rram_mlc"]), np.array(["rram_mlc22"])):
+        with pytest.raises(ValueError, match=f"cell = '{narrow[0]}' is not one of"):
+            table.rows(narrow)
+    assert table.rows(np.array(["rram_mlc2"])).tolist() == [0]
 
 
 def test_a_table_of_several_rows_holds_no_constant():
