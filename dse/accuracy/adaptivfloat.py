@@ -47,7 +47,8 @@ def top_exponent(values: torch.Tensor) -> int | None:
     Raises:
         DseError: If an element is not finite.
     """
-    largest = float(values.abs().max()) if values.numel() else 0.0
+    least, most = map(float, values.aminmax()) if values.numel() else (0.0, 0.0)
+    largest = max(-least, most)
     if not largest < float("inf"):
         raise DseError("AdaptivFloat needs finite values; the tensor holds NaN or infinity")
     return math.frexp(largest)[1] - 1 if largest else None
@@ -70,19 +71,22 @@ def quantised(tensor: torch.Tensor, form: Format, top: int | None = None) -> tor
     Raises:
         DseError: If an element is not finite.
     """
-    values = tensor.detach().to(torch.float32)
+    values = tensor.detach().to(torch.float32).contiguous()
     own = top_exponent(values)
     if own is None:
         return torch.zeros_like(values)
     top = own if top is None else top
     m = form.mantissa_bits
     smallest = 2.0 ** (top - (2**form.exponent_bits - 1)) * (1 + 2.0**-m)
-    magnitude = _rounded_mantissas(values.abs(), m)
-    raised = values.abs() < smallest
-    magnitude[raised] = smallest
-    magnitude.masked_fill_(values.abs() < smallest / 2, 0.0)
-    signed = torch.copysign(magnitude.clamp(max=2.0**top * (2 - 2.0**-m)), values)
-    return torch.add(signed, 0.0)  # a negative zero is a zero
+    # Binary words of positive floats are ordered as the floats are.
+    words = values.view(torch.int32)
+    magnitude = words & ~_SIGN
+    kept = magnitude >= _word(smallest / 2)
+    rounded = _rounded_mantissas(magnitude, m)
+    rounded.clamp_(_word(smallest), _word(2.0**top * (2 - 2.0**-m)))
+    rounded |= words & _SIGN
+    rounded *= kept  # a negative zero is a zero
+    return rounded.view(torch.float32)
 
 
 def encoded(values: torch.Tensor, form: Format, top: int) -> torch.Tensor:
@@ -116,15 +120,26 @@ def decoded(codes: torch.Tensor, form: Format, top: int) -> torch.Tensor:
     return torch.where(empty, torch.zeros(()), sign * magnitude)
 
 
-def _rounded_mantissas(magnitude: torch.Tensor, bits: int) -> torch.Tensor:
-    """Positive float32 values with all but `bits` mantissa bits rounded away, ties to even.
+_SIGN = -(2**31)
+"""The sign bit of a binary word."""
 
-    Done on the binary words: adding half of the last kept place, less one where that place is even,
-    carries into the exponent exactly as rounding up to the next power of two must.
+
+def _word(value: float) -> int:
+    """Binary word of a float32."""
+    return int(torch.tensor(value, dtype=torch.float32).view(torch.int32))
+
+
+def _rounded_mantissas(words: torch.Tensor, bits: int) -> torch.Tensor:
+    """Binary words of positive floats, all but `bits` mantissa bits rounded away, ties to even.
+
+    Adding half of the last kept place, less one where that place is even, carries into the exponent
+    exactly as rounding up to the next power of two must. New words, changed in place: a pass over
+    activations is memory traffic.
     """
     dropped = 23 - bits
-    words = magnitude.contiguous().view(torch.int32)
-    even = (words >> dropped) & 1
-    words = (words + (2 ** (dropped - 1) - 1) + even) & -(2**dropped)
-    rounded: torch.Tensor = words.view(torch.float32)
+    rounded = words >> dropped
+    rounded &= 1
+    rounded += words
+    rounded += 2 ** (dropped - 1) - 1
+    rounded &= -(2**dropped)
     return rounded

@@ -8,7 +8,7 @@ Vectors (biases, layer norms; 0.3 % of the parameters) stay float32.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -154,9 +154,10 @@ class Compressed:
             hook = _rounding(self.crossing.form, self.crossing.top)
             hooks.append(behind.register_forward_pre_hook(hook))
         if self.activations is not None and self.form is not None:
+            shared = _Shared(self.form)
             for name, module in self.network.encoder.named_modules():
                 if name in self.activations:
-                    hook = _rounding(self.form, self.activations[name])
+                    hook = shared.rounding(self.activations[name])
                     hooks.append(module.register_forward_pre_hook(hook))
         try:
             with reaching(self.network.encoder, self.reach, self.ramp):
@@ -164,6 +165,27 @@ class Compressed:
         finally:
             for handle in hooks:
                 handle.remove()
+
+
+@dataclass(eq=False)
+class _Shared:
+    """Rounds what enters linear layers; query, key and value read one state, rounded once.
+
+    Mutable on purpose: it remembers the last.
+    """
+
+    form: Format
+    _last: tuple[torch.Tensor, int, torch.Tensor] | None = field(default=None, init=False)
+
+    def rounding(self, top: int) -> Any:  # noqa: ANN401  (torch types hooks as Any)
+        """The hook of a layer with this largest exponent."""
+
+        def hook(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:  # noqa: ANN401
+            if self._last is None or self._last[0] is not inputs[0] or self._last[1] != top:
+                self._last = inputs[0], top, quantised(inputs[0], self.form, top)
+            return (self._last[2], *inputs[1:])
+
+        return hook
 
 
 def _rounding(form: Format, top: int) -> Any:  # noqa: ANN401  (torch types hooks as Any)

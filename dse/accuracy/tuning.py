@@ -277,7 +277,8 @@ def _first_reach(encoder: torch.nn.Module, tuning: Tuning) -> torch.nn.Parameter
     # Where a query attends almost wholly beyond the reach, renormalising divides by next to
     # nothing: one such batch would hold a head where it stands for a thousand steps.
     most = STEEPEST * tuning.span_penalty / reach.numel()
-    reach.register_hook(lambda slope: slope.clamp(-most, most))
+    pull: Any = reach  # torch leaves its hooks untyped
+    pull.register_hook(lambda slope: slope.clamp(-most, most))
     return reach
 
 

@@ -4,6 +4,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel
 
+from dse.accuracy import compression
 from dse.accuracy.adaptivfloat import Format, quantised
 from dse.accuracy.cache import sha256_of
 from dse.accuracy.compression import Compression, compressed
@@ -143,6 +144,29 @@ def test_activations_take_few_values_and_the_hooks_go_away(trained, tokens):
     assert all(len(x.abs().unique()) <= 8 for x in seen)
     assert not torch.allclose(coarse, exact, atol=1e-4)
     assert torch.equal(all_means(run.network.encoder, tokens), exact)
+
+
+def test_what_several_layers_read_is_rounded_once_and_to_the_same_bits(
+    trained, tokens, monkeypatch
+):
+    run = compressed(trained, Compression(weight_bits=32, activation_bits=5), tokens[:8])
+    rounds = []
+    monkeypatch.setattr(
+        compression, "quantised", lambda *a: rounds.append(a[0].shape) or quantised(*a)
+    )
+    with run.running() as encoder:
+        together = all_means(encoder, tokens)
+    assert len(rounds) == 4 * 3  # of six linear layers in each of three layers, one batch
+    each = [
+        module.register_forward_pre_hook(
+            lambda _m, inputs, top=run.activations[name]: quantised(inputs[0], run.form, top)
+        )
+        for name, module in run.network.encoder.named_modules()
+        if name in run.activations
+    ]
+    assert torch.equal(all_means(run.network.encoder, tokens), together)
+    for hook in each:
+        hook.remove()
 
 
 def test_a_pair_is_read_as_two_kinds_of_tokens():
