@@ -156,15 +156,21 @@ def test_what_several_layers_read_is_rounded_once_and_to_the_same_bits(
     )
     with run.running() as encoder:
         together = all_means(encoder, tokens)
-    assert len(rounds) == 4 * 3  # of six linear layers in each of three layers, one batch
+    entered = []
+
+    def round_anew(inputs, top):
+        entered.append(top)
+        return quantised(inputs[0], run.form, top)
+
     each = [
         module.register_forward_pre_hook(
-            lambda _m, inputs, top=run.activations[name]: quantised(inputs[0], run.form, top)
+            lambda _m, inputs, top=run.activations[name]: round_anew(inputs, top)
         )
         for name, module in run.network.encoder.named_modules()
         if name in run.activations
     ]
     assert torch.equal(all_means(run.network.encoder, tokens), together)
+    assert len(rounds) == len(entered) - 2 * 3  # of query, key and value, in three layers
     for hook in each:
         hook.remove()
 
