@@ -189,7 +189,7 @@ def tuning(which: list[str]) -> None:
     designs = {
         "60": Compression(pruning_ratio=0.6, finetune_steps=750),
         "80": Compression(pruning_ratio=0.8, finetune_steps=2000),
-        "span": Compression(finetune_steps=500, span_penalty=0.05),
+        "span": Compression(finetune_steps=1200, span_penalty=0.022),
         "movement": Compression(pruning_ratio=0.8, pruning_method="movement", finetune_steps=2000),
     }
     for name in which or designs:
