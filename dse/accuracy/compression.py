@@ -140,7 +140,7 @@ class Compressed:
     network: Network
     reach: torch.Tensor | None
     ramp: float
-    activations: dict[str, int] | None
+    activations: Mapping[str, int] | None
     form: Format | None
     misread: int
     crossing: Crossing | None = None
@@ -223,12 +223,26 @@ def compressed(
         reach, ramp = torch.full(shape, float(how.attention_span)), 1.0
     made = Compressed(network, reach, ramp, None, None, misread)
     if how.activation_bits != FLOAT32:
-        tops = _activation_exponents(made, calibration)
+        if misread:
+            tops = _activation_exponents(made, calibration)
+        else:
+            plain = replace(how, activation_bits=FLOAT32, link_layer=0, link_bits=FLOAT32)
+            words = tuple((tuple(t.ids), tuple(t.types)) for t in calibration)
+            tops = _exponents_known(trained, plain, words)
         form = Format(how.activation_bits, how.exponent_bits)
         made = replace(made, activations=tops, form=form)
     if how.canonical().link_layer:
         made = replace(made, crossing=_crossing(made, how, calibration))
     return made
+
+
+@lru_cache(maxsize=16)
+def _exponents_known(
+    trained: Trained, how: Compression, words: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+) -> Mapping[str, int]:
+    """Of activations: the same for every split, link and width of them, so found once."""
+    calibration = [Tokens(list(ids), list(types)) for ids, types in words]
+    return _activation_exponents(compressed(trained, how, calibration), calibration)
 
 
 def _form(bits: int, how: Compression) -> Format | None:
@@ -308,7 +322,7 @@ def _crossing(run: Compressed, how: Compression, calibration: list[Tokens]) -> C
     return Crossing(how.link_layer, Format(how.link_bits, how.exponent_bits), tops["link"])
 
 
-def _activation_exponents(run: Compressed, calibration: list[Tokens]) -> dict[str, int]:
+def _activation_exponents(run: Compressed, calibration: list[Tokens]) -> Mapping[str, int]:
     """Largest exponent of what enters each linear layer while the calibration sentences pass."""
     linear = {
         name: module

@@ -146,6 +146,21 @@ def test_activations_take_few_values_and_the_hooks_go_away(trained, tokens):
     assert torch.equal(all_means(run.network.encoder, tokens), exact)
 
 
+def test_activations_are_gauged_once_whatever_their_width_and_link(trained, tokens, monkeypatch):
+    passes, original = [], compression.layer_means
+    monkeypatch.setattr(compression, "layer_means", lambda *a: passes.append(1) or original(*a))
+    gauge = tokens[:7]
+    runs = [
+        compressed(trained, Compression(weight_bits=6, activation_bits=bits), gauge)
+        for bits in (8, 4)
+    ]
+    assert runs[0].activations == runs[1].activations
+    assert len(passes) == 1
+    compressed(trained, Compression(weight_bits=5, activation_bits=8), gauge)
+    compressed(trained, Compression(weight_bits=5, activation_bits=8), tokens[:6])
+    assert len(passes) == 3
+
+
 def test_what_several_layers_read_is_rounded_once_and_to_the_same_bits(
     trained, tokens, monkeypatch
 ):
