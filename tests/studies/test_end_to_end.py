@@ -215,7 +215,8 @@ def test_a_signal_keeps_the_trials_and_says_so(
     assert run.manifest["state"] == "interrupted"
 
 
-@pytest.mark.parametrize("executor", ["pool", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("executor", ["pool", "ray"])
 def test_a_run_is_broken_off_alike_by_any_workers(executor, dse, real_cache, tmp_path):
     """The corners, two at a time: when the most compressed network comes, the dense one is known.
 
