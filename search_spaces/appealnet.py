@@ -1,7 +1,7 @@
 """AppealNet's choices (arXiv 2105.04104): both networks, the price of an appeal, the threshold."""
 
-from dse.errors import SpaceError
-from dse.parameters import Categorical, Integer, Parameter, Real, Value
+from dse.core.errors import SpaceError
+from dse.core.parameters import Categorical, Integer, Parameter, Real, Value
 from search_spaces.dynasplit import CLOUD_GPU, CPU_FREQUENCY
 
 EDGE_LAYERS = Integer("edge_layers", 1, 12, "layer", stage="design")

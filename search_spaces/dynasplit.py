@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from dse.errors import SpaceError
-from dse.parameters import Categorical, Integer, Ordinal, Parameter, Value, ends
-from dse.space import Forbidden, SearchSpace
+from dse.core.errors import SpaceError
+from dse.core.parameters import Categorical, Integer, Ordinal, Parameter, Value, ends
+from dse.core.space import Forbidden, SearchSpace
 
 NetworkName: TypeAlias = Literal[
     "vgg16", "resnet50", "mobilenetv2", "vit", "bert-base", "minilm-l6"

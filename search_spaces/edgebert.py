@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from dse.parameters import Categorical, Integer, Parameter, Real, Value, ends
-from dse.space import SearchSpace
+from dse.core.parameters import Categorical, Integer, Parameter, Real, Value, ends
+from dse.core.space import SearchSpace
 
 PRUNING_RATIO = Real("pruning_ratio", 0.0, 0.95, "1", stage="design")
 """Share of zeros in each encoder matrix."""

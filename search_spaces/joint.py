@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dse.errors import SpaceError
-from dse.parameters import (
+from dse.core.errors import SpaceError
+from dse.core.parameters import (
     Categorical,
     FloatArray,
     Integer,
@@ -24,7 +24,7 @@ from dse.parameters import (
     Real,
     Value,
 )
-from dse.space import ActiveWhen, Forbidden, SearchSpace
+from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from search_spaces.dynasplit import CLOUD_GPU, CPU_FREQUENCY
 from search_spaces.edgebert import (
     ATTENTION_SPAN,

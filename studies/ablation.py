@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.evaluation import Chain
-from dse.explore import explore
-from dse.parameters import Categorical, Ordinal, Parameter, Value
-from dse.problem import Problem, Trials
+from dse.core.errors import DseError
+from dse.core.evaluation import Chain
+from dse.core.parameters import Categorical, Ordinal, Parameter, Value
+from dse.core.problem import Problem, Trials
+from dse.core.space import Forbidden, SearchSpace
+from dse.search.loop import explore
 from dse.searchers.pymoo_search import Nsga2
-from dse.space import Forbidden, SearchSpace
 from search_spaces.joint import DEFAULTS, joint_space, settled
 from studies.networks import COMPRESSION, Network, Networks, Picked, network_knobs
 from studies.one_by_one import tuned

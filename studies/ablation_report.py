@@ -11,18 +11,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dse.answer import compose, workers_of
-from dse.errors import DseError
-from dse.evaluation import Evaluator
-from dse.files import canonical_json, write_atomically
-from dse.indicators import Reference, hypervolume
-from dse.parameters import FloatArray
-from dse.pareto import non_dominated
-from dse.problem import Objective, Problem
-from dse.space import SearchSpace, take
-from dse.stopping import Stop
-from dse.study import load_study
-from dse.units import scale_of
+from dse.core.errors import DseError
+from dse.core.evaluation import Evaluator
+from dse.core.files import canonical_json, write_atomically
+from dse.core.parameters import FloatArray
+from dse.core.problem import Objective, Problem
+from dse.core.space import SearchSpace, take
+from dse.core.units import scale_of
+from dse.pareto.dominance import non_dominated
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.search.interrupts import Stop
+from dse.study.loader import load_study
+from dse.study.runner import compose, workers_of
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, nearest
 from studies.ablation import ARMS, Arm, Budget, searched
 from studies.joint import LAYERS, Joint, Settings

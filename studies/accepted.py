@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pydantic import AfterValidator
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 def accepted(require: Callable[[str], None]) -> AfterValidator:

@@ -10,11 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from dse.accuracy.cache import cache_root
-from dse.config import Composed, Section, Watcher
-from dse.errors import CompositionError, SpaceError
-from dse.evaluation import Cached, Chain, Evaluator, InBatches
-from dse.parameters import Categorical, Parameter, Value
-from dse.space import SearchSpace
+from dse.core.errors import CompositionError, SpaceError
+from dse.core.evaluation import Cached, Chain, Evaluator, InBatches
+from dse.core.parameters import Categorical, Parameter, Value
+from dse.core.space import SearchSpace
+from dse.study.schema import Composed, Section, Watcher
 from hw_models.appeal import Appealing
 from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
 from studies.appealnet_testbed import Surroundings, priced_appeal, surroundings, text_macs

@@ -15,16 +15,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dse.errors import DseError
-from dse.front import Front
+from dse.core.errors import DseError
+from dse.core.units import to_si
 from dse.online.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.choices import Choices
 from dse.online.policies import LeastEnergy
 from dse.online.requests import Policy, Requests, State
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
-from dse.store import Run, read_run
-from dse.units import to_si
+from dse.results.front import Front
+from dse.runs.store import Run, read_run
 from hw_models.appeal import Appealing
 from search_spaces.dynasplit import CLOCKS
 from studies.appealnet import Appealnet, Settings, around_of, pairing_of, priced
@@ -152,7 +152,7 @@ def appeals_of(
     from dse.accuracy.appeal.archive import read_pair
     from dse.accuracy.appeal.measured import PairRun
     from dse.accuracy.cache import cache_root
-    from dse.study import load_study
+    from dse.study.loader import load_study
 
     run = read_run(folder)
     require_system(folder, "appealnet")

@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from dse.accuracy.appeal.routers import BoolArray, Routed, Router
-from dse.errors import DseError
-from dse.front import Front
-from dse.parameters import FloatArray
-from dse.space import Columns
-from dse.store import Run, read_run
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.core.space import Columns
+from dse.results.front import Front
+from dse.runs.store import Run, read_run
 from search_spaces.dynasplit import CLOCKS
 from studies.appealnet import Appealnet, Settings, around_of, pairing_of, priced
 from studies.dynasplit_testbed import priced_testbed
@@ -79,7 +79,7 @@ def sides(folder: Path, rows: int) -> list[Line]:
     Raises:
         DseError: If the folder is no run of appealnet, or nothing of it is feasible.
     """
-    from dse.study import load_study
+    from dse.study.loader import load_study
 
     settings = load_study(folder / "study.resolved.yaml", {"appealnet": Appealnet()}).settings
     if not isinstance(settings, Settings):

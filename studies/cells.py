@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from dse.accuracy.cells import Cells
-from dse.evaluation import Cost
-from dse.space import Columns
+from dse.core.evaluation import Cost
+from dse.core.space import Columns
 from hw_models import shipped
 from hw_models.faults import level_misreads
 

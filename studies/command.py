@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Mapping
 
-import dse.commands.accuracy
-import dse.commands.compare
-import dse.commands.lut
-import dse.commands.online
-import dse.commands.trials_import
+import dse.cli.commands.accuracy
+import dse.cli.commands.compare
+import dse.cli.commands.lut
+import dse.cli.commands.online
+import dse.cli.commands.trials_import
 import studies.ablation_report
 import studies.appealnet_online
 import studies.appealnet_sides
@@ -15,8 +15,8 @@ import studies.edgebert_online
 import studies.survival
 import studies.table_view
 import studies.trials_fit
-from dse.cli import main as run_command_line
-from dse.config import System
+from dse.cli.app import main as run_command_line
+from dse.study.schema import System
 from studies.appealnet import Appealnet
 from studies.dynasplit import Dynasplit
 from studies.edgebert import Edgebert
@@ -31,13 +31,13 @@ SYSTEMS: Mapping[str, System] = {
 """What the `system` key of a study file chooses from."""
 
 MORE = (
-    dse.commands.accuracy.add_to,
-    dse.commands.compare.add_to,
-    dse.commands.lut.add_to,
+    dse.cli.commands.accuracy.add_to,
+    dse.cli.commands.compare.add_to,
+    dse.cli.commands.lut.add_to,
     studies.table_view.add_to,
-    dse.commands.trials_import.add_to,
+    dse.cli.commands.trials_import.add_to,
     studies.trials_fit.add_to,
-    dse.commands.online.add_to,
+    dse.cli.commands.online.add_to,
     studies.edgebert_online.add_to,
     studies.survival.add_to,
     studies.ablation_report.add_to,

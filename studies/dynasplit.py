@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from dse.config import Composed, Section, Watcher
-from dse.errors import CompositionError
-from dse.evaluation import Cost, Evaluator, InBatches
-from dse.parameters import FloatArray, Parameter, Value
-from dse.space import Columns, SearchSpace
+from dse.core.errors import CompositionError
+from dse.core.evaluation import Cost, Evaluator, InBatches
+from dse.core.parameters import FloatArray, Parameter, Value
+from dse.core.space import Columns, SearchSpace
+from dse.study.schema import Composed, Section, Watcher
 from hw_models import SplitComputing
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import DOMAIN, corners, narrowed

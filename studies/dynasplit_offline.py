@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dse.config import Search
-from dse.explore import explore
-from dse.indicators import Reference, hypervolume
+from dse.core.parameters import FloatArray
+from dse.core.problem import Problem, Trials
 from dse.online.choices import Choices
 from dse.online.outcomes import AsPriced
 from dse.online.policies import LeastEnergy
@@ -23,11 +22,12 @@ from dse.online.requests import Requests
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
 from dse.online.workloads import PUBLISHED_SEED, stretched_weibull
-from dse.parameters import FloatArray
-from dse.problem import Problem, Trials
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.runs.store import Question
+from dse.search.loop import explore
 from dse.searchers.of_study import searcher_of
-from dse.store import Question
-from dse.study import load_study
+from dse.study.loader import load_study
+from dse.study.schema import Search
 from search_spaces.dynasplit import budget
 from studies.dynasplit import Dynasplit
 

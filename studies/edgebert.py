@@ -13,13 +13,13 @@ from dse.accuracy.cache import cache_root
 from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.pretrained import pretrained, require_network
 from dse.accuracy.tasks import require_task, task_classes
-from dse.config import Composed, EarlyStopRule, Section, Staged, Watcher
-from dse.early_stop import EarlyStop
-from dse.errors import CompositionError
-from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
-from dse.parameters import Parameter, Value
-from dse.problem import Direction
-from dse.space import Columns, SearchSpace
+from dse.core.errors import CompositionError
+from dse.core.evaluation import Cached, Chain, Cost, Evaluator, InBatches
+from dse.core.parameters import Parameter, Value
+from dse.core.problem import Direction
+from dse.core.space import Columns, SearchSpace
+from dse.search.sequential import EarlyStop
+from dse.study.schema import Composed, EarlyStopRule, Section, Staged, Watcher
 from hw_models import (
     Accelerator,
     AttentionSpan,

@@ -17,7 +17,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import Column, FloatArray, Value
+from dse.core.units import to_si
 from dse.online.policies import Fixed
 from dse.online.requests import Policy, Requests
 from dse.online.sentences import (
@@ -31,9 +33,7 @@ from dse.online.sentences import (
 )
 from dse.online.simulation import simulate
 from dse.online.switching import Switching
-from dse.parameters import Column, FloatArray, Value
-from dse.store import Run, read_run
-from dse.units import to_si
+from dse.runs.store import Run, read_run
 from hw_models import Accelerator, Supply
 from hw_models.stages import total
 from search_spaces.edgebert import DEFAULTS
@@ -184,7 +184,7 @@ def show_sentences(
 
 
 def _knee(run: Run) -> int:
-    from dse.front import Front
+    from dse.results.front import Front
 
     front = Front.of(run.question, run.trials)
     return int(front.numbers[front.knee()])
@@ -220,7 +220,7 @@ def _knob(run: Run, number: int, name: str) -> Value:
 def _chip(folder: Path, classes: int, built: Mapping[str, Value]) -> Accelerator:
     """The accelerator that the run's study composed for a design, by the knobs `BUILT`."""
     from dse.accuracy.pretrained import pretrained
-    from dse.study import load_study
+    from dse.study.loader import load_study
     from studies.edgebert import Edgebert, Settings, accelerator
 
     settings = load_study(folder / "study.resolved.yaml", {"edgebert": Edgebert()}).settings

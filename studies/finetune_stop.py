@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
-from dse.config import Section
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.study.schema import Section
 
 if TYPE_CHECKING:
     from dse.accuracy.settling import FinetuneStop

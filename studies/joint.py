@@ -13,12 +13,12 @@ from dse.accuracy.cache import cache_root
 from dse.accuracy.offload import Cloud, OffloadReplay
 from dse.accuracy.pretrained import pretrained
 from dse.accuracy.tasks import require_task, task_classes
-from dse.config import Composed, Section, Watcher
-from dse.errors import CompositionError, SpaceError
-from dse.evaluation import Cached, Chain, Cost, Evaluator, InBatches
+from dse.core.errors import CompositionError, SpaceError
+from dse.core.evaluation import Cached, Chain, Cost, Evaluator, InBatches
+from dse.core.parameters import Categorical, Parameter, Value, ends
+from dse.core.space import Columns, SearchSpace
 from dse.lut.needs import TAUGHT_BY, VOLTAGES
-from dse.parameters import Categorical, Parameter, Value, ends
-from dse.space import Columns, SearchSpace
+from dse.study.schema import Composed, Section, Watcher
 from hw_models import (
     Accelerator,
     EncoderShape,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import FloatArray
-from dse.space import Columns
+from dse.core.parameters import FloatArray
+from dse.core.space import Columns
 from hw_models import LatencyAware, executed_shares
 from studies.joint_chip import Chip
 from studies.joint_device import Board, Priced

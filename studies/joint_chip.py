@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import FloatArray
-from dse.space import Columns
+from dse.core.parameters import FloatArray
+from dse.core.space import Columns
 from hw_models import Accelerator, AttentionSpan
 from hw_models.latency_aware import LatencyAware
 from hw_models.stages import total

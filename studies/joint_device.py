@@ -16,9 +16,9 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
-from dse.evaluation import Cost
-from dse.parameters import FloatArray
-from dse.space import Columns
+from dse.core.evaluation import Cost
+from dse.core.parameters import FloatArray
+from dse.core.space import Columns
 from hw_models import CloudNode, EdgeDevice
 from hw_models.latency_aware import weighted_quantile
 from hw_models.link import Link

@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.evaluation import Cost
-from dse.parameters import Column, FloatArray, Parameter, Value
-from dse.pareto import non_dominated
-from dse.problem import Trials
-from dse.space import Columns, SearchSpace
+from dse.core.evaluation import Cost
+from dse.core.parameters import Column, FloatArray, Parameter, Value
+from dse.core.problem import Trials
+from dse.core.space import Columns, SearchSpace
+from dse.pareto.dominance import non_dominated
 from search_spaces.joint import DEFAULTS
 
 COMPRESSION = (

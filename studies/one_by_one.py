@@ -12,10 +12,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.parameters import FloatArray, Value
-from dse.problem import Objective, Problem, Trials
-from dse.space import SearchSpace
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray, Value
+from dse.core.problem import Objective, Problem, Trials
+from dse.core.space import SearchSpace
 from search_spaces.joint import DEFAULTS, codes_near, corners
 from studies.networks import COMPRESSION, SENT_WHOLE
 

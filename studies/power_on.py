@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.evaluation import Cost
-from dse.space import Columns
+from dse.core.evaluation import Cost
+from dse.core.space import Columns
 from hw_models.startup import Startup
 from studies.joint_chip import Chip, Layout
 from studies.joint_device import Priced

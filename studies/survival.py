@@ -18,17 +18,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dse.config import System
-from dse.errors import DseError
-from dse.evaluation import Evaluator
-from dse.front import Front
-from dse.parameters import Column, FloatArray
-from dse.pareto import non_dominated
-from dse.run_texts import RESOLVED
-from dse.space import Columns
-from dse.store import read_run
-from dse.study import load_study
-from dse.units import notations, pretty, readable
+from dse.core.errors import DseError
+from dse.core.evaluation import Evaluator
+from dse.core.parameters import Column, FloatArray
+from dse.core.space import Columns
+from dse.core.units import notations, pretty, readable
+from dse.pareto.dominance import non_dominated
+from dse.results.front import Front
+from dse.runs.manifest import RESOLVED
+from dse.runs.store import read_run
+from dse.study.loader import load_study
+from dse.study.schema import System
 from hw_models import Interval, sample_models
 from hw_models.uncertainty import tables_in
 from search_spaces import edgebert as edgebert_space

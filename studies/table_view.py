@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table as TextTable
 
-from dse.config import UnknownName
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.study.schema import UnknownName
 from hw_models import Table, shipped, shipped_csv, shipped_names
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dse.accuracy.pretrained import require_network
-from dse.config import Section, Watcher
+from dse.study.schema import Section, Watcher
 from studies.accepted import accepted
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dse.commands.trials_import import pairs
-from dse.errors import DseError
+from dse.cli.commands.trials_import import pairs
+from dse.cli.terminal import notes
+from dse.core.errors import DseError
 from dse.online.measured import MeasuredTrials
 from dse.online.trials_file import read_layout, read_trials
-from dse.terminal import notes
 from hw_models import SplitFit, fit_split
 from hw_models.cloud import GPU
 

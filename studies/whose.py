@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from dse.errors import DseError
-from dse.run_texts import read_resolved
+from dse.core.errors import DseError
+from dse.runs.manifest import read_resolved
 
 
 def require_system(folder: Path, wanted: str, instead: str = "") -> None:

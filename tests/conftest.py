@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dse.evaluation import Chain, Cost
-from dse.parameters import Categorical, Integer, Ordinal
-from dse.problem import Constraint, Objective, Problem
-from dse.space import Columns, SearchSpace
-from dse.store import Question, RunWriter, read_run
+from dse.core.evaluation import Chain, Cost
+from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import Columns, SearchSpace
+from dse.runs.store import Question, RunWriter, read_run
 
 
 @dataclass(frozen=True)

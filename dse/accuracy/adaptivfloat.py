@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True)

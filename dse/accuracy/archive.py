@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from dse.accuracy.cache import write_whole
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

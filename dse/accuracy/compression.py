@@ -29,7 +29,7 @@ from dse.accuracy.network import (
 from dse.accuracy.pruning import in_layers, pruned
 from dse.accuracy.spans import reaching
 from dse.accuracy.training import Trained
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 FLOAT32 = 32
 """Width at which nothing is quantised."""

@@ -31,7 +31,7 @@ from dse.accuracy.training import (
     train,
     trained_network,
 )
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 VERSION = 1
 """Counts changes of this file that change a network trained with a teacher."""

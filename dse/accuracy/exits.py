@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.accuracy.archive import read_archive
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 FloatArray = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, w
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
 from dse.accuracy.measured import AccuracyRun
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 VERSION = 1
 """Counts changes that change which sentences are seen first."""

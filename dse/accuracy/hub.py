@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dse.accuracy.tasks import Row, ordered
-from dse.errors import DseError, MissingDependency
+from dse.core.errors import DseError, MissingDependency
 
 HELD_OUT = 1000
 """Rows taken from the training split for validation where the data set has no split to spare."""

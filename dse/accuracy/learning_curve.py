@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 FEWEST = 4
 """Checkpoints below which three parameters say nothing."""

@@ -20,7 +20,7 @@ from dse.accuracy.settling import FinetuneStop
 from dse.accuracy.tasks import Examples, Split, read_split
 from dse.accuracy.training import Trained, repeatable
 from dse.accuracy.tuning import Tuning, ending_of, tuned_network
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 VERSION = 2
 """Counts changes that change the logits."""

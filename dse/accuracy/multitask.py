@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from safetensors.torch import load_file
 
 from dse.accuracy.training import Trained
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from dse.accuracy.appeal.routers import Routed
 from dse.accuracy.archive import read_archive, rows_of
 from dse.accuracy.exits import FloatArray, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 Offload: TypeAlias = Literal["none", "state", "input"]
 """What is sent of a sentence that has not left by the device's last layer."""

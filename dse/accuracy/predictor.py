@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.accuracy.exits import FloatArray
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 ROWS = 100
 STEP = 0.01

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from dse.accuracy.cache import key_of, sha256_of
-from dse.errors import DseError, MissingDependency
+from dse.core.errors import DseError, MissingDependency
 
 
 @dataclass(frozen=True, slots=True)

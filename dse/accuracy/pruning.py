@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch.nn.utils import parametrize
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 def kept(importance: torch.Tensor, ratio: float) -> torch.Tensor:

@@ -18,7 +18,7 @@ from dse.accuracy.archive import Archive, archive_path, read_archive, read_archi
 from dse.accuracy.cache import cache_root
 from dse.accuracy.exits import FloatArray, Rule, limits, scores
 from dse.accuracy.predictor import ExitTable, numbers, read_table
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

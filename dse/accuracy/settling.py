@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dse.accuracy.archive import read_archive
 from dse.accuracy.learning_curve import FEWEST, Extrapolation
 from dse.accuracy.tasks import Examples, read_split
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True)

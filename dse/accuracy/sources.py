@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 Registry: TypeAlias = Literal["python source", "python wheel", "npm"]
 """Kind of package: a Python source archive, a Python wheel, or an npm archive."""

@@ -20,11 +20,11 @@ from dse.accuracy.fidelity import (
     reads,
     write_whole_run,
 )
-from dse.early_stop import EarlyStop
-from dse.errors import RowsFailed
-from dse.evaluation import Evaluator, evaluate_rows, unanswered
-from dse.problem import STOPPED_EARLY
-from dse.space import length, take
+from dse.core.errors import RowsFailed
+from dse.core.evaluation import Evaluator, evaluate_rows, unanswered
+from dse.core.problem import STOPPED_EARLY
+from dse.core.space import length, take
+from dse.search.sequential import EarlyStop
 
 
 @dataclass(frozen=True, slots=True)

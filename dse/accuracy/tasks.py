@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from dse.accuracy.cache import Watch, cache_root, sha256_of, unwatched, write_whole
 from dse.accuracy.sources import TASKS, Source
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 __all__ = [
     "TASKS",

@@ -29,7 +29,7 @@ from dse.accuracy.network import (
 )
 from dse.accuracy.pretrained import Pretrained, pretrained
 from dse.accuracy.tasks import Examples, read_split, task_classes
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 VERSION = 1
 """Counts changes of this file that change a trained network."""

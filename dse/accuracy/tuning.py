@@ -42,7 +42,7 @@ from dse.accuracy.training import (
     train_off_ramps,
     unfrozen,
 )
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 VERSION = 2
 """Counts changes of this file that change a tuned network."""

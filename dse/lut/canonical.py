@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dse.lut.faults import Fault, LutError
 from dse.lut.table import VERSION, LookupTable
-from dse.store import canonical_json
+from dse.runs.store import canonical_json
 
 MOST_BYTES = 16 * 2**20
 """No table within the limits is written longer."""

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 class Fault(IntEnum):

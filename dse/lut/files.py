@@ -5,12 +5,12 @@ import stat
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.lut.binary import MAGIC, unpack
 from dse.lut.canonical import MOST_BYTES, from_cbor, from_json
 from dse.lut.faults import Fault, LutError
 from dse.lut.table import LookupTable
-from dse.store import write_atomically
+from dse.runs.store import write_atomically
 
 Form: TypeAlias = Literal["json", "binary", "cbor"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.front import Front
-from dse.indicators import Reference
+from dse.core.errors import DseError
+from dse.core.parameters import Column, Value
+from dse.core.problem import Trials
 from dse.lut.faults import Fault, LutError
 from dse.lut.needs import heads, require_parts
 from dse.lut.scales import cautious, exact
@@ -26,9 +26,9 @@ from dse.lut.table import (
     Validity,
 )
 from dse.lut.thinning import thinned
-from dse.parameters import Column, Value
-from dse.problem import Trials
-from dse.store import Quantity, Question, Run
+from dse.pareto.hypervolume import Reference
+from dse.results.front import Front
+from dse.runs.store import Quantity, Question, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.front import Front
+from dse.core.errors import DseError
+from dse.core.parameters import Column
+from dse.core.problem import Trials
 from dse.lut.table import ExitPredictor, OperatingPoint
-from dse.parameters import Column
-from dse.problem import Trials
+from dse.results.front import Front
 
 DVFS, SENTENCE = "dvfs", "sentence"
 """Knob and value of rows that set the voltage per request, from the exit that is foretold."""

@@ -4,7 +4,7 @@ import csv
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.lut.table import ExitPredictor, OperatingPoint
 
 MICRO = 6

@@ -4,9 +4,9 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.indicators import Reference, hypervolume
-from dse.parameters import FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.pareto.hypervolume import Reference, hypervolume
 
 MOST_EXCHANGES = 20_000
 """Pairs of a row that stays and one that left: with more, none is tried."""

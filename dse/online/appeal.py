@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 from dse.online.choices import Choices, Staircase, by_energy
 from dse.online.outcomes import Outcome
 from dse.online.requests import Request, Requests, State
-from dse.parameters import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

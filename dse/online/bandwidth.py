@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 from dse.online.choices import Choices
 from dse.online.policies import PerClass
 from dse.online.requests import Policy, Request, Requests, State
-from dse.parameters import FloatArray
-from dse.store import Run
+from dse.runs.store import Run
 
 _COLUMNS = {
     "latency_floor": "s",

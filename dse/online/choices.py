@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.parameters import Column, FloatArray, Value
-from dse.problem import Trials
-from dse.store import Question
+from dse.core.errors import DseError
+from dse.core.parameters import Column, FloatArray, Value
+from dse.core.problem import Trials
+from dse.runs.store import Question
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.front import Front
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.core.problem import Problem, Trials, judge
+from dse.core.space import SearchSpace
 from dse.online.measured import Measured, MeasuredTrials, at_quantile, objectives_of
 from dse.online.trials_file import TrialsLayout
-from dse.parameters import FloatArray
-from dse.problem import Problem, Trials, judge
-from dse.space import SearchSpace
-from dse.store import Question, RunWriter, canonical_json, require_free, write_atomically
+from dse.results.front import Front
+from dse.runs.store import Question, RunWriter, canonical_json, require_free, write_atomically
 
 MEASUREMENTS = "measurements.npz"
 """In the folder of an imported run: metric by metric, and the trial of each measurement."""

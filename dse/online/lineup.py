@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.online.bandwidth import Transfers, per_bandwidth
 from dse.online.choices import Choices
 from dse.online.policies import Fixed, LeastEnergy, fastest, least_energy

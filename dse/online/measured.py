@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.evaluation import Cost
+from dse.core.errors import DseError
+from dse.core.evaluation import Cost
+from dse.core.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter
+from dse.core.problem import Direction, Objective
+from dse.core.space import Columns
 from dse.online.trials_file import RawTrials, TrialsLayout
-from dse.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter
-from dse.problem import Direction, Objective
-from dse.space import Columns
 
 FAR = 1.2
 """Ratio of neighbouring measurements of one design from which they count as two clusters."""

@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 from dse.online.bandwidth import Transfers
 from dse.online.choices import Choices
 from dse.online.imported import Measurements
 from dse.online.measured import at_quantile
 from dse.online.requests import Requests
-from dse.parameters import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.online.choices import Choices, Staircase, by_energy
 from dse.online.requests import Policy, Request, Requests, State
 

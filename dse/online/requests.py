@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.parameters import FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 
 UNSET = -1
 """Row of a device on which nothing has been set yet."""

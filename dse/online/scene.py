@@ -8,7 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray, Value
+from dse.core.units import to_si
 from dse.lut.files import read_table
 from dse.online.bandwidth import Transfers
 from dse.online.choices import Choices, Staircase, by_energy
@@ -36,9 +38,7 @@ from dse.online.workloads import (
     read_trace,
     stretched_weibull,
 )
-from dse.parameters import FloatArray, Value
-from dse.store import Run
-from dse.units import to_si
+from dse.runs.store import Run
 
 CALIBRATION = 100
 """Mean times between jumps for which a drawn link is watched before the first request."""

@@ -16,12 +16,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 from dse.online.choices import Choices
 from dse.online.outcomes import Outcome
 from dse.online.policies import Fixed, LeastEnergy, PerClass
 from dse.online.requests import Policy, Request, Requests, State
-from dse.parameters import FloatArray
 
 Preference: TypeAlias = Literal["lowest voltage", "least energy"]
 """What of the voltages in time is taken; the first is the published rule."""

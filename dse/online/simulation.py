@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 from dse.online.outcomes import Outcomes
 from dse.online.requests import FRESH, Policy, Request, Requests, State, follow
 from dse.online.switching import Switching
-from dse.parameters import FloatArray
 
 Queue: TypeAlias = Literal["none", "blind", "aware"]
 """none: each request finds the device free, as published; blind: they wait in line, and the policy

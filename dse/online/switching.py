@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import Column, FloatArray
 from dse.online.choices import Choices, Staircase, by_energy
 from dse.online.requests import UNSET, Request, Requests, State
-from dse.parameters import Column, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,12 +8,12 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import Value
 from dse.lut.reader import Reader
 from dse.lut.table import LookupTable, Setting
 from dse.online.choices import Choices
 from dse.online.requests import Request, Requests, State
-from dse.parameters import Value
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from dse.core.parameters import Column
 from dse.online.requests import UNSET, Policy, Requests, State, follow
-from dse.parameters import Column
 
 
 class PolicyContract:

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dse.errors import DseError, MissingDependency
-from dse.parameters import Column
-from dse.units import notations
+from dse.core.errors import DseError, MissingDependency
+from dse.core.parameters import Column
+from dse.core.units import notations
 
 _SI = ("V", "s", "J", "W", "Hz", "B", "B/s", "bit/s", "m^2", "1")
 _BINARY = {"KiB": 1024.0, "MiB": 1024.0**2}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dse.errors import DseError
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 from dse.online.requests import Requests
 from dse.online.trials_file import ColumnLayout, read_columns
-from dse.parameters import FloatArray
 
 PUBLISHED_SEED = 123456789
 """Of DynaSplit's workloads (arXiv 2410.23881)."""

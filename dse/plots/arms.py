@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
+from dse.core.units import pretty, scale_of
 from dse.plots.static import DPI
-from dse.units import pretty, scale_of
 
 Steps: TypeAlias = Sequence[tuple[float, float]]
 """Accuracy [1] and energy [J], most frugal first, both rising."""

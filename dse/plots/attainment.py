@@ -7,15 +7,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dse.attainment import runs_by_search, surfaces_of
-from dse.front import Front
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.core.problem import Objective
+from dse.core.units import pretty, readable
 from dse.plots.axes import spans_decades
 from dse.plots.simulation import COLOURS, STYLES
 from dse.plots.static import DPI
-from dse.problem import Objective
-from dse.store import Run
-from dse.units import pretty, readable
+from dse.results.attainment import runs_by_search, surfaces_of
+from dse.results.front import Front
+from dse.runs.store import Run
 
 _SMALL = 8.0  # points
 
@@ -27,7 +27,7 @@ def attainment_figure(runs: Sequence[Run]) -> Figure:
     others are.
 
     Args:
-        runs: That can be compared (see `dse.compare.compared`), with at least two objectives.
+        runs: That can be compared (`dse.results.compare.compared`), with two or more objectives.
     """
     objectives = runs[0].question.objectives
     groups = runs_by_search(runs)

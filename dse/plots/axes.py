@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from dse.parameters import Column, FloatArray
-from dse.problem import Constraint
-from dse.store import Quantity
-from dse.units import notations, pretty, readable
+from dse.core.parameters import Column, FloatArray
+from dse.core.problem import Constraint
+from dse.core.units import notations, pretty, readable
+from dse.runs.store import Quantity
 
 LOG_FROM = 100.0
 """Largest over smallest value from which an axis of positive values is logarithmic."""

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.parameters import FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.core.units import notations, pretty, readable
 from dse.plots.looks import INK, LIMIT_COLOUR
 from dse.plots.static import DPI
-from dse.units import notations, pretty, readable
 
 _LOOKS = (("o", "#0072B2"), ("s", "#E69F00"), ("^", "#009E73"), ("D", "#CC79A7"))
 _RINGS = ("o", "s", "D", "^")

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.plots import interactive, static
 from dse.plots.front_view import FrontView
 from dse.plots.points_table import points_csv
-from dse.store import Run, write_atomically
+from dse.runs.store import Run, write_atomically
 
 
 def write_plots(run: Run, folder: Path) -> tuple[Path, ...]:

@@ -9,12 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.front import Front
+from dse.core.errors import DseError
 from dse.plots.axes import Axis, Notation
 from dse.plots.interactive import plain
 from dse.plots.looks import INK, LIMIT_COLOUR
 from dse.plots.static import DPI
+from dse.results.front import Front
 
 Marked = Mapping[str, Sequence[int] | NDArray[np.intp]]
 """What rows are called -> rows of the front."""

@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.front import Front
+from dse.core.problem import Trials
 from dse.plots.axes import Limit, Notation
 from dse.plots.panels import MOST_PANELS, Panel, panels_of
-from dse.problem import Trials
-from dse.store import Question
+from dse.results.front import Front
+from dse.runs.store import Question
 
 TrialClass: TypeAlias = Literal["front", "dominated", "infeasible", "failed"]
 

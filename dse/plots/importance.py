@@ -9,12 +9,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.parameters import FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.core.problem import Trials
 from dse.plots.looks import INK
 from dse.plots.static import DPI
-from dse.problem import Trials
-from dse.question import Question
+from dse.runs.run_schema import Question
 
 FEWEST = 40
 """Trials below which a forest is not asked."""

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.core.problem import Objective, Trials
 from dse.plots.axes import Axis, Limit, Notation, spans_decades
-from dse.problem import Objective, Trials
-from dse.store import Question
+from dse.runs.store import Question
 
 MOST_PANELS = 3
 

@@ -13,12 +13,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dse.front import Limits
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
 from dse.plots.interactive import plain
 from dse.plots.looks import INK, LIMIT_COLOUR
 from dse.plots.parallel_view import ParallelAxis, ParallelView, Ranges
 from dse.plots.static import DPI
+from dse.results.front import Limits
 
 _NARROW = 1.25  # inches between two axes in print
 _GREY = "#C9C9C9"

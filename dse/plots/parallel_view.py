@@ -11,11 +11,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError
-from dse.front import Front, Limits
-from dse.parameters import Column, FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import Column, FloatArray
 from dse.plots.axes import Notation, number_text, span, spans_decades
-from dse.question import Quantity
+from dse.results.front import Front, Limits
+from dse.runs.run_schema import Quantity
 
 Ranges: TypeAlias = Sequence[tuple[float, float]]
 """Stretches of one axis that are brushed, both ends included; a row in any of them stays."""

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from dse.errors import DseError
-from dse.parameters import FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.core.units import pretty, readable
 from dse.plots.interactive import plain
 from dse.plots.looks import INK
 from dse.plots.stacked import COLOURS
 from dse.plots.static import DPI
-from dse.units import pretty, readable
 
 MOST_NODES = 30
 

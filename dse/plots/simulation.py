@@ -9,10 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.core.units import notations, pretty, readable
 from dse.plots.looks import INK
 from dse.plots.static import DPI
-from dse.units import notations, pretty, readable
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A",
            "#6A3D9A")  # fmt: skip

@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dse.errors import DseError
-from dse.parameters import FloatArray
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
+from dse.core.units import notations, pretty, readable
 from dse.plots.looks import INK
 from dse.plots.static import DPI
-from dse.units import notations, pretty, readable
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A8A8A", "#F0E442",
            "#6A3D9A", "#FFFFFF")  # fmt: skip

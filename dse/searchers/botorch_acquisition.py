@@ -25,9 +25,9 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 
-from dse.indicators import MARGIN, Reference
-from dse.parameters import FloatArray
-from dse.pareto import non_dominated
+from dse.core.parameters import FloatArray
+from dse.pareto.dominance import non_dominated
+from dse.pareto.hypervolume import MARGIN, Reference
 
 SAMPLES = 32
 """Sobol samples of the posterior over which an improvement is averaged."""

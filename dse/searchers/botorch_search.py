@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import DseError, MissingDependency
-from dse.parameters import FloatArray
-from dse.pareto import non_dominated
+from dse.core.errors import DseError, MissingDependency
+from dse.core.parameters import FloatArray
+from dse.core.space import SearchSpace
+from dse.pareto.dominance import non_dominated
 from dse.searchers.pool import CandidatePool, coordinates
 from dse.searchers.searcher import (
     Answers,
@@ -21,7 +22,6 @@ from dse.searchers.searcher import (
     rows_wanted,
 )
 from dse.searchers.unseen import Unseen
-from dse.space import SearchSpace
 
 STARTS = 20
 """Answers before the first model."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import Categorical, Column, FloatArray
-from dse.pareto import non_dominated
+from dse.core.parameters import Categorical, Column, FloatArray
+from dse.core.space import INACTIVE, take
+from dse.pareto.dominance import non_dominated
 from dse.searchers.grey_parts import Features, Parts
-from dse.space import INACTIVE, take
 
 ROWS = 32_768
 """Most candidates priced at a time, where they are drawn."""

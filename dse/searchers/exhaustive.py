@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.errors import SpaceError
-from dse.parameters import FloatArray
+from dse.core.errors import SpaceError
+from dse.core.parameters import FloatArray
+from dse.core.space import CHUNK, SearchSpace
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -15,7 +16,6 @@ from dse.searchers.searcher import (
     check_tell,
     rows_wanted,
 )
-from dse.space import CHUNK, SearchSpace
 
 
 class Exhaustive:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from dse.errors import CompositionError
-from dse.parameters import Column, FloatArray
-from dse.pareto import non_dominated
-from dse.problem import Problem
+from dse.core.errors import CompositionError
+from dse.core.parameters import Column, FloatArray
+from dse.core.problem import Problem
+from dse.pareto.dominance import non_dominated
 from dse.searchers.candidates import Candidates, Pool
 from dse.searchers.grey_choice import gains_of, together
 from dse.searchers.grey_parts import Parts, Priced

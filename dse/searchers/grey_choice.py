@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
 from dse.searchers.candidates import Pool
 from dse.searchers.grey_parts import Priced
 from dse.searchers.improvement import OpenBox, count

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import CompositionError, RowsFailed
-from dse.evaluation import TEXT_UNITS, Chain, Evaluator, evaluate_rows
-from dse.parameters import Categorical, Column, FloatArray, Parameter, Real
-from dse.problem import Problem
-from dse.space import Columns, length
+from dse.core.errors import CompositionError, RowsFailed
+from dse.core.evaluation import TEXT_UNITS, Chain, Evaluator, evaluate_rows
+from dse.core.parameters import Categorical, Column, FloatArray, Parameter, Real
+from dse.core.problem import Problem
+from dse.core.space import Columns, length
 
 
 @dataclass(frozen=True, slots=True, eq=False)

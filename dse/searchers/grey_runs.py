@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import Column, FloatArray
+from dse.core.parameters import Column, FloatArray
 
 ATTEMPTS = 2
 """Designs of an unknown run that may fail before the run is given up."""

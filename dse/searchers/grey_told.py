@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.core.space import SearchSpace
 from dse.searchers.searcher import Answers, Searcher
-from dse.space import SearchSpace
 
 LITTER = 50
 """Children bred at a time."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats.qmc import Sobol
 
-from dse.indicators import MARGIN
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.pareto.hypervolume import MARGIN
 
 MOST = 1024
 """Points compared with candidates; the sets of points above a point grow with its square."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, get_lapack_funcs
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
 
 JITTER = 1e-9
 """Added to the diagonal beside the noise."""

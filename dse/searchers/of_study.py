@@ -2,15 +2,15 @@
 
 from typing import Protocol
 
-from dse.errors import DseError
-from dse.problem import Problem
+from dse.core.errors import DseError
+from dse.core.problem import Problem
+from dse.core.space import SearchSpace
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.searcher import Searcher
-from dse.space import SearchSpace
 
 
 class Wanted(Protocol):
-    """What a study says about its search; `dse.config.Search` has it."""
+    """What a study says about its search; `dse.study.schema.Search` has it."""
 
     @property
     def searcher(self) -> str:

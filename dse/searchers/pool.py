@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from dse.parameters import Categorical, FloatArray
+from dse.core.parameters import Categorical, FloatArray
+from dse.core.space import INACTIVE, SearchSpace
 from dse.searchers.unseen import Unseen
-from dse.space import INACTIVE, SearchSpace
 
 APART = 0.7
 """Coordinate of the chosen name of a knob without order: two names lie about 1 apart."""

@@ -16,7 +16,8 @@ from pymoo.operators.mutation.pm import PM
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.ref_dirs import get_reference_directions
 
-from dse.parameters import Categorical, FloatArray
+from dse.core.parameters import Categorical, FloatArray
+from dse.core.space import INACTIVE, SearchSpace
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -26,7 +27,6 @@ from dse.searchers.searcher import (
     rows_wanted,
 )
 from dse.searchers.unseen import Unseen
-from dse.space import INACTIVE, SearchSpace
 
 MATINGS = 10
 """How often a generation mates again for children that it does not hold already."""

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.core.space import SearchSpace
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -14,7 +15,6 @@ from dse.searchers.searcher import (
     rows_wanted,
 )
 from dse.searchers.unseen import Unseen
-from dse.space import SearchSpace
 
 
 class RandomSearch:

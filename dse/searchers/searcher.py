@@ -6,9 +6,9 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import CallOrderError, DseError
-from dse.parameters import FloatArray
-from dse.space import Columns
+from dse.core.errors import CallOrderError, DseError
+from dse.core.parameters import FloatArray
+from dse.core.space import Columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
+from dse.core.space import SearchSpace
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -14,7 +15,6 @@ from dse.searchers.searcher import (
     rows_wanted,
 )
 from dse.searchers.unseen import ROUNDS, Unseen
-from dse.space import SearchSpace
 
 NET = 256
 """Points drawn at a time; a power of 2, as the evenness of the sequence asks for."""

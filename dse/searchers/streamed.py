@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.errors import RowsFailed, SpaceError
-from dse.evaluation import evaluate_rows
-from dse.parameters import Column, FloatArray
-from dse.pareto import DominanceGrid, non_dominated
-from dse.problem import Problem
-from dse.space import CHUNK, INACTIVE, SearchSpace
+from dse.core.errors import RowsFailed, SpaceError
+from dse.core.evaluation import evaluate_rows
+from dse.core.parameters import Column, FloatArray
+from dse.core.problem import Problem
+from dse.core.space import CHUNK, INACTIVE, SearchSpace
+from dse.pareto.dominance import DominanceGrid, non_dominated
 
 BLOCK = 1 << 20
 """Raw combinations of levels that a process takes at a time."""

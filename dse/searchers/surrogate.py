@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Hyperparameter, Kernel, WhiteKernel
 
-from dse.parameters import FloatArray
+from dse.core.parameters import FloatArray
 from dse.searchers.likelihood import JITTER, Likelihood, matern
 
 ROWS = 512

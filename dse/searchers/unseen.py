@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.parameters import FloatArray
-from dse.space import SearchSpace
+from dse.core.parameters import FloatArray
+from dse.core.space import SearchSpace
 
 LISTED = 1 << 20
 """Largest space whose last unseen designs are found by listing it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from dse.space import Columns
+from dse.core.space import Columns
 from dse.workers.workers import LOST, STOPPED, TIMED_OUT, Outcome
 
 ATTEMPTS = 3

@@ -7,8 +7,8 @@ import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
-from dse.evaluation import Evaluator, one_line
-from dse.space import Columns
+from dse.core.evaluation import Evaluator, one_line
+from dse.core.space import Columns
 from dse.workers.workers import Outcome, evaluate_one
 
 BEGUN = "begun"

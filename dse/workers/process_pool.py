@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from dse.errors import DseError
-from dse.evaluation import Evaluator
-from dse.space import Columns
+from dse.core.errors import DseError
+from dse.core.evaluation import Evaluator
+from dse.core.space import Columns
 from dse.workers.dispatch import Dispatcher, News
 from dse.workers.pool_process import BEGUN, serve
 from dse.workers.workers import PLAIN, Needs, Outcome, never, pickled

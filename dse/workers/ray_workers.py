@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dse.errors import DseError, MissingDependency
-from dse.evaluation import Evaluator, one_line
-from dse.space import Columns
+from dse.core.errors import DseError, MissingDependency
+from dse.core.evaluation import Evaluator, one_line
+from dse.core.space import Columns
 from dse.workers.dispatch import Dispatcher, News
 from dse.workers.workers import PLAIN, Needs, Outcome, evaluate_one, never, pickled
 

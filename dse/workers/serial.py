@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from dse.errors import DseError
-from dse.evaluation import Evaluator
-from dse.space import Columns
+from dse.core.errors import DseError
+from dse.core.evaluation import Evaluator
+from dse.core.space import Columns
 from dse.workers.workers import PLAIN, STOPPED, Needs, Outcome, evaluate_one, never
 
 

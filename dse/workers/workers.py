@@ -7,10 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
-from dse.errors import DseError, EvaluationError, RowsFailed
-from dse.evaluation import Cost, Evaluator, evaluate_rows, one_line, unanswered
-from dse.parameters import Column
-from dse.space import Columns, length, take
+from dse.core.errors import DseError, EvaluationError, RowsFailed
+from dse.core.evaluation import Cost, Evaluator, evaluate_rows, one_line, unanswered
+from dse.core.parameters import Column
+from dse.core.space import Columns, length, take
 
 LOST = "worker lost"
 """How the failure of a row begins whose process died each time."""

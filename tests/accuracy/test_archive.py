@@ -7,7 +7,7 @@ import pytest
 
 from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
 from dse.accuracy.cache import key_of
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 HANDLE = key_of({"what": "a test"})
 

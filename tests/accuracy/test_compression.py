@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dse.accuracy.adaptivfloat import Format, quantised
 from dse.accuracy.pruning import pruned
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 SEEDS = st.integers(0, 2**32 - 1)
 FORMS = st.sampled_from([(8, 3), (8, 4), (8, 2), (7, 3), (6, 3), (5, 3), (4, 3), (4, 2), (3, 1)])

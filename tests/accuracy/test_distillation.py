@@ -22,9 +22,9 @@ from dse.accuracy.distillation import (
 from dse.accuracy.loop import fit
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import trained_network
-from dse.cli import command_line
-from dse.commands import accuracy
-from dse.errors import DseError
+from dse.cli.app import command_line
+from dse.cli.commands import accuracy
+from dse.core.errors import DseError
 
 
 def written(folder, words):

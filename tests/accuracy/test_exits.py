@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dse.accuracy.archive import Archive, write_archive
 from dse.accuracy.exits import ExitCurve, ExitReplay, entropy
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -27,15 +27,15 @@ from dse.accuracy.fidelity import (
 )
 from dse.accuracy.measured import AccuracyRun
 from dse.accuracy.staged import Looks, StagedRun, Tally
-from dse.early_stop import EarlyStop
-from dse.errors import CompositionError, DseError, RowsFailed
-from dse.evaluation import Chain, Cost
-from dse.explore import explore
-from dse.failures import failure_counts
-from dse.parameters import Categorical, Integer, Ordinal, Real
-from dse.pareto import non_dominated
-from dse.problem import STOPPED_EARLY, Constraint, Objective, Problem
-from dse.space import ActiveWhen, Forbidden, SearchSpace
+from dse.core.errors import CompositionError, DseError, RowsFailed
+from dse.core.evaluation import Chain, Cost
+from dse.core.parameters import Categorical, Integer, Ordinal, Real
+from dse.core.problem import STOPPED_EARLY, Constraint, Objective, Problem
+from dse.core.space import ActiveWhen, Forbidden, SearchSpace
+from dse.pareto.dominance import non_dominated
+from dse.runs.failures import failure_counts
+from dse.search.loop import explore
+from dse.search.sequential import EarlyStop
 
 # -- limits ---------------------------------------------------------------------------------
 

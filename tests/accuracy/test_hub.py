@@ -16,7 +16,7 @@ from dse.accuracy.pretrained import pretrained
 from dse.accuracy.spans import reaching
 from dse.accuracy.tasks import fetch_task, read_split, task_classes
 from dse.accuracy.training import trained_network
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 WORDS = ["good", "fine", "great", "bad", "poor", "awful", "film", "plot", "the", "a", "is", "was"]
 

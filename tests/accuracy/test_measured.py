@@ -14,7 +14,7 @@ from dse.accuracy.compression import Compression
 from dse.accuracy.measured import AccuracyRun
 from dse.accuracy.network import all_means, load_trained, tokenised
 from dse.accuracy.tasks import read_split
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 def design(ratio, bits):

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from dse.accuracy.multitask import stored
 from dse.accuracy.training import Trained
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from dse.accuracy.network import Tokens, all_means, batches_by_length, layer_mea
 from dse.accuracy.pruning import in_layers
 from dse.accuracy.spans import reaching
 from dse.accuracy.training import Trained, encoder_tensors
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 SMALL = {
     "vocab_size": 50,

@@ -15,7 +15,7 @@ from dse.accuracy.archive import Archive, read_archive, rows_of, write_archive
 from dse.accuracy.exits import ExitReplay, entropy, limits, scores
 from dse.accuracy.offload import FOLDS, Cloud, OffloadReplay
 from dse.accuracy.predictor import fitted
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 LAYERS, SENTENCES, CLASSES = 4, 40, 3
 

@@ -10,9 +10,9 @@ from dse.accuracy.archive import Archive, archive_path, write_archive
 from dse.accuracy.exits import ExitCurve, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
 from dse.accuracy.replay import replay
-from dse.cli import command_line
-from dse.commands import accuracy
-from dse.errors import DseError
+from dse.cli.app import command_line
+from dse.cli.commands import accuracy
+from dse.core.errors import DseError
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -27,13 +27,13 @@ from dse.accuracy.settling import CurveJudge, FinetuneEnd, FinetuneStop
 from dse.accuracy.tasks import fetch_task, read_split
 from dse.accuracy.training import Trained, trained_network
 from dse.accuracy.tuning import Tuning, ending_of, tuned_network
-from dse.answer import answer
-from dse.errors import DseError
-from dse.stopping import Stop
-from dse.store import read_run
-from dse.study import load_study
-from dse.terminal import Bars
-from dse.views import trials_csv
+from dse.cli.terminal import Bars
+from dse.core.errors import DseError
+from dse.results.exports import trials_csv
+from dse.runs.store import read_run
+from dse.search.interrupts import Stop
+from dse.study.loader import load_study
+from dse.study.runner import answer
 from studies.command import SYSTEMS
 
 TUNING = Tuning(0.6, "magnitude", 40, 0.0)

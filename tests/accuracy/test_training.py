@@ -22,8 +22,8 @@ from dse.accuracy.pruning import in_layers, kept, share_pruned
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import trained_network
 from dse.accuracy.tuning import Tuning, _first_reach, tuned_network
-from dse.cli import command_line
-from dse.commands import accuracy
+from dse.cli.app import command_line
+from dse.cli.commands import accuracy
 
 
 @pytest.fixture(scope="module")

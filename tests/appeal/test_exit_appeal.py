@@ -6,7 +6,7 @@ import pytest
 from dse.accuracy.appeal.curve import RoutingCurve
 from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, routed_exit
 from dse.accuracy.archive import Archive, write_archive
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 HANDLES = {"edge": "a" * 64, "cloud": "b" * 64, "edge_train": "c" * 64, "cloud_train": "d" * 64}
 

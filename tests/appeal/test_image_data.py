@@ -8,7 +8,7 @@ import pytest
 from dse.accuracy.appeal import image_data
 from dse.accuracy.appeal.image_data import IMAGES, fetch_images, is_fetched, read_images
 from dse.accuracy.archive import tensors_digest
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 def idx(values):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.accuracy.appeal.losses import best_trust, joint_loss
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 LOSSES = st.floats(0.0, 8.0)
 BETAS = st.floats(0.01, 3.0)

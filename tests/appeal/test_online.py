@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.online.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.choices import Choices
 from dse.online.policies import BySignal, LeastEnergy, PerClass

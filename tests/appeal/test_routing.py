@@ -14,7 +14,7 @@ from dse.accuracy.appeal.routers import (
     oracle_score,
     sigmoid,
 )
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -20,7 +20,7 @@ from dse.accuracy.appeal.text_pair import states as text_pair_states
 from dse.accuracy.cache import unwatched
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import trained_network
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 COUNT = 8000
 RECIPE_PAIRS = [

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import search_table
 
-from dse.parameters import Integer
+from dse.core.parameters import Integer
+from dse.core.space import SearchSpace
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.searcher import Answers
-from dse.space import SearchSpace
 
 
 def timed(call, *args):

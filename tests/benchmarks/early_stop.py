@@ -23,11 +23,11 @@ from dse.accuracy.archive import Archive, read_archive_file, rows_of
 from dse.accuracy.exits import ExitCurve, limits
 from dse.accuracy.fidelity import OptimisticReplay, Seen
 from dse.accuracy.staged import Looks
-from dse.early_stop import EarlyStop
-from dse.parameters import Categorical, Ordinal
-from dse.pareto import non_dominated
-from dse.problem import Constraint, Objective
-from dse.space import SearchSpace
+from dse.core.parameters import Categorical, Ordinal
+from dse.core.problem import Constraint, Objective
+from dse.core.space import SearchSpace
+from dse.pareto.dominance import non_dominated
+from dse.search.sequential import EarlyStop
 from studies.cells import CellBits
 from studies.edgebert import BEST, Chips, Settings
 

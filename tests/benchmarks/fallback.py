@@ -14,10 +14,10 @@ import search_table
 from problems import mixp2
 from problems.enumerable import Frame, Measured, exact_front
 
-from dse.evaluation import Cached
-from dse.parameters import Integer
-from dse.problem import Objective, Problem
-from dse.space import SearchSpace
+from dse.core.evaluation import Cached
+from dse.core.parameters import Integer
+from dse.core.problem import Objective, Problem
+from dse.core.space import SearchSpace
 
 SPACE = SearchSpace(tuple(Integer(name, 0, 6, "1") for name in mixp2.NAMES))
 AFTER = (40, 60, 100)

@@ -23,7 +23,7 @@ from problems import accel3, cim4, edge4, mixp2
 from problems.enumerable import Frame, exact_front
 from problems.peers import BareOptuna, BarePymoo
 
-from dse.problem import Problem
+from dse.core.problem import Problem
 from dse.searchers.of_study import searcher_of
 from dse.searchers.searcher import Answers
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from problems import accel3
 
-from dse.parameters import Integer
+from dse.core.parameters import Integer
+from dse.core.space import SearchSpace
 from dse.searchers.streamed import sweep
-from dse.space import SearchSpace
 
 
 def part_of_accel10(designs):

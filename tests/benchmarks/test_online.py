@@ -19,7 +19,7 @@ from dse.online.requests import Request, Requests, State, follow
 from dse.online.simulation import simulate
 from dse.online.switching import Switching, SwitchingAware
 from dse.online.trials_file import RawTrials, read_layout
-from dse.store import read_run
+from dse.runs.store import read_run
 
 N = 10_000
 

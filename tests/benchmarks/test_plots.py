@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dse.front import Front
-from dse.pareto import non_dominated
+from dse.core.problem import Objective, judge
+from dse.pareto.dominance import non_dominated
 from dse.plots.parallel import parallel_figure
 from dse.plots.parallel_view import ParallelView
-from dse.problem import Objective, judge
-from dse.question import Quantity, Question
+from dse.results.front import Front
+from dse.runs.run_schema import Quantity, Question
 
 N, M = 100_000, 4
 NAMES = ("accuracy_loss", "energy", "latency", "area")

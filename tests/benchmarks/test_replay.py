@@ -9,7 +9,7 @@ from dse.accuracy.archive import Archive, write_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitReplay, entropy
 from dse.accuracy.pretrained import pretrained
-from dse.evaluation import Chain, InBatches
+from dse.core.evaluation import Chain, InBatches
 from studies.edgebert import Settings, accelerator
 
 ROWS = 60_000

@@ -21,14 +21,14 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import Problem as PymooProblem
 from pymoo.optimize import minimize
 
-from dse.evaluation import Chain, Cost
-from dse.explore import explore
-from dse.parameters import Ordinal
-from dse.problem import Objective, Problem
+from dse.core.evaluation import Chain, Cost
+from dse.core.parameters import Ordinal
+from dse.core.problem import Objective, Problem
+from dse.core.space import Columns, SearchSpace
+from dse.runs.store import Question, RunWriter, read_run
+from dse.search.loop import explore
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
-from dse.space import Columns, SearchSpace
-from dse.store import Question, RunWriter, read_run
 
 KNOBS = 6
 LEVELS = 40

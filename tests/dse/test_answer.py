@@ -3,10 +3,10 @@
 import pytest
 
 import dse.workers.dispatch
-from dse.answer import grown
-from dse.errors import DseError
-from dse.failures import failure_class, failure_counts
-from dse.stopping import Stop
+from dse.core.errors import DseError
+from dse.runs.failures import failure_class, failure_counts
+from dse.search.interrupts import Stop
+from dse.study.runner import grown
 from dse.workers.dispatch import Dispatcher
 from dse.workers.workers import LOST, TIMED_OUT, Outcome, never
 

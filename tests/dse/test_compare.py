@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dse.attainment import surfaces_of
-from dse.cli import command_line
-from dse.commands.compare import add_to
-from dse.compare import attained, compared
-from dse.errors import DseError
-from dse.problem import Constraint, Objective, judge
-from dse.question import Quantity, Question
-from dse.store import Run
+from dse.cli.app import command_line
+from dse.cli.commands.compare import add_to
+from dse.core.errors import DseError
+from dse.core.problem import Constraint, Objective, judge
+from dse.results.attainment import surfaces_of
+from dse.results.compare import attained, compared
+from dse.runs.run_schema import Quantity, Question
+from dse.runs.store import Run
 
 OBJECTIVES = (Objective("energy", "J"), Objective("accuracy", "1", "max"))
 LIMITS = (Constraint("energy", "J", 9.0),)

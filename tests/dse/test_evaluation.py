@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.errors import CompositionError, DseError, EvaluationError, RowsFailed
-from dse.evaluation import (
+from dse.core.errors import CompositionError, DseError, EvaluationError, RowsFailed
+from dse.core.evaluation import (
     Cached,
     Chain,
     Cost,
@@ -17,8 +17,8 @@ from dse.evaluation import (
     evaluate_rows,
     one_line,
 )
-from dse.space import Columns, join, length, take
-from dse.testing import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
+from dse.core.space import Columns, join, length, take
+from dse.testing.contracts import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
 from dse.workers.serial import Serial
 from dse.workers.workers import Spread
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from dse.errors import DseError, SpaceError
-from dse.evaluation import Cost
-from dse.explore import IDLE, explore
-from dse.parameters import Categorical, Integer
-from dse.problem import Constraint, Objective, Problem
+from dse.core.errors import DseError, SpaceError
+from dse.core.evaluation import Cost
+from dse.core.parameters import Categorical, Integer
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import ActiveWhen, Forbidden, SearchSpace
+from dse.search.loop import IDLE, explore
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
-from dse.space import ActiveWhen, Forbidden, SearchSpace
 
 SPACE = SearchSpace((Integer("a", 0, 9, "1"), Integer("b", 0, 9, "1")))
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from dse.errors import DseError
-from dse.front import Front
-from dse.front_table import front_csv, front_table
-from dse.indicators import Reference
+from dse.core.errors import DseError
+from dse.pareto.hypervolume import Reference
+from dse.results.front import Front
+from dse.results.table import front_csv, front_table
 
 
 def brute_force(trials):

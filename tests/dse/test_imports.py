@@ -9,8 +9,9 @@ import dse
 HEAVY = ("torch", "transformers", "ray", "optuna", "pymoo", "plotly")
 
 CORE = """
-import dse.errors, dse.parameters, dse.space, dse.evaluation, dse.problem, dse.pareto
-import dse.indicators, dse.explore, dse.searchers.searcher, dse.searchers.random_search
+import dse.core.errors, dse.core.parameters, dse.core.space, dse.core.evaluation
+import dse.core.problem, dse.pareto.dominance
+import dse.pareto.hypervolume, dse.search.loop, dse.searchers.searcher, dse.searchers.random_search
 import dse.searchers.exhaustive, dse.workers.workers, dse.workers.serial
 import dse.workers.process_pool, dse.workers.ray_workers
 """

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dse.errors import EvaluationError
-from dse.indicators import MARGIN, Reference, hypervolume
-from dse.pareto import non_dominated
+from dse.core.errors import EvaluationError
+from dse.pareto.dominance import non_dominated
+from dse.pareto.hypervolume import MARGIN, Reference, hypervolume
 
 EDGE = 1.0 + MARGIN
 

@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import dse.answer
-from dse.answer import answer, resume
-from dse.cli import command_line
-from dse.config import Composed, Section
-from dse.design_table import read_designs
-from dse.errors import DseError
-from dse.evaluation import Cost
-from dse.indicators import Reference, hypervolume
-from dse.parameters import Categorical, Ordinal
-from dse.plateau import Plateau
-from dse.problem import Objective, judge
-from dse.run_status import run_status
-from dse.space import ActiveWhen, Forbidden, SearchSpace
-from dse.stopping import Clock, Stop
-from dse.store import read_run
-from dse.study import load_study
+import dse.study.runner
+from dse.cli.app import command_line
+from dse.core.errors import DseError
+from dse.core.evaluation import Cost
+from dse.core.parameters import Categorical, Ordinal
+from dse.core.problem import Objective, judge
+from dse.core.space import ActiveWhen, Forbidden, SearchSpace
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.runs.status import run_status
+from dse.runs.store import read_run
+from dse.search.interrupts import Clock, Stop
+from dse.search.termination import Plateau
+from dse.study.designs_io import read_designs
+from dse.study.loader import load_study
+from dse.study.runner import answer, resume
+from dse.study.schema import Composed, Section
 
 WIDTHS = tuple(k / 10 for k in range(1, 41))
 
@@ -362,7 +362,7 @@ def test_a_run_ends_at_a_plateau_says_so_and_stopped_or_not_at_the_same_trial(st
 
 
 def test_a_clock_runs_from_start_to_stop_and_counts_what_was_spent_before(monkeypatch):
-    monkeypatch.setattr("dse.stopping.time.monotonic", lambda: clock_at[0])
+    monkeypatch.setattr("dse.search.interrupts.time.monotonic", lambda: clock_at[0])
     clock_at = [100.0]
     clock = Clock(spent=50.0)
     assert not clock.expired()
@@ -391,7 +391,7 @@ def test_a_run_whose_time_is_up_is_a_run_and_goes_on_when_it_is_given_more(
     study, tmp_path, monkeypatch
 ):
     whole = run_of(study(), tmp_path / "whole")
-    monkeypatch.setattr(dse.answer, "Clock", Patient)
+    monkeypatch.setattr(dse.study.runner, "Clock", Patient)
     cut = run_of(study("search.max_wall={value: 2, unit: min}"), tmp_path / "cut")
     assert cut.manifest["state"] == "wall time"
     assert cut.manifest["stopping"]["max_wall_s"] == 120.0

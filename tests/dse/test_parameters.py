@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.errors import SpaceError
-from dse.parameters import Categorical, Integer, Ordinal, Real
+from dse.core.errors import SpaceError
+from dse.core.parameters import Categorical, Integer, Ordinal, Real
 
 finite = st.floats(-1e12, 1e12)
 names = st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=1, max_size=6)

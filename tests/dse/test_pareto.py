@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dse.errors import EvaluationError
-from dse.pareto import non_dominated, require_finite
+from dse.core.errors import EvaluationError
+from dse.pareto.dominance import non_dominated, require_finite
 
 shapes = st.tuples(st.integers(0, 12), st.integers(1, 5))
 # Few values, so that ties in one objective and equal rows are the rule.

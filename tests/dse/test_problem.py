@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.errors import CompositionError
-from dse.evaluation import Cost
-from dse.explore import explore
-from dse.parameters import Categorical, Integer, Ordinal
-from dse.pareto import non_dominated
-from dse.problem import Constraint, Objective, Problem, judge
+from dse.core.errors import CompositionError
+from dse.core.evaluation import Cost
+from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.problem import Constraint, Objective, Problem, judge
+from dse.core.space import ActiveWhen, Columns, SearchSpace
+from dse.pareto.dominance import non_dominated
+from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
-from dse.space import ActiveWhen, Columns, SearchSpace
 
 SPACE = SearchSpace((Ordinal("vdd", (0.5, 0.6, 0.7), "V"), Integer("bits", 1, 4, "bit")))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 MARK = "EDGE_DSE_TEST_OF_RAY"
 DRIVER = """
 import time
-from dse.testing import Inverse, rows_of
+from dse.testing.contracts import Inverse, rows_of
 from dse.workers.ray_workers import RayWorkers
 with RayWorkers(1) as workers:
     assert workers.map(Inverse(), rows_of([2.0]), lambda: None)[0].columns

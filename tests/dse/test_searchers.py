@@ -8,21 +8,21 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dse.errors import DseError, SpaceError
-from dse.evaluation import Cost
-from dse.explore import explore
-from dse.indicators import Reference, hypervolume
-from dse.parameters import Categorical, Integer, Ordinal, Real
-from dse.pareto import non_dominated
-from dse.problem import Constraint, Objective, Problem
+from dse.core.errors import DseError, SpaceError
+from dse.core.evaluation import Cost
+from dse.core.parameters import Categorical, Integer, Ordinal, Real
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
+from dse.pareto.dominance import non_dominated
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
 from dse.searchers.pymoo_search import Nsga2, Nsga3
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
 from dse.searchers.sobol_search import SobolSearch
-from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace
-from dse.testing import SearcherContract, answers_to, conditional_space, tiny_space
+from dse.testing.contracts import SearcherContract, answers_to, conditional_space, tiny_space
 
 
 class TestRandomSearch(SearcherContract):

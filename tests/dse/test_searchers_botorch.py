@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.answer import answer
-from dse.errors import DseError, MissingDependency
-from dse.indicators import Reference, hypervolume
-from dse.parameters import Categorical, Integer
+from dse.core.errors import DseError, MissingDependency
+from dse.core.parameters import Categorical, Integer
+from dse.core.space import ActiveWhen, SearchSpace
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.runs.store import read_run
+from dse.search.interrupts import Stop
 from dse.searchers import botorch_search
 from dse.searchers.botorch_search import BotorchSearch
 from dse.searchers.pool import CandidatePool, coordinates
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
 from dse.searchers.unseen import Unseen
-from dse.space import ActiveWhen, SearchSpace
-from dse.stopping import Stop
-from dse.store import read_run
-from dse.study import load_study
-from dse.testing import SearcherContract, conditional_space, tiny_space
+from dse.study.loader import load_study
+from dse.study.runner import answer
+from dse.testing.contracts import SearcherContract, conditional_space, tiny_space
 
 
 @pytest.fixture
@@ -353,7 +353,7 @@ def test_the_library_is_loaded_by_the_first_model_only():
     look = (
         "import sys\n"
         "from dse.searchers.botorch_search import BotorchSearch\n"
-        "from dse.testing import tiny_space\n"
+        "from dse.testing.contracts import tiny_space\n"
         "BotorchSearch(tiny_space(), objectives=1, constraints=0, seed=1).ask()\n"
         "print({'torch', 'botorch', 'gpytorch'} & set(sys.modules))\n"
     )

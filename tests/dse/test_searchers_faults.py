@@ -6,13 +6,13 @@ from typing import ClassVar, get_args
 import numpy as np
 import pytest
 
-from dse.evaluation import Chain
-from dse.explore import explore
-from dse.parameters import Integer
-from dse.problem import Constraint, Objective, Problem
-from dse.search_rules import Search
+from dse.core.evaluation import Chain
+from dse.core.parameters import Integer
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import SearchSpace
+from dse.search.loop import explore
 from dse.searchers.of_study import searcher_of
-from dse.space import SearchSpace
+from dse.study.search_rules import Search
 
 SPACE = SearchSpace((Integer("a", 0, 7, "1"), Integer("b", 0, 7, "1")))
 SEARCHERS = get_args(Search.model_fields["searcher"].annotation)

@@ -8,13 +8,14 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import dse.searchers.surrogate as surrogate_module
-from dse.errors import CompositionError, RowsFailed
-from dse.evaluation import Cached, Chain
-from dse.explore import explore
-from dse.indicators import Reference, hypervolume
-from dse.parameters import Categorical, Integer, Ordinal, Real
-from dse.pareto import non_dominated
-from dse.problem import Constraint, Objective, Problem
+from dse.core.errors import CompositionError, RowsFailed
+from dse.core.evaluation import Cached, Chain
+from dse.core.parameters import Categorical, Integer, Ordinal, Real
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
+from dse.pareto.dominance import non_dominated
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.search.loop import explore
 from dse.searchers.candidates import Candidates
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.grey_box import GreyBox
@@ -27,8 +28,7 @@ from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
 from dse.searchers.surrogate import MixedKernel, Surrogate
-from dse.space import ActiveWhen, Columns, Forbidden, SearchSpace
-from dse.testing import SearcherContract
+from dse.testing.contracts import SearcherContract
 
 
 @dataclass(frozen=True)

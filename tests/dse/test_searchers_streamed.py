@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dse.errors import SpaceError
-from dse.explore import explore
-from dse.parameters import Categorical, Integer, Real
-from dse.pareto import DominanceGrid, non_dominated
-from dse.problem import Constraint, Objective, Problem
+from dse.core.errors import SpaceError
+from dse.core.parameters import Categorical, Integer, Real
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import ActiveWhen, Forbidden, SearchSpace
+from dse.pareto.dominance import DominanceGrid, non_dominated
+from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.streamed import sweep
-from dse.space import ActiveWhen, Forbidden, SearchSpace
 
 SPACE = SearchSpace(
     (

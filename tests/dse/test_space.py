@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dse.errors import SpaceError
-from dse.parameters import Categorical, Integer, Ordinal
-from dse.space import INACTIVE, ActiveWhen, Forbidden, SearchSpace
-from dse.testing import conditional_space, tiny_space
+from dse.core.errors import SpaceError
+from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.space import INACTIVE, ActiveWhen, Forbidden, SearchSpace
+from dse.testing.contracts import conditional_space, tiny_space
 
 CELL = Categorical("cell", ("sram", "reram"))
 BITS = Integer("bits", 1, 3, "bit")

@@ -11,13 +11,13 @@ import sys
 import numpy as np
 import pytest
 
-from dse.errors import RunDamaged, RunError, RunExists, RunHeld
-from dse.events import EventLog, read_events
-from dse.run_lock import holder
-from dse.run_status import run_status
-from dse.run_texts import manifest_text, read_manifest, read_resolved
-from dse.store import Question, RunWriter, canonical_json, read_run, write_atomically
-from dse.trial_table import TrialTable, read_texts
+from dse.core.errors import RunDamaged, RunError, RunExists, RunHeld
+from dse.runs.database import TrialTable, read_texts
+from dse.runs.events import EventLog, read_events
+from dse.runs.lock import holder
+from dse.runs.manifest import manifest_text, read_manifest, read_resolved
+from dse.runs.status import run_status
+from dse.runs.store import Question, RunWriter, canonical_json, read_run, write_atomically
 
 
 def test_a_run_reads_back_bit_for_bit(small_run, small_trials):
@@ -164,7 +164,7 @@ def test_a_second_driver_is_told_who_is_at_work(small_run):
 
 def test_the_lock_of_a_dead_process_is_free_at_once(small_run):
     code = (
-        "import os, pathlib, sys; from dse.run_lock import RunLock; "
+        "import os, pathlib, sys; from dse.runs.lock import RunLock; "
         "RunLock(pathlib.Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, small_run.folder], check=False)

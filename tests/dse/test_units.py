@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.errors import DseError
-from dse.units import notations, pretty, readable, scale_of, to_si
+from dse.core.errors import DseError
+from dse.core.units import notations, pretty, readable, scale_of, to_si
 
 
 @given(st.integers(-100_000, 100_000))

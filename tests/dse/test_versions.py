@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dse.config import Search
-from dse.versions import source_digest, tree_digest, used_libraries
+from dse.runs.identity import source_digest, tree_digest, used_libraries
+from dse.study.schema import Search
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,15 +11,15 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dse.errors import DseError, EvaluationError
-from dse.evaluation import Cached, Chain
-from dse.explore import explore
-from dse.parameters import Categorical, Ordinal
-from dse.pareto import non_dominated
-from dse.problem import Constraint, Objective, Problem
+from dse.core.errors import DseError, EvaluationError
+from dse.core.evaluation import Cached, Chain
+from dse.core.parameters import Categorical, Ordinal
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import SearchSpace
+from dse.pareto.dominance import non_dominated
+from dse.search.loop import explore
 from dse.searchers.pymoo_search import Nsga2
-from dse.space import SearchSpace
-from dse.testing import Inverse, WorkerProcessesContract, WorkersContract, rows_of
+from dse.testing.contracts import Inverse, WorkerProcessesContract, WorkersContract, rows_of
 from dse.workers.process_pool import ProcessPool, _Processes
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial

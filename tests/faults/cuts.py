@@ -7,10 +7,10 @@ from pathlib import Path
 
 from injector import Acknowledging, Forked, cut, go, rows_of, study_file
 
-from dse.errors import RunError
-from dse.run_status import run_status
-from dse.run_texts import GIVEN, MANIFEST, RESOLVED, read_manifest
-from dse.store import RunWriter, read_run
+from dse.core.errors import RunError
+from dse.runs.manifest import GIVEN, MANIFEST, RESOLVED, read_manifest
+from dse.runs.status import run_status
+from dse.runs.store import RunWriter, read_run
 
 TEXTS = (MANIFEST, GIVEN, RESOLVED)
 LOGS = ("events.jsonl", "run.lock")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from injector import Acknowledging, Forked, go, largest_file, rows_of, study_file
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 PHASES = ("before the run", "at the first trials", "in the middle", "at the end", "on resuming")
 

@@ -15,11 +15,11 @@ from toy import STUDY, SYSTEMS
 
 import dse.searchers.optuna_search
 import dse.searchers.pymoo_search  # noqa: F401
-from dse.answer import Answer, answer, resume
-from dse.run_texts import RESOLVED
-from dse.stopping import Stop
-from dse.study import load_study
-from dse.versions import source_digest
+from dse.runs.identity import source_digest
+from dse.runs.manifest import RESOLVED
+from dse.search.interrupts import Stop
+from dse.study.loader import load_study
+from dse.study.runner import Answer, answer, resume
 
 
 class Acknowledging:

@@ -11,10 +11,10 @@ from pathlib import Path
 from injector import Acknowledging, Forked, go, rows_of, study_file
 from orphans import Marked
 
-from dse.checks import check_run
-from dse.events import EVENTS, read_events
-from dse.run_texts import read_manifest
-from dse.store import read_run
+from dse.results.checks import check_run
+from dse.runs.events import EVENTS, read_events
+from dse.runs.manifest import read_manifest
+from dse.runs.store import read_run
 
 GONE_WITHIN = {"serial": 0.0, "pool": 60.0, "ray": 120.0}
 """Seconds in which all that a killed driver had started must have ended by itself.

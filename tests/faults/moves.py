@@ -7,7 +7,7 @@ from pathlib import Path
 
 from injector import Acknowledging, go, rows_of, study_file
 
-from dse.stopping import Stop
+from dse.search.interrupts import Stop
 
 HOSTS = ("serial:1", "pool:2", "serial:1", "pool:4")
 SEARCHERS = ("nsga2", "grey_box")

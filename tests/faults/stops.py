@@ -8,8 +8,8 @@ from pathlib import Path
 
 from injector import go, rows_of, study_file
 
-from dse.config import Search
-from dse.stopping import Stop
+from dse.search.interrupts import Stop
+from dse.study.schema import Search
 
 SEARCHERS = typing.get_args(Search.model_fields["searcher"].annotation)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dse.config import Search
+from dse.study.schema import Search
 
 SEARCHERS = typing.get_args(Search.model_fields["searcher"].annotation)
 HERE = Path(__file__).resolve().parent

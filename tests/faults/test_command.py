@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dse.run_lock import holder
-from dse.store import RunWriter, read_run
+from dse.runs.lock import holder
+from dse.runs.store import RunWriter, read_run
 
 TOY = Path(__file__).resolve().parent / "toy.py"
 

@@ -20,11 +20,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from dse.cli import main as run_command_line
-from dse.config import Composed, Section, Watcher
-from dse.evaluation import Cached, Chain, Cost, Evaluator
-from dse.parameters import Categorical, Integer, Ordinal, Parameter
-from dse.space import Columns
+from dse.cli.app import main as run_command_line
+from dse.core.evaluation import Cached, Chain, Cost, Evaluator
+from dse.core.parameters import Categorical, Integer, Ordinal, Parameter
+from dse.core.space import Columns
+from dse.study.schema import Composed, Section, Watcher
 
 XS = tuple(k / 50 for k in range(50))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from injector import study_file
 
-from dse.answer import answer
-from dse.failures import failure_class
-from dse.stopping import Stop
-from dse.store import read_run
+from dse.runs.failures import failure_class
+from dse.runs.store import read_run
+from dse.search.interrupts import Stop
+from dse.study.runner import answer
 
 CLASSES = {
     "kill": "crashed",

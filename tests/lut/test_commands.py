@@ -3,10 +3,10 @@
 import pytest
 from typer.testing import CliRunner
 
-import dse.commands.lut
+import dse.cli.commands.lut
 from dse.lut.exports import FILE_NAMES
 from dse.lut.files import read_table
-from dse.store import RunWriter
+from dse.runs.store import RunWriter
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def command(small_run):
 
     app = typer.Typer(pretty_exceptions_enable=False)
     app.callback()(lambda: None)
-    dse.commands.lut.add_to(app)
+    dse.cli.commands.lut.add_to(app)
     # The small run was begun without a study file, so it lacks what the study says of exports.
     with RunWriter.reopen(small_run.folder) as writer:
         writer.record({"export": {"sort_by": "energy", "fallback": "delay"}})

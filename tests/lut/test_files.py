@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.lut.canonical import schema, to_json
 from dse.lut.exports import FILE_NAMES, exported
 from dse.lut.files import read_table, write_within

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.errors import DseError
-from dse.indicators import Reference, hypervolume
+from dse.core.errors import DseError
 from dse.lut.canonical import to_json
 from dse.lut.faults import Fault, LutError
 from dse.lut.from_run import Order, lookup_table
 from dse.lut.scales import base_unit, cautious, exact
 from dse.lut.thinning import thinned
+from dse.pareto.hypervolume import Reference, hypervolume
 
 
 def made(run, **options):

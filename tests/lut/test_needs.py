@@ -9,16 +9,16 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import dse.commands.lut
-from dse.errors import DseError
-from dse.evaluation import Chain, Cost
+import dse.cli.commands.lut
+from dse.cli.terminal import guarded
+from dse.core.errors import DseError
+from dse.core.evaluation import Chain, Cost
+from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.problem import Objective, Problem
+from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.lut.from_run import Order, lookup_table
 from dse.lut.table import ExitPredictor, OperatingPoint
-from dse.parameters import Categorical, Integer, Ordinal
-from dse.problem import Objective, Problem
-from dse.space import ActiveWhen, Columns, SearchSpace
-from dse.store import Question, RunWriter, read_run
-from dse.terminal import guarded
+from dse.runs.store import Question, RunWriter, read_run
 
 PREDICTOR = ExitPredictor(1, 10_000, ((650_000, 600_000), (640_000, 0)))
 POINTS = (OperatingPoint(500_000, 400_000_000), OperatingPoint(800_000, 1_000_000_000))
@@ -176,7 +176,7 @@ def test_the_archive_that_all_rows_share_names_the_network_as_compressed(tmp_pat
 def export(joint_run):
     app = typer.Typer(pretty_exceptions_enable=False)
     app.callback()(lambda: None)
-    dse.commands.lut.add_to(app)
+    dse.cli.commands.lut.add_to(app)
     return lambda *flags: CliRunner().invoke(app, ["export", str(joint_run.folder), *flags])
 
 

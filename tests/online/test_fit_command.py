@@ -6,9 +6,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-import dse.commands.trials_import
-from dse.cli import command_line
-from dse.errors import DseError
+import dse.cli.commands.trials_import
+from dse.cli.app import command_line
+from dse.core.errors import DseError
 from dse.online.measured import MeasuredTrials
 from dse.online.trials_file import read_layout, read_trials
 from hw_models.fit import fit_split
@@ -22,7 +22,7 @@ def fit_of(path):
 
 
 def fitted(*arguments):
-    app = command_line({}, (dse.commands.trials_import.add_to, trials_fit.add_to))
+    app = command_line({}, (dse.cli.commands.trials_import.add_to, trials_fit.add_to))
     return CliRunner().invoke(app, ["trials", "fit", *map(str, arguments)])
 
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.errors import DseError
-from dse.evaluation import Chain
-from dse.front import Front
+from dse.core.errors import DseError
+from dse.core.evaluation import Chain
 from dse.online.imported import import_trials, read_measurements, reestimated
 from dse.online.measured import (
     Measured,
@@ -21,8 +20,9 @@ from dse.online.measured import (
     two_clusters,
 )
 from dse.online.trials_file import read_layout, read_trials, si_unit
-from dse.store import read_run
-from dse.testing import EvaluatorContract
+from dse.results.front import Front
+from dse.runs.store import read_run
+from dse.testing.contracts import EvaluatorContract
 from hw_models.fit import fit_split
 
 LAYOUT = read_layout()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.online.bandwidth import ByBandwidth, Transfers, per_bandwidth
 from dse.online.choices import Choices
 from dse.online.policies import BySignal, Fixed, LeastEnergy, PerClass, fastest, least_energy

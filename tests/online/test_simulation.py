@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dse.cli import command_line
-from dse.commands import lut, online, trials_import
-from dse.errors import DseError
+from dse.cli.app import command_line
+from dse.cli.commands import lut, online, trials_import
+from dse.core.errors import DseError
 from dse.online.bandwidth import Transfers
 from dse.online.choices import Choices
 from dse.online.imported import Measurements
@@ -26,7 +26,7 @@ from dse.online.scene import Scene, Wishes
 from dse.online.simulation import hopeless, simulate, waiting
 from dse.online.switching import Switching
 from dse.online.workloads import published_deadlines
-from dse.store import read_run
+from dse.runs.store import read_run
 from studies.dynasplit import Dynasplit
 
 LAW = settings(max_examples=40, deadline=None)

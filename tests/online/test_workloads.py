@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.online.workloads import (
     PUBLISHED_LIMITS,
     PUBLISHED_SEED,

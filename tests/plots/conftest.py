@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.evaluation import Cost
-from dse.explore import explore
-from dse.parameters import Categorical, Integer, Ordinal, Real
+from dse.core.evaluation import Cost
+from dse.core.parameters import Categorical, Integer, Ordinal, Real
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import Columns, SearchSpace
 from dse.plots.front_view import FrontView
-from dse.problem import Constraint, Objective, Problem
+from dse.runs.store import Question, Run, RunWriter, read_run
+from dse.search.loop import explore
 from dse.searchers.random_search import RandomSearch
-from dse.space import Columns, SearchSpace
-from dse.store import Question, Run, RunWriter, read_run
 
 CELLS = ("SRAM", "SLC ReRAM", "MLC2 ReRAM", "MLC3 ReRAM")
 SPACE = SearchSpace(

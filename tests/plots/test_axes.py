@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dse.core.problem import Constraint
 from dse.plots.axes import Axis, Limit, Notation, number_text, span
-from dse.problem import Constraint
-from dse.store import Quantity
+from dse.runs.store import Quantity
 
 numbers = st.floats(-1e9, 1e9).map(lambda v: 0.0 if abs(v) < 1e-12 else v)
 columns = st.lists(numbers, min_size=1, max_size=30).map(np.array)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.plots.deadline import DeadlineView, deadline_figure
 
 COARSE = st.integers(1, 9).map(float)  # ties are the rule

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.plots.files import write_plots
 from dse.plots.points_table import points_csv
 

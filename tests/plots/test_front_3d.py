@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from dse.errors import DseError
-from dse.front import Front
+from dse.core.errors import DseError
+from dse.core.problem import Objective
 from dse.plots.front_3d import front_3d_figure, front_3d_print
-from dse.problem import Objective
+from dse.results.front import Front
 
 NAMES = ("energy", "latency_p95", "accuracy")
 

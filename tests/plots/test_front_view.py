@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import CLASSES, DRAWN, FrontView, classify
-from dse.problem import Constraint, Objective, judge
-from dse.store import Quantity, Question
+from dse.runs.store import Quantity, Question
 
 ENERGY = Objective("energy", "J")
 LATENCY = Objective("latency_p95", "s")

@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dse.errors import DseError
-from dse.evaluation import Cost
-from dse.parameters import Real
+from dse.core.errors import DseError
+from dse.core.evaluation import Cost
+from dse.core.parameters import Real
+from dse.core.problem import Objective, Problem
+from dse.core.space import Columns, SearchSpace
 from dse.plots.importance import TRUSTED, KnobImportance, importance_figure
-from dse.problem import Objective, Problem
-from dse.space import Columns, SearchSpace
-from dse.store import Question
+from dse.runs.store import Question
 
 
 @dataclass(frozen=True)

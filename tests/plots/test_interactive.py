@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import DRAWN, FrontView
 from dse.plots.interactive import front_figure, write_html
 from dse.plots.looks import LOOKS
-from dse.problem import Constraint, Objective, judge
 
 ENERGY = Objective("energy", "J")
 LATENCY = Objective("latency_p95", "s")

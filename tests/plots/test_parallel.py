@@ -4,11 +4,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from dse.errors import DseError
-from dse.front import Front
+from dse.core.errors import DseError
+from dse.core.problem import Objective
 from dse.plots.parallel import parallel_figure, parallel_print
 from dse.plots.parallel_view import ParallelView
-from dse.problem import Objective
+from dse.results.front import Front
 
 ACCURACY = Objective("accuracy", "1", "max")
 ENERGY = Objective("energy", "J")

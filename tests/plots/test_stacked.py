@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 from dse.plots.sankey import Flows, Link, sankey_figure, sankey_print
 from dse.plots.stacked import Stack, stacked_figure
 

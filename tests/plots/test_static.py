@@ -5,10 +5,10 @@ import pytest
 from matplotlib.collections import PathCollection
 from PIL import Image
 
+from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import CLASSES, FrontView
 from dse.plots.looks import LOOKS
 from dse.plots.static import DPI, front_figure, write_png
-from dse.problem import Constraint, Objective, judge
 
 ENERGY = Objective("energy", "J")
 ACCURACY = Objective("accuracy", "1", "max")

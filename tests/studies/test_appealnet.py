@@ -8,15 +8,15 @@ import pytest
 import studies.appealnet_sides
 from dse.accuracy.appeal.image_data import read_images
 from dse.accuracy.appeal.routers import Routed
-from dse.answer import answer
-from dse.errors import DseError, StudyError
-from dse.front import Front
+from dse.cli.terminal import Bars
+from dse.core.errors import DseError, StudyError
 from dse.online.requests import Requests
 from dse.online.testing import SettledBeforeTheSignalContract
-from dse.stopping import Stop
-from dse.store import read_run
-from dse.study import load_study
-from dse.terminal import Bars
+from dse.results.front import Front
+from dse.runs.store import read_run
+from dse.search.interrupts import Stop
+from dse.study.loader import load_study
+from dse.study.runner import answer
 from hw_models.appeal import Appealing
 from hw_models.cloud import CloudNode
 from hw_models.edge_device import EdgeDevice

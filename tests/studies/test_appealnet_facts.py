@@ -10,11 +10,11 @@ from dse.accuracy.appeal import image_pair
 from dse.accuracy.cache import unwatched
 from dse.accuracy.tasks import fetch_task
 from dse.accuracy.training import RECIPES, trained_network
-from dse.answer import answer
-from dse.errors import DseError, StudyError
-from dse.stopping import Stop
-from dse.study import load_study
-from dse.terminal import Bars
+from dse.cli.terminal import Bars
+from dse.core.errors import DseError, StudyError
+from dse.search.interrupts import Stop
+from dse.study.loader import load_study
+from dse.study.runner import answer
 from studies.appealnet import Appealnet, Settings, network_facts
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "appealnet_digits.yaml"

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.config import Ruled
-from dse.errors import StudyError
-from dse.problem import Objective, Problem
-from dse.study import load_study
+from dse.core.errors import StudyError
+from dse.core.problem import Objective, Problem
+from dse.study.loader import load_study
+from dse.study.schema import Ruled
 from search_spaces.dynasplit import dynasplit_space
 from studies.dynasplit import Dynasplit, Settings, SplitAt
 from studies.dynasplit_testbed import cuts_of, priced_testbed

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dse.errors import SpaceError
-from dse.parameters import Integer, Ordinal
+from dse.core.errors import SpaceError
+from dse.core.parameters import Integer, Ordinal
 from search_spaces.dynasplit import DOMAIN, NETWORKS, budget, dynasplit_space, narrowed
 
 # Valid configurations and 20 % budgets of the four published networks, derived from the constraints

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dse.store import read_run
+from dse.runs.store import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "edgebert_sentiment.yaml"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dse.errors import DseError, StudyError
-from dse.study import load_study
+from dse.core.errors import DseError, StudyError
+from dse.study.loader import load_study
 from studies.command import SYSTEMS
 from studies.finetune_stop import FinetuneStopRule, stop_of
 

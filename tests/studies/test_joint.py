@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from dse.accuracy.compression import Compression
-from dse.errors import DseError, SpaceError, StudyError
-from dse.parameters import Categorical
-from dse.problem import Objective, Problem
-from dse.store import read_run
-from dse.study import load_study
+from dse.core.errors import DseError, SpaceError, StudyError
+from dse.core.parameters import Categorical
+from dse.core.problem import Objective, Problem
+from dse.runs.store import read_run
+from dse.study.loader import load_study
 from hw_models import EncoderShape
 from search_spaces.joint import (
     DEFAULTS,

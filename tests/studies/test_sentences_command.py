@@ -11,13 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from dse.accuracy.archive import Archive, write_archive
-from dse.cli import command_line
-from dse.errors import DseError
-from dse.evaluation import Cost
-from dse.problem import Problem
-from dse.space import Columns
-from dse.store import Question, RunWriter
-from dse.study import load_study
+from dse.cli.app import command_line
+from dse.core.errors import DseError
+from dse.core.evaluation import Cost
+from dse.core.problem import Problem
+from dse.core.space import Columns
+from dse.runs.store import Question, RunWriter
+from dse.study.loader import load_study
 from studies import edgebert_online
 from studies.edgebert import Edgebert
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dse.errors import StudyError
-from dse.study import load_study
+from dse.core.errors import StudyError
+from dse.study.loader import load_study
 from studies.command import SYSTEMS
 
 FOLDER = Path(__file__).resolve().parents[2] / "studies"

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from dse.cli import command_line
-from dse.errors import DseError
-from dse.evaluation import Chain, Cost
-from dse.front import Front
-from dse.problem import Constraint, Problem
-from dse.space import Columns
-from dse.store import Question, RunWriter, read_run
-from dse.study import load_study
+from dse.cli.app import command_line
+from dse.core.errors import DseError
+from dse.core.evaluation import Chain, Cost
+from dse.core.problem import Constraint, Problem
+from dse.core.space import Columns
+from dse.results.front import Front
+from dse.runs.store import Question, RunWriter, read_run
+from dse.study.loader import load_study
 from studies import edgebert, joint, survival
 from studies.dynasplit import Dynasplit
 from studies.survival import priced_of, survival_of

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dse.errors import StudyError
-from dse.study import load_study
+from dse.core.errors import StudyError
+from dse.study.loader import load_study
 from studies.command import SYSTEMS
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert_sentiment.yaml"

@@ -27,7 +27,7 @@ from dse.accuracy.appeal.routers import (
 )
 from dse.accuracy.archive import archive_path, tensors_digest
 from dse.accuracy.cache import write_whole
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

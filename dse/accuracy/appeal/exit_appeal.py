@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dse.accuracy.appeal.curve import RoutingCurve
 from dse.accuracy.appeal.routers import FloatArray, Routed, confidence, sigmoid
 from dse.accuracy.archive import Archive, read_archive
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 Signal: TypeAlias = Literal["appeal", "max-softmax", "margin", "entropy"]
 """What an exit can say of its own answer."""

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 
 from dse.accuracy.archive import tensors_digest
 from dse.accuracy.cache import write_whole
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 Part: TypeAlias = Literal["train", "apart", "validation", "test"]
 

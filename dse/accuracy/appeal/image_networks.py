@@ -7,7 +7,7 @@ import torch
 
 from dse.accuracy.appeal.image_data import ImageSource, require_images
 from dse.accuracy.appeal.two_heads import TwoHeads
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 CLOUD_WIDTHS = {"cnn-small": 8, "cnn-large": 16}
 """Channels of the first convolutions."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 FloatArray = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from dse.accuracy.appeal.routers import FloatArray, Router, degenerate
 from dse.accuracy.appeal.text_pair import text_digests, text_pair
 from dse.accuracy.archive import archive_path
 from dse.accuracy.cache import Watch, key_of, unwatched
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 KNOBS: Mapping[str, str] = {"edge_layers": "layer", "cloud_network": "choice", "beta": "1"}
 """Name and unit of what a pair is trained for."""

@@ -11,7 +11,7 @@ from dse.accuracy.appeal.image_data import IMAGES
 from dse.accuracy.appeal.losses import CloudAccess, require_beta
 from dse.accuracy.appeal.two_heads import Schedule
 from dse.accuracy.cache import key_of
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 VERSION = 1
 """Counts changes that change what a pair answers."""

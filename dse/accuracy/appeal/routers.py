@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.accuracy.exits import entropy
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

@@ -33,7 +33,7 @@ from dse.accuracy.training import (
     train_off_ramps,
     trained_network,
 )
-from dse.errors import DseError
+from dse.core.errors import DseError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,9 @@ accel10 is the same accelerator with ten knobs, for exhaustive search: 928,972,8
 import numpy as np
 from problems.enumerable import Analytic, Measured, grey
 
-from dse.parameters import Categorical, Integer, Ordinal
-from dse.problem import Objective, Problem
-from dse.space import SearchSpace
+from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.problem import Objective, Problem
+from dse.core.space import SearchSpace
 
 LAYERS = (
     (64, 147, 12544),

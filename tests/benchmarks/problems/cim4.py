@@ -6,9 +6,9 @@ The published numbering has 691,200 ids; those that differ only in a dead parame
 import numpy as np
 from problems.enumerable import Analytic, Measured, grey
 
-from dse.parameters import Categorical, Integer, Ordinal
-from dse.problem import Constraint, Objective
-from dse.space import ActiveWhen, Forbidden, SearchSpace
+from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.problem import Constraint, Objective
+from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 
 DEVICES = ("nvm_a", "nvm_b", "fefet", "sram")
 MAPPINGS = ("plain", "packed", "duplicated")

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from problems.enumerable import Analytic, Measured
 
-from dse.evaluation import Cached, Chain
-from dse.parameters import Categorical, Ordinal
-from dse.problem import Constraint, Objective, Problem
-from dse.space import SearchSpace
+from dse.core.evaluation import Cached, Chain
+from dse.core.parameters import Categorical, Ordinal
+from dse.core.problem import Constraint, Objective, Problem
+from dse.core.space import SearchSpace
 from studies.edgebert import Chips, Settings
 
 RUN = ("pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits")

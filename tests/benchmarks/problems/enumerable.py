@@ -8,9 +8,9 @@ from typing import ClassVar
 import moocore
 import numpy as np
 
-from dse.evaluation import Cached, Chain
-from dse.problem import Problem
-from dse.space import Columns
+from dse.core.evaluation import Cached, Chain
+from dse.core.problem import Problem
+from dse.core.space import Columns
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import numpy as np
 from problems.enumerable import Analytic, Measured, grey
 
-from dse.parameters import Categorical
-from dse.problem import Objective
-from dse.space import SearchSpace
+from dse.core.parameters import Categorical
+from dse.core.problem import Objective
+from dse.core.space import SearchSpace
 
 FORMATS = tuple(f"level{i}" for i in range(7))
 PHI = np.array([0, 6, 2, 4, 3, 5, 1])

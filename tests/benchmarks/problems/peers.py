@@ -14,7 +14,7 @@ from pymoo.operators.sampling.rnd import IntegerRandomSampling
 from pymoo.problems.static import StaticProblem
 from pymoo.util.ref_dirs import get_reference_directions
 
-from dse.parameters import Categorical
+from dse.core.parameters import Categorical
 
 
 def _existing(problem, levels):

@@ -1,0 +1,1 @@
+"""The `dse` command: what users type and what they read."""

@@ -1,0 +1,140 @@
+"""The commands of the lookup tables: `dse export` and `dse lut`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dse.cli.terminal import notes
+from dse.core.errors import DseError
+from dse.core.parameters import Value
+from dse.lut.exports import FILE_NAMES, Format, exported
+from dse.lut.faults import LutError
+from dse.lut.files import Form, read_table, write_within
+from dse.lut.from_run import Order, lookup_table
+from dse.lut.show import differences, shown
+from dse.lut.sources import read_exit_predictor, read_operating_points
+from dse.lut.table import LookupTable
+from dse.runs.store import Run, read_run
+
+EXIT_DIFFERENT = 3
+EXIT_DAMAGED = 5
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+TablePath = Annotated[Path, typer.Argument(metavar="FILE", help="A table: JSON, binary or CBOR.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("export", epilog="Example: dse export runs/demo --format json")(export)
+    lut = typer.Typer(no_args_is_help=True, help="Look at lookup tables and check them.")
+    lut.command("verify", epilog="Example: dse lut verify runs/demo/tables/lut.bin")(verify)
+    lut.command("show", epilog="Example: dse lut show runs/demo/tables/lut.json")(show)
+    lut.command("diff", epilog="Example: dse lut diff old.json runs/demo/tables/lut.bin")(diff)
+    app.add_typer(lut, name="lut")
+
+
+def export(  # noqa: PLR0913  (one argument per flag)
+    run: RunPath,
+    format_: Annotated[Format, typer.Option("--format", help="Form of the table.")] = "json",
+    out: Annotated[Path | None, typer.Option(help="File to write; default: in RUN/tables.")] = None,
+    design: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KNOB=VALUE", help="Fix a design knob; default: the best design."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KNOB=VALUE", help="Keep trials with this run-time knob alone."),
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Most rows: corners and most hypervolume stay.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Device that the table is for.")] = "",
+    context: Annotated[str, typer.Option(help="What else it holds for: bandwidth=good.")] = "",
+    hysteresis: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a range that a switch must gain.")
+    ] = 0.0,
+    exit_lut: Annotated[
+        Path | None, typer.Option(help="CSV: entropy, predicted entropies of later layers [nat].")
+    ] = None,
+    exit_layer: Annotated[int, typer.Option(min=1, help="Layer that --exit-lut reads.")] = 1,
+    points: Annotated[
+        Path | None, typer.Option(help="CSV with columns vdd_V and f_max_Hz, _kHz, _MHz or _GHz.")
+    ] = None,
+) -> None:
+    """Write the lookup table of one device: its fixed design and the settings to choose from."""
+    read = read_run(run)
+    order = Order(
+        sort_by=read.manifest["export"]["sort_by"],
+        fallback=read.manifest["export"]["fallback"],
+        design=_values(read, design or [], "--design"),
+        only=_values(read, only or [], "--only"),
+        rows=rows,
+        hysteresis=hysteresis,
+        device=device,
+        context=context,
+        exit_predictor=read_exit_predictor(exit_lut, exit_layer) if exit_lut else None,
+        operating_points=read_operating_points(points) if points else (),
+    )
+    table = lookup_table(read, order)
+    default = run / "tables" / FILE_NAMES[format_]
+    target = out or default
+    path = write_within(target.parent, target.name, exported(table, format_))
+    _say(table)
+    typer.echo(path)
+
+
+def _say(table: LookupTable) -> None:
+    """For which device, and what it needs that is not in the table."""
+    fixed = ", ".join(
+        f"{k.name} = {k.choices[k.value] if k.choices else k.value / 10**k.decimals}"
+        for k in table.design
+    )
+    with_design = f"with {fixed}" if fixed else "(every knob is free at run time)"
+    notes.print(f"{len(table.rows)} rows for the device {with_design}", markup=False)
+    for head in (name for name in table.depends_on if name.startswith("appeal_head")):
+        said = "an appeal head is network weights and not in the table"
+        notes.print(f"{said}; {head}: {table.depends_on[head]}", markup=False)
+
+
+def verify(file: TablePath) -> None:
+    """Check everything about a table file; exit code 5 and the fault if it is not to be trusted."""
+    table, form = _sound(file)
+    typer.echo(f"{file}: sound, {form}, {len(table.rows)} rows, device {table.valid_for.device!a}")
+
+
+def show(file: TablePath) -> None:
+    """Print a table with its units, its evidence and its default row; exit code as `verify`."""
+    typer.echo(shown(_sound(file)[0]))
+
+
+def diff(old: TablePath, new: TablePath) -> None:
+    """Print where two tables differ, whatever their forms; exit code 3 if they do."""
+    lines = differences(_sound(old)[0], _sound(new)[0])
+    for line in lines:
+        typer.echo(line)
+    if lines:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+def _sound(file: Path) -> tuple[LookupTable, Form]:
+    """A table file; one that does not verify ends the command with its own code."""
+    try:
+        return read_table(file)
+    except LutError as error:
+        notes.print(f"{file}: {error}", markup=False)
+        raise typer.Exit(EXIT_DAMAGED) from error
+
+
+def _values(run: Run, texts: list[str], flag: str) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DseError(f"{flag} {text}: write {flag} knob=value")
+        unit = run.question[name].unit
+        try:
+            values[name] = value if unit == "choice" else float(value)
+        except ValueError as error:
+            raise DseError(f"{flag} {text}: {value!r} is not a number in {unit}") from error
+    return values

@@ -1,0 +1,83 @@
+"""`dse trials import`: measurements of a device become a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dse.cli.terminal import notes
+from dse.core.errors import DseError
+from dse.online.imported import import_trials
+from dse.online.measured import MeasuredTrials, suspicions
+from dse.online.trials_file import read_layout, read_trials
+from dse.results.exports import write_views
+from dse.runs.store import read_run
+
+_SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to `dse trials`, which is made if nobody has yet."""
+    known = [g.typer_instance for g in app.registered_groups if g.name == "trials"]
+    trials = next((group for group in known if group is not None), None)
+    if trials is None:
+        trials = typer.Typer(help="Trials.", no_args_is_help=True)
+        app.add_typer(trials, name="trials")
+    trials.command("import", epilog="Example: dse trials import trials.csv --out runs/measured")(
+        trials_import
+    )
+
+
+def trials_import(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Measured trials: .csv or .parquet.")
+    ],
+    out: Annotated[Path, typer.Option(help="Run folder; must not exist yet.")],
+    layout: Annotated[
+        Path | None,
+        typer.Option(help="Which column is what (TOML); default: the schema of docs/online.md."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HEADER=TEXT", help="Take only these rows, e.g. network=vgg16."),
+    ] = None,
+    quantile: Annotated[
+        float, typer.Option(help="Of repeated runs, on the bad side; 0.5: medians.")
+    ] = 0.5,
+) -> None:
+    """Make a run of measured trials: front, plot, export and simulate then work on it.
+
+    Every single measurement is kept beside the estimates. Rows that look wrong are reported and
+    kept.
+    """
+    read = read_layout(layout)
+    trials = MeasuredTrials.of(read_trials(file, read, pairs(where or [])), read.objectives)
+    found = suspicions(trials, read)
+    for suspicion in found[:_SHOWN]:
+        lines = ", ".join(map(str, suspicion.lines))
+        notes.print(f"suspicious: {file.name}: {lines}: {suspicion.what}", markup=False)
+    if len(found) > _SHOWN:
+        notes.print(f"... and {len(found) - _SHOWN} more suspicions")
+    import_trials(trials, read, out, quantile=quantile)
+    front = write_views(read_run(out))
+    notes.print(
+        f"{len(trials):,} runs of {int(trials.group.max()) + 1:,} designs, {len(front):,} on the "
+        f"front; {len(found):,} suspicions",
+        markup=False,
+    )
+    typer.echo(out)
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """What `--where` says: header -> text.
+
+    Raises:
+        DseError: If one has no equals sign.
+    """
+    found = {}
+    for text in texts:
+        header, equals, value = text.partition("=")
+        if not equals:
+            raise DseError(f"--where {text}: write --where header=text")
+        found[header] = value
+    return found

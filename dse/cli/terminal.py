@@ -1,0 +1,136 @@
+"""What a person sees while a study is being answered, and how a command ends."""
+
+import shlex
+import signal
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from dse.core.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
+from dse.search.interrupts import Stop
+from dse.search.progress import Standing
+
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_FAILED_TRIALS = 3
+EXIT_NOTHING_FEASIBLE = 4
+EXIT_DAMAGED = 5
+EXIT_REFUSED = 6
+
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Bars:
+    """Progress with time left: bars on a terminal, lines elsewhere. A context manager."""
+
+    def __init__(self, trials: int = 0) -> None:
+        self._trials = trials
+        self._live = notes.is_terminal
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=notes,
+            disable=not self._live,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[str, int] = {}
+        self._began: dict[str, float] = {}
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._progress.stop()
+
+    def preparing(self, what: str, share: float) -> None:
+        """One bar for each `what`."""
+        self._show(what, share, f"{share:.0%}")
+
+    def searching(self, standing: Standing) -> None:
+        """The search, with hypervolume so far."""
+        state = (
+            f"{standing.trials}/{self._trials} trials, {standing.feasible} feasible, "
+            f"hypervolume {standing.hypervolume:.4f}, {standing.runs_made} real runs"
+        )
+        self._show("searching", standing.trials / max(self._trials, 1), state)
+
+    def noting(self, what: str) -> None:
+        """A line of its own."""
+        notes.print(what, markup=False)
+
+    def _show(self, what: str, share: float, state: str) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=1.0, state="")
+        self._progress.update(self._tasks[what], completed=share, state=state)
+        tenth = int(10 * share)
+        began = self._began.setdefault(what, time.monotonic())
+        if not self._live and tenth > self._tenths.get(what, -1):
+            self._tenths[what] = tenth
+            passed = time.monotonic() - began
+            # A first report says nothing about speed: nobody saw when its work began.
+            told = 0 < share < 1 and passed > 0.5
+            left = f", {passed * (1 - share) / share:.0f} s left" if told else ""
+            notes.print(f"{what}: {state}{left}", markup=False)
+
+
+def guarded(command: Callable[[], object], *, debug: bool, stop: Stop | None = None) -> int:
+    """Run a command; turn every ending into an exit code and at most a few lines on stderr.
+
+    Where a run can be resumed, the command that does it is the last line. Tracebacks are shown
+    only with `debug`. Usage errors are typer's to show: it ends with SystemExit.
+    """
+    stop = stop or Stop()
+    signal.signal(signal.SIGINT, stop.arrive)
+    signal.signal(signal.SIGTERM, stop.arrive)
+    code = 0
+    try:
+        command()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except KeyboardInterrupt:
+        stop.number = stop.number or signal.SIGINT
+    except Exception as error:
+        # After a signal, whatever a library makes of being torn out of a wait is no bug.
+        if stop.number is None:
+            if debug:
+                raise
+            code = _told(error)
+            _say_resume(stop)
+    if stop.number is None:
+        return code
+    said = "interrupted" if stop.number == signal.SIGINT else "terminated"
+    where = "every trial reported so far is in the run folder" if stop.folder else "nothing was run"
+    notes.print(f"{said}; {where}", markup=False)
+    _say_resume(stop)
+    return 128 + stop.number
+
+
+def _say_resume(stop: Stop) -> None:
+    if stop.folder is not None:
+        notes.print(f"dse resume {shlex.quote(str(stop.folder))}", markup=False)
+
+
+def _told(error: Exception) -> int:
+    if not isinstance(error, DseError):
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        notes.print(f"internal error: {text}; --debug shows where", markup=False)
+        return EXIT_BUG
+    for line in error.problems if isinstance(error, StudyError) else (str(error),):
+        notes.print(line, markup=False)
+    if isinstance(error, RunRefused):
+        return EXIT_REFUSED
+    return EXIT_DAMAGED if isinstance(error, RunDamaged | RunUnwritable) else EXIT_USAGE

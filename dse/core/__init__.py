@@ -1,0 +1,1 @@
+"""Parameters, spaces, evaluators and problems: what everything else stands on."""

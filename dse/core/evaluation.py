@@ -1,0 +1,400 @@
+"""Evaluators: columns in, columns out, with declarations that let the engine cache and spread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.core.errors import CompositionError, EvaluationError, RowsFailed
+from dse.core.parameters import Column
+from dse.core.space import Columns, join, length, take
+
+Cost: TypeAlias = Literal["closed form", "measured"]
+"""What one row costs: microseconds of arithmetic, or seconds to minutes of a real run."""
+
+EVIDENCE: tuple[str, ...] = ("measured", "closed form", "published", "unverified")
+"""How well a number is founded, best first; one made of several has the weakest label."""
+
+
+class Evaluator(Protocol):
+    """Answers output columns for input columns; says beforehand which, in which units, how founded.
+
+    Laws: a batch equals its rows; only `inputs` are read; exactly `outputs` are given, each shape
+    (n,); nothing else changes. A design that has no answer raises, naming value, limit and
+    authority.
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """Column name -> unit of everything that is read."""
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """Column name -> unit of everything that is given."""
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """Output name -> one of `EVIDENCE`."""
+
+    @property
+    def cost(self) -> Cost:
+        """Whether a row is arithmetic or a real run."""
+
+    def __call__(self, columns: Columns) -> Columns:
+        """Output columns of a batch of n rows."""
+
+
+TEXT_UNITS: tuple[str, ...] = ("choice", "handle")
+"""Units of columns that hold strings; all other columns hold real numbers."""
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an exception on one line, for a trial's record."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
+    """Call an evaluator so that a bad row fails alone.
+
+    A batch that raises is halved until the rows at fault stand alone; because a batch equals its
+    rows, the others lose nothing by it.
+
+    Returns:
+        Exactly the declared outputs, each shape (n,).
+
+    Raises:
+        RowsFailed: If at least one row failed; the others' results are inside.
+    """
+    missing = [name for name in evaluator.inputs if name not in columns]
+    if missing:
+        reader = type(evaluator).__name__
+        raise EvaluationError(
+            f"{reader} reads {', '.join(missing)}; there are {', '.join(columns)}"
+        )
+    inputs = {name: columns[name] for name in evaluator.inputs}
+    n = length(inputs)
+    if n == 0:
+        return unanswered(evaluator, 0)
+    reasons: dict[int, str] = {}
+    answered = _bisect(evaluator, inputs, 0, n, reasons)
+    return _assemble(evaluator, answered, n, reasons)
+
+
+def unanswered(evaluator: Evaluator, n: int) -> dict[str, Column]:
+    """Output columns of n rows without answer: NaN, or the empty string."""
+    return {
+        name: np.full(n, "" if unit in TEXT_UNITS else np.nan)
+        for name, unit in evaluator.outputs.items()
+    }
+
+
+_Part: TypeAlias = tuple[NDArray[np.int64], Columns]
+"""Row numbers in a batch, and the outputs of these rows."""
+
+
+def _assemble(
+    evaluator: Evaluator, answered: list[_Part], n: int, reasons: Mapping[int, str]
+) -> dict[str, Column]:
+    """The outputs of a batch from those of its parts; raises RowsFailed if there are reasons."""
+    good = [(rows, part) for rows, part in answered if len(rows)]
+    if not good:
+        raise RowsFailed(reasons, unanswered(evaluator, n))
+    joined = join([part for _, part in good])
+    if not reasons:
+        return joined
+    rows = np.concatenate([rows for rows, _ in good])
+    filled = {name: np.repeat(column[:1], n) for name, column in joined.items()}
+    for name, column in joined.items():
+        filled[name][rows] = column
+    raise RowsFailed(reasons, filled)
+
+
+def _bisect(
+    evaluator: Evaluator, inputs: Columns, start: int, stop: int, reasons: dict[int, str]
+) -> list[_Part]:
+    batch = {name: column[start:stop].copy() for name, column in inputs.items()}
+    try:
+        rows, outputs, why = _attempt(evaluator, batch, stop - start)
+    # Libraries leave the process by SystemExit; here it is one more way to have no answer.
+    except (Exception, SystemExit) as error:
+        if stop - start == 1:
+            reasons[start] = one_line(error)
+            return []
+        middle = (start + stop) // 2
+        left = _bisect(evaluator, inputs, start, middle, reasons)
+        return left + _bisect(evaluator, inputs, middle, stop, reasons)
+    reasons.update({start + row: reason for row, reason in why.items()})
+    return [(start + rows, outputs)]
+
+
+def _attempt(
+    evaluator: Evaluator, batch: Columns, n: int
+) -> tuple[NDArray[np.int64], Columns, Mapping[int, str]]:
+    """Rows that have an answer, their outputs, and why the others have none."""
+    try:
+        return np.arange(n), _checked(evaluator, evaluator(batch), n), {}
+    except RowsFailed as error:
+        strange = [row for row in error.reasons if row not in range(n)]
+        if strange:
+            name = type(evaluator).__name__
+            raise EvaluationError(
+                f"{name} says that row {strange[0]} failed; the batch has rows 0 to {n - 1}"
+            ) from error
+        kept = np.flatnonzero(~np.isin(np.arange(n), list(error.reasons)))
+        if not len(kept):
+            return kept, {}, error.reasons
+        return kept, take(_checked(evaluator, error.columns, n), kept), error.reasons
+
+
+def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column]:
+    name = type(evaluator).__name__
+    if set(outputs) != set(evaluator.outputs):
+        raise EvaluationError(
+            f"{name} gave the columns {sorted(outputs)}, it declares {sorted(evaluator.outputs)}"
+        )
+    checked = {}
+    for key, unit in evaluator.outputs.items():
+        column = outputs[key]
+        # A list would let numpy turn a truth value or a string beside it into a number, or back;
+        # a masked array would lose its mask.
+        if type(column) is not np.ndarray:
+            raise EvaluationError(
+                f"{name} gave {key} as {type(column).__name__}; a plain numpy array is wanted"
+            )
+        if column.shape != (n,):
+            raise EvaluationError(
+                f"{name} gave {key} with shape {column.shape}; (n,) = ({n},) is wanted"
+            )
+        kinds, wanted = ("U", "strings are") if unit in TEXT_UNITS else ("fiu", "real numbers are")
+        if column.dtype.kind not in kinds:
+            raise EvaluationError(f"{name} gave {key} [{unit}] as {column.dtype}; {wanted} wanted")
+        checked[key] = column
+    return checked
+
+
+def _weakness(label: str) -> int:
+    # A label that does not exist is the weakest, so that it survives until the problem refuses it.
+    return EVIDENCE.index(label) if label in EVIDENCE else len(EVIDENCE)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Evaluators one after the other, each reading the knobs and what came before it.
+
+    Args:
+        stages: In the order of calling.
+
+    Raises:
+        CompositionError: If there is no stage, a stage reads a column in another unit than an
+            earlier stage gives, or two stages give the same column.
+    """
+
+    stages: tuple[Evaluator, ...]
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise CompositionError("a chain needs at least one stage")
+        given: dict[str, tuple[str, str]] = {}
+        wanted: dict[str, tuple[str, str]] = {}
+        for stage in self.stages:
+            name = type(stage).__name__
+            for column, unit in stage.inputs.items():
+                source = given.get(column) or wanted.get(column)
+                if source is not None and source[0] != unit:
+                    raise CompositionError(
+                        f"{column}: {name} reads it in {unit}, {source[1]} has it in {source[0]}"
+                    )
+                wanted.setdefault(column, (unit, name))
+            for column, unit in stage.outputs.items():
+                if column in given or column in wanted:
+                    other = (given.get(column) or wanted[column])[1]
+                    raise CompositionError(f"{column}: {name} gives it, but {other} has it before")
+                given[column] = (unit, name)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, str]:
+        """What no stage gives: the knobs."""
+        given: set[str] = set()
+        needed: dict[str, str] = {}
+        for stage in self.stages:
+            needed.update({k: u for k, u in stage.inputs.items() if k not in given})
+            given |= set(stage.outputs)
+        return needed
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """What any stage gives."""
+        return {k: u for stage in self.stages for k, u in stage.outputs.items()}
+
+    @cached_property
+    def evidence(self) -> Mapping[str, str]:
+        """Each output's own label or that of the weakest column it is made of."""
+        labels: dict[str, str] = {}
+        for stage in self.stages:
+            behind = [labels[k] for k in stage.inputs if k in labels]
+            # A closed form over a measured column stays a closed form; a measurement that a closed
+            # form set up stays measured; over an unverified column both are that.
+            for name, own in stage.evidence.items():
+                passed = "closed form" if own == "measured" else ""
+                labels[name] = max([own, *(b for b in behind if b != passed)], key=_weakness)
+        return labels
+
+    @property
+    def cost(self) -> Cost:
+        """`measured` as soon as one stage is."""
+        return "measured" if any(s.cost == "measured" for s in self.stages) else "closed form"
+
+    def __call__(self, columns: Columns) -> Columns:
+        """All stages' outputs; a row that fails in one stage is not sent to the next."""
+        n = length(columns)
+        alive = np.arange(n)
+        reasons: dict[int, str] = {}
+        known: dict[str, Column] = {name: columns[name] for name in self.inputs}
+        for stage in self.stages:
+            try:
+                outputs = evaluate_rows(stage, known)
+            except RowsFailed as error:
+                reasons.update({int(alive[row]): why for row, why in error.reasons.items()})
+                good = ~np.isin(np.arange(len(alive)), list(error.reasons))
+                alive = alive[good]
+                known, outputs = take(known, good), take(error.columns, good)
+            if n and not len(alive):
+                return _assemble(self, [], n, reasons)
+            known.update(outputs)
+        results = {name: known[name] for name in self.outputs}
+        return results if not reasons else _assemble(self, [(alive, results)], n, reasons)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Answers each distinct projection of a design on the evaluator's inputs once.
+
+    Mutable on purpose: it remembers. A failed row is not remembered, so it is tried again when
+    asked again.
+    """
+
+    evaluator: Evaluator
+    _known: dict[bytes, tuple[Column, ...]] = field(
+        default_factory=dict, repr=False, compare=False, init=False
+    )
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.outputs
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.evidence
+
+    @property
+    def cost(self) -> Cost:
+        """As the evaluator inside."""
+        return self.evaluator.cost
+
+    def __len__(self) -> int:
+        """Distinct projections answered so far."""
+        return len(self._known)
+
+    def __call__(self, columns: Columns) -> Columns:
+        """The evaluator's outputs; only projections not seen before reach it, each once."""
+        keys = _row_keys({name: columns[name] for name in self.inputs})
+        if not keys:
+            return evaluate_rows(self.evaluator, columns)
+        fresh = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
+        failed: dict[bytes, str] = {}
+        if fresh:
+            rows = np.array(sorted(fresh.values()))
+            try:
+                outputs = evaluate_rows(self.evaluator, take(columns, rows))
+            except RowsFailed as error:
+                failed = {keys[rows[i]]: why for i, why in error.reasons.items()}
+                outputs = dict(error.columns)
+            for position, row in enumerate(rows):
+                if keys[row] not in failed:
+                    self._known[keys[row]] = tuple(
+                        outputs[name][position : position + 1] for name in self.outputs
+                    )
+        return self._collect(keys, failed)
+
+    def _collect(self, keys: list[bytes], failed: Mapping[bytes, str]) -> Columns:
+        reasons = {row: failed[key] for row, key in enumerate(keys) if key in failed}
+        rows = [row for row, key in enumerate(keys) if key not in failed]
+        if not rows:
+            return _assemble(self, [], len(keys), reasons)
+        answers = [self._known[keys[row]] for row in rows]
+        columns = {
+            name: np.concatenate([answer[i] for answer in answers])
+            for i, name in enumerate(self.outputs)
+        }
+        return _assemble(self, [(np.array(rows), columns)], len(keys), reasons)
+
+
+def _row_keys(columns: Columns) -> list[bytes]:
+    """One hashable key per row: its exact values, strings free of the batch's padding."""
+    parts = [[repr(value).encode() for value in column.tolist()] for column in columns.values()]
+    return [b"\0".join(row) for row in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class InBatches:
+    """Calls an evaluator on at most `rows` rows at a time: temporaries stay in cache.
+
+    Raises:
+        CompositionError: If `rows` is below 1.
+    """
+
+    evaluator: Evaluator
+    rows: int = 16_384
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise CompositionError(f"rows = {self.rows}: a batch needs at least 1")
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.inputs
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.outputs
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """As the evaluator inside."""
+        return self.evaluator.evidence
+
+    @property
+    def cost(self) -> Cost:
+        """As the evaluator inside."""
+        return self.evaluator.cost
+
+    def __call__(self, columns: Columns) -> Columns:
+        """The evaluator's outputs, batch after batch."""
+        n = length(columns)
+        if n <= self.rows:
+            return self.evaluator(columns)
+        parts: list[_Part] = []
+        reasons: dict[int, str] = {}
+        for start in range(0, n, self.rows):
+            stop = min(start + self.rows, n)
+            batch = {name: columns[name][start:stop] for name in self.inputs}
+            rows = np.arange(start, stop)
+            try:
+                parts.append((rows, evaluate_rows(self.evaluator, batch)))
+            except RowsFailed as error:
+                reasons.update({start + row: why for row, why in error.reasons.items()})
+                good = ~np.isin(np.arange(stop - start), list(error.reasons))
+                parts.append((rows[good], take(error.columns, good)))
+        return _assemble(self, parts, n, reasons)

@@ -1,0 +1,263 @@
+"""A problem: a space, an evaluator and what is wanted of it, checked against each other once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.core.errors import CompositionError, RowsFailed
+from dse.core.evaluation import EVIDENCE, TEXT_UNITS, Evaluator, evaluate_rows
+from dse.core.parameters import Column, FloatArray
+from dse.core.space import SearchSpace
+
+Direction: TypeAlias = Literal["min", "max"]
+
+STOPPED_EARLY = "stopped early"
+"""How the reason begins of a design whose real run was broken off, because what it had shown was
+enough to know that the design joins no front."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """An output column that shall be small (`min`) or large (`max`).
+
+    Raises:
+        CompositionError: If the direction is another word.
+    """
+
+    name: str
+    unit: str
+    direction: Direction = "min"
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("min", "max"):
+            raise CompositionError(
+                f"objective {self.name}: direction {self.direction!r} is not one of min, max"
+            )
+
+    @property
+    def sign(self) -> float:
+        """+1 for "min", -1 for "max": value x sign = loss, loss x sign = value."""
+        return 1.0 if self.direction == "min" else -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """An output column that must not pass a bound.
+
+    Args:
+        name: Output column.
+        unit: Unit of the column and of the bound.
+        bound: The limit itself is allowed.
+        side: `max` where the column must stay at or below the bound, `min` at or above.
+
+    Raises:
+        CompositionError: If the side is another word or the bound is not finite.
+    """
+
+    name: str
+    unit: str
+    bound: float
+    side: Literal["max", "min"] = "max"
+
+    def __post_init__(self) -> None:
+        if self.side not in ("max", "min"):
+            raise CompositionError(
+                f"constraint {self.name}: side {self.side!r} is not one of max, min"
+            )
+        if not np.isfinite(self.bound):
+            raise CompositionError(f"constraint {self.name}: bound {self.bound} is not finite")
+
+    def violation(self, values: FloatArray) -> FloatArray:
+        """How far values [unit] pass the bound, shape (n,); <= 0 where they keep it."""
+        return values - self.bound if self.side == "max" else self.bound - values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trials:
+    """Evaluated designs as columns.
+
+    Attributes:
+        codes: Canonical code rows, shape (n, d).
+        designs: Knob columns in their units, each shape (n,).
+        metrics: Output columns in their units, each shape (n,); meaningless in failed rows.
+        losses: Objectives with "max" flipped (smaller is better), shape (n, m); NaN in failed rows.
+        violations: Constraint violations, shape (n, c), feasible at <= 0; NaN in failed rows.
+        failures: Why each row has no metrics, empty where it has them, length n.
+    """
+
+    codes: FloatArray
+    designs: Mapping[str, Column]
+    metrics: Mapping[str, Column]
+    losses: FloatArray
+    violations: FloatArray
+    failures: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Rows that were evaluated, shape (n,)."""
+        return np.array([not reason for reason in self.failures], dtype=bool)
+
+    @property
+    def stopped(self) -> NDArray[np.bool_]:
+        """Rows whose run was broken off on purpose: neither evaluated nor failed, shape (n,)."""
+        return np.array([why.startswith(STOPPED_EARLY) for why in self.failures], dtype=bool)
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Rows that have no metrics because something went wrong, shape (n,)."""
+        return ~self.ok & ~self.stopped
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Rows that were evaluated and keep every constraint, shape (n,)."""
+        return self.ok & (np.nan_to_num(self.violations, nan=np.inf) <= 0).all(axis=1)
+
+    def rows(self, which: Column) -> "Trials":
+        """Some rows, by mask or by index."""
+        index = np.arange(len(self))[which]
+        return Trials(
+            self.codes[index],
+            {k: v[index] for k, v in self.designs.items()},
+            {k: v[index] for k, v in self.metrics.items()},
+            self.losses[index],
+            self.violations[index],
+            tuple(self.failures[i] for i in index),
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What to search, how it is judged, and what is wanted.
+
+    Args:
+        space: The knobs.
+        evaluator: Reads knobs, gives metrics.
+        objectives: At least one.
+        constraints: Limits on metrics.
+
+    Raises:
+        CompositionError: If a name or a unit differs between the three; the message shows both
+        sides.
+    """
+
+    space: SearchSpace
+    evaluator: Evaluator
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+
+    def __post_init__(self) -> None:
+        units = self.space.units
+        reader = type(self.evaluator).__name__
+        for name, unit in self.evaluator.inputs.items():
+            if name not in units:
+                raise CompositionError(
+                    f"{reader} reads {name} [{unit}]; the space has {', '.join(units)}"
+                )
+            if units[name] != unit:
+                raise CompositionError(
+                    f"{name}: the space declares it in {units[name]}, {reader} reads it in {unit}"
+                )
+        steering = {condition.depends_on for condition in self.space.conditions}
+        idle = [n for n in units if n not in self.evaluator.inputs and n not in steering]
+        if idle:
+            raise CompositionError(f"no evaluator reads {', '.join(idle)}: nothing to search there")
+        _require_evidence(self.evaluator)
+        if not self.objectives:
+            raise CompositionError("a problem needs at least one objective")
+        for objective in self.objectives:
+            self._check_metric(objective)
+        for constraint in self.constraints:
+            self._check_metric(constraint)
+
+    def _check_metric(self, wanted: Objective | Constraint) -> None:
+        outputs = self.evaluator.outputs
+        kind = type(wanted).__name__.lower()
+        if [objective.name for objective in self.objectives].count(wanted.name) > 1:
+            raise CompositionError(f"objective {wanted.name} stands twice")
+        if wanted.name not in outputs:
+            raise CompositionError(
+                f"{kind} {wanted.name}: no evaluator gives it; there are {', '.join(outputs)}"
+            )
+        if outputs[wanted.name] != wanted.unit:
+            raise CompositionError(
+                f"{kind} {wanted.name} is in {wanted.unit}, "
+                f"the evaluators give it in {outputs[wanted.name]}"
+            )
+        if wanted.unit in TEXT_UNITS:
+            raise CompositionError(f"{kind} {wanted.name} is a {wanted.unit}, a text, not a number")
+
+    def evaluate(self, codes: FloatArray) -> Trials:
+        """Evaluate code rows, shape (n, d); a row that fails or is not finite says why."""
+        rows = self.space.canonical(codes)
+        designs = self.space.decode(rows)
+        reasons: dict[int, str] = {}
+        try:
+            metrics = evaluate_rows(self.evaluator, designs)
+        except RowsFailed as error:
+            reasons = dict(error.reasons)
+            metrics = dict(error.columns)
+        self._gate(metrics, reasons)
+        failures = tuple(reasons.get(row, "") for row in range(len(rows)))
+        return judge(self.objectives, self.constraints, rows, designs, metrics, failures)
+
+    def _gate(self, metrics: Mapping[str, Column], reasons: dict[int, str]) -> None:
+        """No value that is not finite passes: the row fails with the column's name."""
+        for name, column in metrics.items():
+            if column.dtype.kind != "f":
+                continue
+            for row in np.flatnonzero(~np.isfinite(_float64(column))):
+                reasons.setdefault(int(row), f"{name} = {column[row]} is not a finite number")
+        for constraint in self.constraints:
+            with np.errstate(over="ignore", invalid="ignore"):
+                violation = constraint.violation(_float64(metrics[constraint.name]))
+            for row in np.flatnonzero(~np.isfinite(violation)):
+                why = f"{constraint.name} is too far from its bound {constraint.bound} to subtract"
+                reasons.setdefault(int(row), why)
+
+
+def _float64(column: Column) -> FloatArray:
+    """The column in the precision of losses, in which a wider number may be infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(column, dtype=np.float64)
+
+
+def _require_evidence(evaluator: Evaluator) -> None:
+    """Every number that leaves says how well it is founded."""
+    giver, evidence = type(evaluator).__name__, evaluator.evidence
+    for name in evaluator.outputs:
+        if name not in evidence:
+            raise CompositionError(f"{giver} gives no evidence for {name}")
+        if evidence[name] not in EVIDENCE:
+            raise CompositionError(
+                f"evidence {evidence[name]!r} of {name} is not one of {', '.join(EVIDENCE)}"
+            )
+
+
+def judge(
+    objectives: tuple[Objective, ...],
+    constraints: tuple[Constraint, ...],
+    codes: FloatArray,
+    designs: Mapping[str, Column],
+    metrics: Mapping[str, Column],
+    failures: tuple[str, ...],
+) -> Trials:
+    """Evaluated columns with losses and violations; the one place where "max" is flipped."""
+    n = len(codes)
+    bad = np.array([bool(reason) for reason in failures], dtype=bool)
+    losses = np.empty((n, len(objectives)))
+    violations = np.empty((n, len(constraints)))
+    with np.errstate(over="ignore", invalid="ignore"):  # failed rows hold anything
+        for i, objective in enumerate(objectives):
+            losses[:, i] = objective.sign * np.asarray(metrics[objective.name], dtype=np.float64)
+        for i, constraint in enumerate(constraints):
+            values = np.asarray(metrics[constraint.name], dtype=np.float64)
+            violations[:, i] = constraint.violation(values)
+    losses[bad] = np.nan
+    violations[bad] = np.nan
+    return Trials(codes, designs, metrics, losses, violations, failures)

@@ -1,0 +1,1 @@
+"""Fronts of finished runs: tables, comparisons, exports and checks."""

@@ -1,0 +1,175 @@
+"""The front of a run: feasible trials that no other feasible trial dominates."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dse.core.errors import DseError, RowsFailed
+from dse.core.evaluation import TEXT_UNITS, Evaluator, evaluate_rows
+from dse.core.parameters import Column
+from dse.core.problem import Trials
+from dse.pareto.dominance import non_dominated
+from dse.pareto.hypervolume import Reference, hypervolume
+from dse.runs.store import Question, Run, canonical_json
+
+Limits: TypeAlias = tuple[float, float] | Collection[str]
+"""Least and greatest value in the SI unit, both allowed (-inf and inf set none); or names."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Front:
+    """Non-dominated designs, best in the first objective first.
+
+    Attributes:
+        question: What was asked; carries names, units and evidence.
+        trials: The designs, in the order of the losses, first objective first.
+        numbers: Their trial numbers in the run, shape (n,).
+        held_out: What the designs reach on data that no choice has seen; empty if nobody looked.
+            `numbers` -> metric -> value, in the units of `held_out_columns`.
+        held_out_columns: Name, unit and evidence of these metrics.
+    """
+
+    question: Question
+    trials: Trials
+    numbers: NDArray[np.int64]
+    held_out: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    held_out_columns: tuple[Mapping[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, question: Question, trials: Trials) -> "Front":
+        """The front of a run's trials; empty if no trial is feasible."""
+        feasible = np.flatnonzero(trials.feasible)
+        losses = trials.losses[feasible]
+        best = feasible[non_dominated(losses)]
+        # Equal losses are told apart by the codes, so that the order never depends on the search.
+        keys = np.concatenate([trials.losses[best], trials.codes[best]], axis=1)
+        order = best[np.lexsort(keys.T[::-1])]
+        return cls(question, trials.rows(order), order.astype(np.int64))
+
+    @classmethod
+    def of_run(cls, run: Run) -> "Front":
+        """The front of a run, with what was measured on held-out data when it ended."""
+        front = cls.of(run.question, run.trials)
+        kept = run.manifest.get("held_out", {"columns": [], "rows": {}})
+        rows = {int(number): values for number, values in kept["rows"].items()}
+        return replace(front, held_out=rows, held_out_columns=tuple(kept["columns"]))
+
+    def measured_on(self, evaluator: Evaluator) -> dict[str, Any]:
+        """Ask an evaluator about the front's designs; what a run's manifest keeps as `held_out`.
+
+        A design that has no answer is left out, and so is what the run itself has a column of.
+        """
+        known = {quantity.name for quantity in self.question.quantities}
+        try:
+            columns = evaluate_rows(evaluator, self.trials.designs)
+            failed: set[int] = set()
+        except RowsFailed as error:
+            columns, failed = dict(error.columns), set(error.reasons)
+        described = [
+            {"name": name, "unit": unit, "evidence": evaluator.evidence[name]}
+            for name, unit in evaluator.outputs.items()
+            if unit not in TEXT_UNITS and name not in known
+        ]
+        rows = {
+            str(number): {d["name"]: float(columns[d["name"]][i]) for d in described}
+            for i, number in enumerate(self.numbers)
+            if i not in failed
+        }
+        return {"columns": described, "rows": rows}
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def rows(self, which: Column) -> "Front":
+        """Some designs, by mask or by index; none of them dominates another."""
+        return replace(self, trials=self.trials.rows(which), numbers=self.numbers[which])
+
+    def select(self, limits: Mapping[str, Limits]) -> "Front":
+        """The designs within limits on knobs and metrics.
+
+        Args:
+            limits: Column -> (least, greatest) in its SI unit, or the names allowed of a choice.
+
+        Raises:
+            RunError: If there is no such column.
+        """
+        columns = {**self.trials.designs, **self.trials.metrics}
+        kept = np.ones(len(self), dtype=bool)
+        for name, allowed in limits.items():
+            if self.question[name].unit in TEXT_UNITS:
+                kept &= np.isin(columns[name], [str(label) for label in allowed])
+            else:
+                low, high = (float(limit) for limit in allowed)
+                kept &= (columns[name] >= low) & (columns[name] <= high)
+        return self.rows(np.flatnonzero(kept))
+
+    def best(self, objective: str) -> int:
+        """Row with the best value of an objective.
+
+        Raises:
+            DseError: If the front is empty or the objective unknown.
+        """
+        names = [o.name for o in self.question.objectives]
+        if objective not in names:
+            raise DseError(f"unknown objective {objective!r}; there are {', '.join(names)}")
+        self._require_rows()
+        return int(np.argmin(self.trials.losses[:, names.index(objective)]))
+
+    def knee(self) -> int:
+        """Row nearest to the ideal point, each objective scaled to the front's own range.
+
+        Raises:
+            DseError: If the front is empty.
+        """
+        self._require_rows()
+        losses = self.trials.losses
+        low, high = losses.min(axis=0), losses.max(axis=0)
+        scaled = (losses - low) / np.where(high > low, high - low, 1.0)
+        return int(np.argmin((scaled**2).sum(axis=1)))
+
+    def hypervolume(self, reference: Reference) -> float:
+        """Share of the reference box that the front dominates."""
+        return hypervolume(self.trials.losses, reference)
+
+    def row(self, index: int) -> dict[str, dict[str, Any]]:
+        """One design as plain values: `{"design": {...}, "metrics": {...}}`, SI units."""
+        return {
+            "design": {k: v[index].item() for k, v in self.trials.designs.items()},
+            "metrics": {k: v[index].item() for k, v in self.trials.metrics.items()},
+        }
+
+    def to_json(self) -> str:
+        """The front with units and evidence; equal fronts are equal bytes."""
+        columns = [
+            {
+                "name": q.name,
+                "unit": q.unit,
+                "role": q.role,
+                **({"stage": q.stage} if q.stage else {"evidence": q.evidence}),
+            }
+            for q in self.question.quantities
+        ]
+        objectives = [
+            {"name": o.name, "unit": o.unit, "direction": o.direction}
+            for o in self.question.objectives
+        ]
+        columns += [{**column, "role": "held out"} for column in self.held_out_columns]
+        rows = []
+        for i, n in enumerate(self.numbers.tolist()):
+            held = {"held_out": dict(self.held_out[n])} if n in self.held_out else {}
+            rows.append({"trial": n, **self.row(i), **held})
+        return canonical_json(
+            {
+                "study": self.question.study,
+                "columns": columns,
+                "objectives": objectives,
+                "rows": rows,
+            }
+        )
+
+    def _require_rows(self) -> None:
+        if not len(self):
+            raise DseError("the front is empty: no trial is feasible")

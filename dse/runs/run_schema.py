@@ -1,0 +1,83 @@
+"""What a run asks, as it travels with its trials: columns with units, objectives, constraints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dse.core.errors import RunError
+from dse.core.parameters import Stage
+from dse.core.problem import Constraint, Objective, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a column of a run is.
+
+    Attributes:
+        name: Column name.
+        unit: Its unit.
+        role: `knob` or `metric`.
+        stage: Of a knob, when it can still change; None for a metric.
+        evidence: Of a metric, how well it is founded; None for a knob.
+    """
+
+    name: str
+    unit: str
+    role: str
+    stage: Stage | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a run asks: everything needed to judge its trials without its evaluators."""
+
+    study: str
+    question: str
+    quantities: tuple[Quantity, ...]
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+
+    @classmethod
+    def of(cls, study: str, question: str, problem: Problem) -> "Question":
+        """The question that a problem puts."""
+        knobs = tuple(
+            Quantity(p.name, p.unit, "knob", stage=p.stage) for p in problem.space.parameters
+        )
+        evidence = problem.evaluator.evidence
+        metrics = tuple(
+            Quantity(name, unit, "metric", evidence=evidence[name])
+            for name, unit in problem.evaluator.outputs.items()
+        )
+        return cls(study, question, knobs + metrics, problem.objectives, problem.constraints)
+
+    @classmethod
+    def read(cls, asked: Mapping[str, Any]) -> "Question":
+        """The question as `dataclasses.asdict` and JSON have left it.
+
+        Raises:
+            KeyError, TypeError, CompositionError: If it is none.
+        """
+        return cls(
+            asked["study"],
+            asked["question"],
+            tuple(Quantity(**q) for q in asked["quantities"]),
+            tuple(Objective(**o) for o in asked["objectives"]),
+            tuple(Constraint(**c) for c in asked["constraints"]),
+        )
+
+    @property
+    def knobs(self) -> tuple[Quantity, ...]:
+        """The knobs, in order."""
+        return tuple(q for q in self.quantities if q.role == "knob")
+
+    @property
+    def metrics(self) -> tuple[Quantity, ...]:
+        """The metrics, in order."""
+        return tuple(q for q in self.quantities if q.role == "metric")
+
+    def __getitem__(self, name: str) -> Quantity:
+        for quantity in self.quantities:
+            if quantity.name == name:
+                return quantity
+        raise RunError(f"unknown column {name!r}; there are {[q.name for q in self.quantities]}")

@@ -1,0 +1,1 @@
+"""The search loop, what opens it and what ends it."""

@@ -1,0 +1,1 @@
+"""Study files: schema, loading, warm starts, and the runner."""

@@ -1,0 +1,398 @@
+"""From a checked study to a finished run folder, at one go or after any number of stops."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from dse.core.errors import DseError, RunDiffers
+from dse.core.evaluation import Evaluator
+from dse.core.files import canonical_json
+from dse.core.problem import Problem, Trials
+from dse.results.exports import write_views
+from dse.results.front import Front
+from dse.runs.events import read_events
+from dse.runs.identity import source_digest, used_libraries, versions
+from dse.runs.lock import now
+from dse.runs.manifest import read_resolved
+from dse.runs.store import Question, RunWriter, read_run, require_free
+from dse.search.initial_designs import Opened
+from dse.search.interrupts import Clock, Stop
+from dse.search.loop import explore, never_enough
+from dse.search.progress import Drained, Onlooker, Standing, Watch
+from dse.search.termination import Plateau
+from dse.searchers.of_study import searcher_of
+from dse.study.loader import Study
+from dse.study.schema import Composed, Execution, Staged, Watcher
+from dse.study.warm_start import Opening, opening_of
+from dse.workers.process_pool import ProcessPool
+from dse.workers.ray_workers import RayWorkers
+from dse.workers.serial import Serial
+from dse.workers.workers import Needs, Spread, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A run that has ended, by itself or because somebody asked it to.
+
+    Attributes:
+        folder, standing, front: Of the run.
+        ending: `budget`, `exhausted`, `nothing new`, `plateau`, `wall time` or `interrupted`.
+        seconds: Of this session.
+        max_failed_share: What the study takes.
+        why: More about the ending, if there is more to say.
+    """
+
+    folder: Path
+    standing: Standing
+    front: Front
+    ending: str
+    seconds: float
+    max_failed_share: float
+    why: str = ""
+
+
+def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer:
+    """Search what a study asks and leave the run in a folder.
+
+    The folder is created only when everything that can be checked before the search has been.
+
+    Args:
+        study: Checked.
+        folder: Must not exist, or be empty.
+        onlooker: Is told how it goes.
+        stop: Says when to stop.
+
+    Raises:
+        RunExists: If the folder holds something.
+        DseError: If a task is not fetched, a library is missing, or the parts do not fit.
+    """
+    require_free(folder)
+    clock = Clock()
+    with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
+        job = _Job.of(study, workers, onlooker, stop, clock)
+        opening = opening_of(study, job.problem, job.identified)
+        for note in opening.notes:
+            onlooker.noting(note)
+        identified = _opened(job.identified, opening)
+        manifest = {
+            "identity": sha256(canonical_json(identified).encode()).hexdigest(),
+            "identified_by": identified,
+            "facts": dict(job.facts),
+            "seed": study.file.search.seed,
+            "searcher": study.file.search.searcher,
+            "trials_asked": study.file.search.trials,
+            "stopping": _stopping(study),
+            **({"opening": opening.record} if opening.record else {}),
+            "overrides": list(study.overrides),
+            "export": study.file.export.model_dump(),
+            "versions": versions(),
+            "sessions": [],
+        }
+        texts = {"study_text": study.text, "resolved": study.resolved()}
+        with RunWriter(folder, job.question, **texts, manifest=manifest) as writer:
+            return job.search(writer, folder, opening)
+
+
+def _stopping(study: Study) -> dict[str, Any]:
+    """Rules other than the number of trials that end a search, as a manifest keeps them."""
+    search = study.file.search
+    return {
+        "max_wall_s": None if search.max_wall is None else search.max_wall.seconds,
+        "plateau": None if search.plateau is None else search.plateau.model_dump(),
+    }
+
+
+def _opened(identified: Mapping[str, Any], opening: Opening) -> dict[str, Any]:
+    """What identifies a job, and which designs were given beforehand."""
+    if not opening.record:
+        return dict(identified)
+    codes = canonical_json(opening.record["codes"])
+    return {**identified, "opening": sha256(codes.encode()).hexdigest()}
+
+
+def resume(
+    folder: Path,
+    load: Callable[[int], Study],
+    trials: str | None,
+    onlooker: Onlooker,
+    stop: Stop,
+    stopping: Mapping[str, Any] | None = None,
+) -> Answer:
+    """Go on with a run as if it had never stopped, and with more trials if asked.
+
+    The search is gone through again from its seed with the stored trials as answers, so whatever
+    a searcher remembers is right without having been saved.
+
+    Args:
+        folder: Of the run.
+        load: Gives the study of the run for a number of trials.
+        trials: `+200` for so many more than last asked, `600` for so many in all; None for as many
+            as last asked.
+        onlooker: Is told how it goes.
+        stop: Says when to stop.
+        stopping: Rules that replace those that the run was begun with: `max_wall_s`, the seconds
+            that all of its sessions may take together, and `plateau` (None: no such rule).
+
+    Raises:
+        RunHeld: If a living process works on the run.
+        RunDiffers: If study, data or code are not what the run was begun with.
+        RunDamaged: If manifest or study do not read.
+        DseError: If fewer trials are asked than before.
+    """
+    with RunWriter.reopen(folder) as writer:
+        if writer.repaired:
+            onlooker.noting(writer.repaired)
+        read_resolved(folder)  # verified before it is read again by `load`
+        asked = int(writer.manifest["trials_asked"])
+        wanted = grown(asked, trials)
+        study = load(wanted)
+        clock = Clock(_seconds_spent(folder))
+        with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
+            job = _Job.of(study, workers, onlooker, stop, clock)
+            opening = Opening.recorded(writer.manifest, job.problem)
+            _require_same(writer.manifest, _opened(job.identified, opening))
+            if wanted > asked:
+                writer.note("grown", {"from": asked, "to": wanted})
+                writer.record({"trials_asked": wanted})
+            if stopping:
+                writer.note("stopping", stopping)
+                writer.record({"stopping": {**writer.manifest.get("stopping", {}), **stopping}})
+            return job.search(writer, folder, opening)
+
+
+def _seconds_spent(folder: Path) -> float:
+    """What the batches of a run have taken so far, all sessions together, dead ones too."""
+    return float(sum(e.get("seconds", 0.0) for e in read_events(folder) if e["event"] == "trials"))
+
+
+def grown(asked: int, trials: str | None) -> int:
+    """How many trials a run is to have that was asked for `asked`.
+
+    Raises:
+        DseError: If the text is neither `+N` nor `N`, or the run would shrink.
+    """
+    if trials is None:
+        return asked
+    digits = trials.removeprefix("+")
+    if not (digits.isascii() and digits.isdigit()):
+        raise DseError(f"--trials {trials}: write +200 for 200 more, or 600 for 600 in all")
+    wanted = int(digits) + (asked if trials.startswith("+") else 0)
+    if wanted < asked:
+        raise DseError(f"--trials {trials}: the run was asked for {asked}; a run only grows")
+    return wanted
+
+
+def _require_same(manifest: Mapping[str, Any], now_is: Mapping[str, Any]) -> None:
+    """Refuse to continue what would be another run, naming every field that differs."""
+    before = _flat(manifest["identified_by"])
+    after = _flat(json.loads(canonical_json(now_is)))  # as the manifest has been through JSON
+    differing = [
+        f"{name}: was {before.get(name, 'absent')!r}, is {after.get(name, 'absent')!r}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    if differing:
+        raise RunDiffers(
+            "the run was begun with something else and is left as it is: " + "; ".join(differing)
+        )
+
+
+def _flat(content: object, above: str = "") -> dict[str, object]:
+    if not isinstance(content, Mapping):
+        return {above: content}
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{above}.{key}" if above else str(key))
+    return flat
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A study with its parts composed, ready to be searched."""
+
+    study: Study
+    problem: Problem
+    composed: Composed
+    staged: Staged | None
+    onlooker: Onlooker
+    stop: Stop
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls, study: Study, workers: Workers, onlooker: Onlooker, stop: Stop, clock: Clock
+    ) -> "_Job":
+        """Compose a study with its measured parts on the workers."""
+        composed = compose(study, workers, onlooker.preparing)
+        staged = _staged(study, composed)
+        evaluator = composed.evaluator if staged is None else staged.evaluator
+        problem = Problem(study.space, evaluator, study.objectives, study.constraints)
+        if staged is not None:
+            staged.early.follow(problem, staged.handle)
+        return cls(study, problem, composed, staged, onlooker, stop, clock)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the numbers depend on beside the study: data, networks, tables, code."""
+        version = versions().get("edge-dse", "?")
+        # A version tells what was released; a formula may change between two of them.
+        code = f"edge-dse {version}, source {source_digest()[:16]}"
+        return {**self.composed.facts, "code": code}
+
+    @property
+    def identified(self) -> dict[str, Any]:
+        """What is asked and all that the answers depend on, libraries too."""
+        measured = self.composed.evaluator.cost == "measured"
+        libraries = used_libraries(self.study.file.search.searcher, measured=measured)
+        return {**self.study.identified_by(self.facts), "libraries": libraries}
+
+    @property
+    def question(self) -> Question:
+        """What is asked."""
+        return Question.of(self.study.file.study, self.study.file.question, self.problem)
+
+    def search(self, writer: RunWriter, folder: Path, opening: Opening) -> Answer:
+        """Search until a rule or somebody stops it; the views are left up to date."""
+        began = time.monotonic()
+        watch = Watch(writer, self.composed.count_runs, self._over, self.onlooker)
+        where = self.study.file.execution.model_dump(exclude_none=True)
+        sessions = list(writer.manifest["sessions"])
+        session = {"began": now(), "trials_before": writer.trials, **where}
+        self.stop.folder = folder
+        writer.begin({**where, "sessions": len(sessions) + 1})
+        end = _End("interrupted")
+        try:
+            with self.stop.draining():
+                end = self._explored(writer, watch, opening)
+                if end.ending != "interrupted":
+                    self._measure_held_out(writer, folder)
+        except BaseException:
+            end = _End("interrupted")
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            made, reused = self.composed.count_runs()
+            session |= {"ended": now(), "ending": end.ending, "seconds": round(seconds, 3)}
+            session |= {"trials_after": writer.trials, "runs_made": made, "runs_reused": reused}
+            if self.staged is not None:
+                names = ("runs_stopped", "sentences_passed", "sentences_whole")
+                session |= zip(names, self.staged.tally(), strict=True)
+            facts = _facts(watch.standing(), end.repeats, [*sessions, session])
+            writer.finish(end.ending, {**facts, "why": end.why})
+            front = write_views(read_run(folder))
+        share = self.study.file.search.max_failed_share
+        return Answer(folder, watch.standing(), front, end.ending, seconds, share, end.why)
+
+    def _over(self) -> bool:
+        """Whether nothing new shall be begun."""
+        return self.stop.wanted() or self.clock.expired()
+
+    def _explored(self, writer: RunWriter, watch: Watch, opening: Opening) -> "_End":
+        """Search until a rule or somebody stops it."""
+        search, rules = self.study.file.search, writer.manifest.get("stopping", {})
+        searcher = Opened(searcher_of(search, self.problem), opening.codes, search.batch)
+        limit = rules.get("max_wall_s")
+        self.clock.start(limit)
+        late = _End("wall time", f"the {limit} s of search.max_wall are spent")
+        if self.clock.expired():
+            return late
+        try:
+            found = explore(
+                self.problem,
+                searcher,
+                budget=search.trials,
+                on_batch=watch.batch,
+                known=writer.known,
+                given=opening.given,
+                enough=self._enough(rules),
+            )
+        except Drained:
+            return _End("interrupted") if self.stop.wanted() else late
+        finally:
+            self.clock.stop()
+        return _End(found.ending, found.why, found.repeats)
+
+    def _enough(self, rules: Mapping[str, Any]) -> Callable[[Trials], str]:
+        """Tells each complete batch to the early stop and to the plateau, which may end it."""
+        plateau = Plateau(**rules["plateau"]) if rules.get("plateau") else never_enough
+
+        def enough(batch: Trials) -> str:
+            if self.staged is not None:
+                self.staged.early.saw(batch)
+            return plateau(batch)
+
+        return enough
+
+    def _measure_held_out(self, writer: RunWriter, folder: Path) -> None:
+        if self.composed.held_out is None:
+            return
+        self.onlooker.preparing("the front on held-out data", 0.0)
+        front = Front.of(self.question, read_run(folder).trials)
+        writer.record({"held_out": front.measured_on(self.composed.held_out)})
+        self.onlooker.preparing("the front on held-out data", 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a search ended, why if there is more to say, and how many repeats it proposed."""
+
+    ending: str
+    why: str = ""
+    repeats: int | None = None
+
+
+def _staged(study: Study, composed: Composed) -> Staged | None:
+    rule = study.file.search.early_stop
+    if rule is None:
+        return None
+    if composed.staged is None:
+        raise DseError(
+            f"search.early_stop: {study.file.system} has no real runs of which it is known what "
+            "they can still give at best"
+        )
+    return composed.staged(rule)
+
+
+def compose(study: Study, workers: Workers, watch: Watcher) -> Composed:
+    """The study's evaluator with its measured parts on the workers."""
+    execution = study.file.execution
+    plain = Needs(execution.cpus, execution.gpus, execution.timeout_s)
+
+    def spread(evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
+        return Spread(evaluator, workers, needs=needs or plain)
+
+    return study.system.compose(study.settings, spread, watch)
+
+
+def workers_of(
+    execution: Execution, stopping: Callable[[], bool]
+) -> contextlib.AbstractContextManager[Workers]:
+    """The workers that a study asks for, not yet entered."""
+    if execution.address is not None and execution.executor != "ray":
+        raise DseError(f"execution.address is for the executor 'ray'; got {execution.executor!r}")
+    if execution.executor == "serial":
+        return Serial(stopping)
+    if execution.executor == "pool":
+        return ProcessPool(execution.workers, stopping)
+    return RayWorkers(execution.workers, address=execution.address, stopping=stopping)
+
+
+def _facts(
+    standing: Standing, repeats: int | None, sessions: list[dict[str, Any]]
+) -> dict[str, object]:
+    return {
+        "trials": standing.trials,
+        "failed": standing.failed,
+        "stopped_early": standing.stopped,
+        "feasible": standing.feasible,
+        "repeats_answered_from_memory": repeats,
+        "real_runs_made": sum(s["runs_made"] for s in sessions),
+        "real_runs_reused": sum(s["runs_reused"] for s in sessions),
+        "seconds": round(sum(s["seconds"] for s in sessions), 3),
+        "sessions": sessions,
+    }

@@ -1,0 +1,1 @@
+"""Contract tests for searchers, evaluators and workers of third parties."""
