@@ -135,7 +135,7 @@ class Appealnet:
         """Train what all pairs start from, then chain training of heads, replay and cost."""
         own = _own(settings)
         # Here and not above: torch takes seconds that `dse validate` need not wait.
-        from dse.accuracy.appeal.measured import AppealReplay, PairRun
+        from dse.accuracy.appeal.appeal_run import AppealReplay, PairRun
 
         cache = cache_root()
         pairing = pairing_of(own)
@@ -221,7 +221,7 @@ def priced(own: Settings) -> Appealing:
 
 
 def _priced_sentences(own: Settings, around: Surroundings) -> Appealing:
-    from dse.accuracy.tasks import task_classes
+    from dse.accuracy.data.tasks import task_classes
 
     classes = len(task_classes(own.task, cache_root()))
     macs = text_macs(own.sequence_length, classes, hidden=32)

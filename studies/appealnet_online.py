@@ -17,12 +17,12 @@ from rich.table import Table
 
 from dse.core.errors import DseError
 from dse.core.units import to_si
-from dse.online.appeal import AppealOutcomes, Branches, appeal_policy
-from dse.online.choices import Choices
-from dse.online.policies import LeastEnergy
+from dse.online.policies.deadline import LeastEnergy
+from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Policy, Requests, State
-from dse.online.simulation import simulate
-from dse.online.switching import Switching
+from dse.online.rows import Choices
+from dse.online.simulation.appeal import AppealOutcomes, Branches, appeal_policy
+from dse.online.simulation.simulator import simulate
 from dse.results.front import Front
 from dse.runs.store import Run, read_run
 from hw_models.appeal import Appealing
@@ -149,8 +149,8 @@ def appeals_of(
     Raises:
         DseError: If the folder is no run of appealnet, or the trial is none of it.
     """
+    from dse.accuracy.appeal.appeal_run import PairRun
     from dse.accuracy.appeal.archive import read_pair
-    from dse.accuracy.appeal.measured import PairRun
     from dse.accuracy.cache import cache_root
     from dse.study.loader import load_study
 

@@ -183,8 +183,8 @@ def _pairs(run: Run, settings: Settings) -> dict[int, list[_Pair]]:
 
 def _answers(settings: Settings, design: Columns, part: str, router: Router) -> Routed:
     """A split as a router sees the pair of one design."""
+    from dse.accuracy.appeal.appeal_run import PairRun
     from dse.accuracy.appeal.archive import read_pair
-    from dse.accuracy.appeal.measured import PairRun
     from dse.accuracy.cache import cache_root
 
     run = PairRun(pairing_of(settings), cache_root(), "test" if part == "test" else "validation")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.accuracy.cells import Cells
+from dse.accuracy.compression.cell_errors import Cells
 from dse.core.evaluation import Cost
 from dse.core.space import Columns
 from hw_models import shipped

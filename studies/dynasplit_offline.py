@@ -15,17 +15,17 @@ import numpy as np
 
 from dse.core.parameters import FloatArray
 from dse.core.problem import Problem, Trials
-from dse.online.choices import Choices
-from dse.online.outcomes import AsPriced
-from dse.online.policies import LeastEnergy
+from dse.online.policies.deadline import LeastEnergy
+from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Requests
-from dse.online.simulation import simulate
-from dse.online.switching import Switching
-from dse.online.workloads import PUBLISHED_SEED, stretched_weibull
+from dse.online.rows import Choices
+from dse.online.simulation.outcome_models import AsPriced
+from dse.online.simulation.simulator import simulate
+from dse.online.simulation.workloads import PUBLISHED_SEED, stretched_weibull
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.store import Question
 from dse.search.loop import explore
-from dse.searchers.of_study import searcher_of
+from dse.searchers.registry import searcher_of
 from dse.study.loader import load_study
 from dse.study.schema import Search
 from search_spaces.dynasplit import budget

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from dse.accuracy.cache import cache_root
+from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.exits import ExitReplay, Rule
-from dse.accuracy.pretrained import pretrained, require_network
-from dse.accuracy.tasks import require_task, task_classes
+from dse.accuracy.networks.pretrained import pretrained, require_network
 from dse.core.errors import CompositionError
 from dse.core.evaluation import Cached, Chain, Cost, Evaluator, InBatches
 from dse.core.parameters import Parameter, Value
@@ -37,8 +37,8 @@ from studies.provenance import table_facts
 from studies.teacher import TeacherRule, network_of
 
 if TYPE_CHECKING:
-    from dse.accuracy.measured import AccuracyRun
-    from dse.accuracy.training import Trained
+    from dse.accuracy.accuracy_run import AccuracyRun
+    from dse.accuracy.networks.training import Trained
 
 
 class Settings(Section):
@@ -144,7 +144,7 @@ class Edgebert:
             raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
         from dse.accuracy.fidelity import PartRun
-        from dse.accuracy.settling import FinetuneEnd
+        from dse.accuracy.networks.finetune_early_stopping import FinetuneEnd
         from dse.accuracy.staged import Looks, StagedRun, Tally
 
         own, cache = settings, cache_root()
@@ -186,8 +186,8 @@ class Edgebert:
 
 
 def _accuracy_run(settings: Settings, trained: "Trained", cache: Path) -> "AccuracyRun":
-    from dse.accuracy.compression import Compression
-    from dse.accuracy.measured import AccuracyRun
+    from dse.accuracy.accuracy_run import AccuracyRun
+    from dse.accuracy.compression.pipeline import Compression
 
     return AccuracyRun(
         trained,

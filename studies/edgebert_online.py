@@ -20,9 +20,10 @@ from rich.table import Table
 from dse.core.errors import DseError
 from dse.core.parameters import Column, FloatArray, Value
 from dse.core.units import to_si
-from dse.online.policies import Fixed
+from dse.online.policies.deadline import Fixed
+from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Policy, Requests
-from dse.online.sentences import (
+from dse.online.simulation.sentence_dvfs import (
     ByForetoldExit,
     ExitLut,
     SentenceOutcomes,
@@ -31,8 +32,7 @@ from dse.online.sentences import (
     sentence_policy,
     signals,
 )
-from dse.online.simulation import simulate
-from dse.online.switching import Switching
+from dse.online.simulation.simulator import simulate
 from dse.runs.store import Run, read_run
 from hw_models import Accelerator, Supply
 from hw_models.stages import total
@@ -219,7 +219,7 @@ def _knob(run: Run, number: int, name: str) -> Value:
 
 def _chip(folder: Path, classes: int, built: Mapping[str, Value]) -> Accelerator:
     """The accelerator that the run's study composed for a design, by the knobs `BUILT`."""
-    from dse.accuracy.pretrained import pretrained
+    from dse.accuracy.networks.pretrained import pretrained
     from dse.study.loader import load_study
     from studies.edgebert import Edgebert, Settings, accelerator
 

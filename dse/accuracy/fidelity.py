@@ -18,10 +18,10 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
-from dse.accuracy.measured import AccuracyRun
 from dse.core.errors import DseError
 
 VERSION = 1

@@ -9,7 +9,7 @@ from typing import Literal
 
 from dse.lut import table as limits
 from dse.lut.canonical import digest
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import (
     Default,
     Evidence,

@@ -9,7 +9,7 @@ from typing import Any
 import cbor2
 from pydantic import TypeAdapter, ValidationError
 
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import VERSION, LookupTable
 from dse.runs.store import canonical_json
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import LookupTable, OperatingPoint
 
 _MOST_MICROVOLT = 2**32 - 1

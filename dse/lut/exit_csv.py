@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import LookupTable
 
 

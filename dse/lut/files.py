@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from dse.core.errors import DseError
 from dse.lut.binary import MAGIC, unpack
 from dse.lut.canonical import MOST_BYTES, from_cbor, from_json
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import LookupTable
 from dse.runs.store import write_atomically
 

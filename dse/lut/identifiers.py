@@ -7,7 +7,7 @@ there is no comment to close and no literal to leave.
 import re
 from collections.abc import Iterable, Sequence
 
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 
 LONGEST = 31
 """Characters that C99 promises to tell apart."""

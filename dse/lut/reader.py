@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.lut.binary import unpack
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import LookupTable, Validity
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 
 VERSION: Literal[1] = 1
 

@@ -18,9 +18,9 @@ class Plateau:
     The front now and the front at least `trials` trials ago are measured in one frame, that of the
     front now (`dse.pareto.hypervolume.Reference`). The search is over as soon as the older one has
     more than 1 - `gain` of the newer one's hypervolume. Asked after each batch, so `trials` are
-    rounded up to whole batches; failed trials count; while nothing is feasible, nothing is over. A pure
-    function of the trials in their order: a search that was stopped and resumed ends where it would
-    have ended. Mutable on purpose: it remembers fronts.
+    rounded up to whole batches; failed trials count; while nothing is feasible, nothing is over.
+    A pure function of the trials in their order: a search that was stopped and resumed ends where
+    it would have ended. Mutable on purpose: it remembers fronts.
 
     Args:
         gain: Share of the present hypervolume, above 0 and below 1.

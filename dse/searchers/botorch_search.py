@@ -12,7 +12,8 @@ from dse.core.errors import DseError, MissingDependency
 from dse.core.parameters import FloatArray
 from dse.core.space import SearchSpace
 from dse.pareto.dominance import non_dominated
-from dse.searchers.pool import CandidatePool, coordinates
+from dse.searchers.candidate_pool import CandidatePool, coordinates
+from dse.searchers.deduplication import Unseen
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -21,7 +22,6 @@ from dse.searchers.searcher import (
     check_tell,
     rows_wanted,
 )
-from dse.searchers.unseen import Unseen
 
 STARTS = 20
 """Answers before the first model."""

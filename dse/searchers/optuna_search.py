@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dse.core.parameters import Categorical, FloatArray, Parameter
 from dse.core.space import SearchSpace
 from dse.pareto.dominance import non_dominated
+from dse.searchers.deduplication import Unseen
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -27,7 +28,6 @@ from dse.searchers.searcher import (
     check_tell,
     rows_wanted,
 )
-from dse.searchers.unseen import Unseen
 
 TRIES = {"tpe": 5, "nsga2": 10, "nsga3": 10, "gp": 2}
 """How often a useless proposal is asked again before a random unseen design takes its place; a

@@ -18,6 +18,7 @@ from pymoo.util.ref_dirs import get_reference_directions
 
 from dse.core.parameters import Categorical, FloatArray
 from dse.core.space import INACTIVE, SearchSpace
+from dse.searchers.deduplication import Unseen
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -26,7 +27,6 @@ from dse.searchers.searcher import (
     check_tell,
     rows_wanted,
 )
-from dse.searchers.unseen import Unseen
 
 MATINGS = 10
 """How often a generation mates again for children that it does not hold already."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from dse.core.parameters import FloatArray
 from dse.core.space import SearchSpace
+from dse.searchers.deduplication import Unseen
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -14,7 +15,6 @@ from dse.searchers.searcher import (
     check_tell,
     rows_wanted,
 )
-from dse.searchers.unseen import Unseen
 
 
 class RandomSearch:

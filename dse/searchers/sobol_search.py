@@ -6,6 +6,7 @@ import numpy as np
 
 from dse.core.parameters import FloatArray
 from dse.core.space import SearchSpace
+from dse.searchers.deduplication import ROUNDS, Unseen
 from dse.searchers.searcher import (
     Answers,
     check_ask,
@@ -14,7 +15,6 @@ from dse.searchers.searcher import (
     check_tell,
     rows_wanted,
 )
-from dse.searchers.unseen import ROUNDS, Unseen
 
 NET = 256
 """Points drawn at a time; a power of 2, as the evenness of the sequence asks for."""

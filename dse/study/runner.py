@@ -25,7 +25,7 @@ from dse.search.interrupts import Clock, Stop
 from dse.search.loop import explore, never_enough
 from dse.search.progress import Drained, Onlooker, Standing, Watch
 from dse.search.termination import Plateau
-from dse.searchers.of_study import searcher_of
+from dse.searchers.registry import searcher_of
 from dse.study.loader import Study
 from dse.study.schema import Composed, Execution, Staged, Watcher
 from dse.study.warm_start import Opening, opening_of

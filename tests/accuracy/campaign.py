@@ -15,17 +15,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import Archive, read_archive
 from dse.accuracy.cache import cache_root
-from dse.accuracy.compression import Compression
-from dse.accuracy.distillation import distilled_network
+from dse.accuracy.compression.pipeline import Compression
+from dse.accuracy.data.tasks import fetch_task
+from dse.accuracy.exit_report import marks
 from dse.accuracy.exits import ExitCurve
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.report import marks
-from dse.accuracy.settling import FinetuneStop
-from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import RECIPES, trained_network
-from dse.accuracy.tuning import Tuning, ending_of, tuned_network
+from dse.accuracy.networks.distillation import distilled_network
+from dse.accuracy.networks.finetune_early_stopping import FinetuneStop
+from dse.accuracy.networks.training import RECIPES, trained_network
+from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
 from studies.cells import misread_cells
 
 DOCS = Path(__file__).parents[2] / "docs"

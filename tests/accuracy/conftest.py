@@ -17,7 +17,7 @@ def tiny(tmp_path_factory):
     import torch
     from transformers import BertConfig, BertModel
 
-    from dse.accuracy.pretrained import pretrained
+    from dse.accuracy.networks.pretrained import pretrained
 
     folder = tmp_path_factory.mktemp("tiny")
     shutil.copytree(pretrained("minilm-l6").folder, folder, dirs_exist_ok=True)

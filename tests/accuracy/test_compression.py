@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.accuracy.adaptivfloat import Format, quantised
-from dse.accuracy.pruning import pruned
+from dse.accuracy.compression.adaptivfloat import Format, quantised
+from dse.accuracy.compression.pruning import pruned
 from dse.core.errors import DseError
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -11,17 +11,17 @@ from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from typer.testing import CliRunner
 
-from dse.accuracy import training
-from dse.accuracy.distillation import (
+from dse.accuracy.data.tasks import fetch_task
+from dse.accuracy.networks import training
+from dse.accuracy.networks.distillation import (
     Distillation,
     Teacher,
     answers_of,
     distilled_network,
     network_of,
 )
-from dse.accuracy.loop import fit
-from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import trained_network
+from dse.accuracy.networks.loop import fit
+from dse.accuracy.networks.training import trained_network
 from dse.cli.app import command_line
 from dse.cli.commands import accuracy
 from dse.core.errors import DseError
@@ -137,7 +137,7 @@ def test_a_teacher_of_another_shape_is_asked_about_what_is_trained_on(
 ):
     from transformers import BertConfig, BertModel
 
-    from dse.accuracy.pretrained import pretrained
+    from dse.accuracy.networks.pretrained import pretrained
 
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
         found = pretrained(tiny).folder / name

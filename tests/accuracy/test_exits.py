@@ -113,7 +113,7 @@ def test_a_threshold_that_is_none_is_refused(two_archives, threshold):
 
 def test_replaying_needs_no_torch():
     code = (
-        "import sys, dse.accuracy.exits, dse.accuracy.tasks\n"
+        "import sys, dse.accuracy.exits, dse.accuracy.data.tasks\n"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dse.accuracy.adaptivfloat import Format, decoded, encoded, quantised, top_exponent
-from dse.accuracy.cells import Cells
-from dse.accuracy.faults import faulty
+from dse.accuracy.compression.adaptivfloat import Format, decoded, encoded, quantised, top_exponent
+from dse.accuracy.compression.cell_errors import Cells
+from dse.accuracy.compression.fault_injection import faulty
 
 FORMS = st.builds(lambda e, m: Format(1 + e + m, e), st.integers(1, 4), st.integers(0, 6))
 SEEDS = st.integers(0, 2**32 - 1)

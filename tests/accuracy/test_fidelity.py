@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
 from dse.accuracy.exits import ExitCurve, ExitReplay, limits
 from dse.accuracy.fidelity import (
@@ -25,7 +26,6 @@ from dse.accuracy.fidelity import (
     rows_of,
     upper_limits,
 )
-from dse.accuracy.measured import AccuracyRun
 from dse.accuracy.staged import Looks, StagedRun, Tally
 from dse.core.errors import CompositionError, DseError, RowsFailed
 from dse.core.evaluation import Chain, Cost

@@ -7,15 +7,15 @@ import pytest
 import torch
 from transformers import AlbertConfig, AlbertModel, BertTokenizerFast
 
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import read_archive
-from dse.accuracy.compression import Compression
-from dse.accuracy.hub import labelled_rows
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.network import Tokens, all_means, tokenised
-from dse.accuracy.pretrained import pretrained
-from dse.accuracy.spans import reaching
-from dse.accuracy.tasks import fetch_task, read_split, task_classes
-from dse.accuracy.training import trained_network
+from dse.accuracy.compression.attention_span import reaching
+from dse.accuracy.compression.pipeline import Compression
+from dse.accuracy.data.hub import labelled_rows
+from dse.accuracy.data.tasks import fetch_task, read_split, task_classes
+from dse.accuracy.networks.network import Tokens, all_means, tokenised
+from dse.accuracy.networks.pretrained import pretrained
+from dse.accuracy.networks.training import trained_network
 from dse.core.errors import DseError
 
 WORDS = ["good", "fine", "great", "bad", "poor", "awful", "film", "plot", "the", "a", "is", "was"]

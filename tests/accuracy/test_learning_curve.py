@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.accuracy.learning_curve import FEWEST, Curve, Extrapolation, fitted
+from dse.accuracy.networks.learning_curve import FEWEST, Curve, Extrapolation, fitted
 from dse.core.errors import DseError
 
 STEPS = np.arange(50.0, 501.0, 50.0)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from dse.accuracy import measured
+from dse.accuracy import accuracy_run as measured
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import archive_path, read_archive
-from dse.accuracy.compression import Compression
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.network import all_means, load_trained, tokenised
-from dse.accuracy.tasks import read_split
+from dse.accuracy.compression.pipeline import Compression
+from dse.accuracy.data.tasks import read_split
+from dse.accuracy.networks.network import all_means, load_trained, tokenised
 from dse.core.errors import DseError
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dse.accuracy.multitask import stored
-from dse.accuracy.training import Trained
+from dse.accuracy.networks.multitask import stored
+from dse.accuracy.networks.training import Trained
 from dse.core.errors import DseError
 
 

@@ -4,14 +4,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel
 
-from dse.accuracy import compression
-from dse.accuracy.adaptivfloat import Format, quantised
 from dse.accuracy.cache import sha256_of
-from dse.accuracy.compression import Compression, compressed
-from dse.accuracy.network import Tokens, all_means, batches_by_length, layer_means, padded
-from dse.accuracy.pruning import in_layers
-from dse.accuracy.spans import reaching
-from dse.accuracy.training import Trained, encoder_tensors
+from dse.accuracy.compression import pipeline as compression
+from dse.accuracy.compression.adaptivfloat import Format, quantised
+from dse.accuracy.compression.attention_span import reaching
+from dse.accuracy.compression.pipeline import Compression, compressed
+from dse.accuracy.compression.pruning import in_layers
+from dse.accuracy.networks.network import Tokens, all_means, batches_by_length, layer_means, padded
+from dse.accuracy.networks.training import Trained, encoder_tensors
 from dse.core.errors import DseError
 
 SMALL = {

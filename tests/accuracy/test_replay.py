@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.accuracy.archive import Archive, archive_path, write_archive
+from dse.accuracy.exit_rules import replay
 from dse.accuracy.exits import ExitCurve, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
-from dse.accuracy.replay import replay
 from dse.cli.app import command_line
 from dse.cli.commands import accuracy
 from dse.core.errors import DseError

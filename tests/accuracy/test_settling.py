@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from dse.accuracy import tuning
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import read_archive
 from dse.accuracy.cache import key_of
-from dse.accuracy.compression import Compression
+from dse.accuracy.compression.pipeline import Compression
+from dse.accuracy.compression.pruning import in_layers, share_pruned
+from dse.accuracy.data.tasks import fetch_task, read_split
 from dse.accuracy.fidelity import PartRun, joined
-from dse.accuracy.learning_curve import FEWEST, Curve
-from dse.accuracy.loop import fit
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.network import load_trained
-from dse.accuracy.pruning import in_layers, share_pruned
-from dse.accuracy.settling import CurveJudge, FinetuneEnd, FinetuneStop
-from dse.accuracy.tasks import fetch_task, read_split
-from dse.accuracy.training import Trained, trained_network
-from dse.accuracy.tuning import Tuning, ending_of, tuned_network
+from dse.accuracy.networks import tuning
+from dse.accuracy.networks.finetune_early_stopping import CurveJudge, FinetuneEnd, FinetuneStop
+from dse.accuracy.networks.learning_curve import FEWEST, Curve
+from dse.accuracy.networks.loop import fit
+from dse.accuracy.networks.network import load_trained
+from dse.accuracy.networks.training import Trained, trained_network
+from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
 from dse.cli.terminal import Bars
 from dse.core.errors import DseError
 from dse.results.exports import trials_csv

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from dse.accuracy.compression import Compression, compressed
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.network import load_trained, tokenised
+from dse.accuracy.accuracy_run import AccuracyRun
+from dse.accuracy.compression.pipeline import Compression, compressed
+from dse.accuracy.networks.network import load_trained, tokenised
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial

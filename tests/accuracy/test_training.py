@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from dse.accuracy import training
 from dse.accuracy.cache import key_of
-from dse.accuracy.compression import Compression, compressed
-from dse.accuracy.loop import fit
-from dse.accuracy.network import load_trained
-from dse.accuracy.pretrained import pretrained
-from dse.accuracy.pruning import in_layers, kept, share_pruned
-from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import trained_network
-from dse.accuracy.tuning import Tuning, _first_reach, tuned_network
+from dse.accuracy.compression.pipeline import Compression, compressed
+from dse.accuracy.compression.pruning import in_layers, kept, share_pruned
+from dse.accuracy.data.tasks import fetch_task
+from dse.accuracy.networks import training
+from dse.accuracy.networks.loop import fit
+from dse.accuracy.networks.network import load_trained
+from dse.accuracy.networks.pretrained import pretrained
+from dse.accuracy.networks.training import trained_network
+from dse.accuracy.networks.tuning import Tuning, _first_reach, tuned_network
 from dse.cli.app import command_line
 from dse.cli.commands import accuracy
 

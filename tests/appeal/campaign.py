@@ -13,9 +13,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
+from dse.accuracy.appeal.appeal_run import archived
 from dse.accuracy.appeal.archive import PairArchive, read_pair
 from dse.accuracy.appeal.curve import Prices, RoutingCurve, auroc
-from dse.accuracy.appeal.measured import archived
 from dse.accuracy.appeal.pairing import IMAGE_SCHEDULE, TEXT_SCHEDULE, Pairing
 from dse.accuracy.appeal.routers import CONFIDENCES, ROUTERS, Routed, degenerate
 from dse.accuracy.cache import cache_root

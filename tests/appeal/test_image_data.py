@@ -5,9 +5,9 @@ import gzip
 import numpy as np
 import pytest
 
-from dse.accuracy.appeal import image_data
-from dse.accuracy.appeal.image_data import IMAGES, fetch_images, is_fetched, read_images
 from dse.accuracy.archive import tensors_digest
+from dse.accuracy.data import images as image_data
+from dse.accuracy.data.images import IMAGES, fetch_images, is_fetched, read_images
 from dse.core.errors import DseError
 
 

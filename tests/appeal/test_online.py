@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from dse.core.errors import DseError
-from dse.online.appeal import AppealOutcomes, Branches, appeal_policy
-from dse.online.choices import Choices
-from dse.online.policies import BySignal, LeastEnergy, PerClass
+from dse.online.policies.deadline import BySignal, LeastEnergy, PerClass
+from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Request, Requests, State
-from dse.online.simulation import simulate
-from dse.online.switching import Switching
+from dse.online.rows import Choices
+from dse.online.simulation.appeal import AppealOutcomes, Branches, appeal_policy
+from dse.online.simulation.simulator import simulate
 from dse.online.testing import SettledBeforeTheSignalContract
 
 N = 400

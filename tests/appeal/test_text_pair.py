@@ -18,8 +18,8 @@ from dse.accuracy.appeal.text_pair import (
 )
 from dse.accuracy.appeal.text_pair import states as text_pair_states
 from dse.accuracy.cache import unwatched
-from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import trained_network
+from dse.accuracy.data.tasks import fetch_task
+from dse.accuracy.networks.training import trained_network
 from dse.core.errors import DseError
 
 COUNT = 8000

@@ -8,7 +8,7 @@ from dse.accuracy.appeal.archive import PairArchive, read_pair, write_pair
 from dse.accuracy.appeal.curve import Prices, RoutingCurve, auroc
 from dse.accuracy.appeal.routers import CONFIDENCES, degenerate
 from dse.accuracy.appeal.two_heads import Lesson, Schedule, TwoHeads, answers, trained_pair
-from dse.accuracy.training import repeatable
+from dse.accuracy.networks.training import repeatable
 from dse.core.errors import DseError
 
 SCHEDULE = Schedule(warm=4, joint=8, batch=100, rate=0.03, joint_rate=0.008, head_rate=0.02)

@@ -24,7 +24,7 @@ from problems.enumerable import Frame, exact_front
 from problems.peers import BareOptuna, BarePymoo
 
 from dse.core.problem import Problem
-from dse.searchers.of_study import searcher_of
+from dse.searchers.registry import searcher_of
 from dse.searchers.searcher import Answers
 
 RESULTS = Path(__file__).with_name("search_table.jsonl")

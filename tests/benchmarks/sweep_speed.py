@@ -15,7 +15,7 @@ from problems import accel3
 
 from dse.core.parameters import Integer
 from dse.core.space import SearchSpace
-from dse.searchers.streamed import sweep
+from dse.searchers.exhaustive_front import sweep
 
 
 def part_of_accel10(designs):

@@ -11,13 +11,19 @@ import pytest
 import torch
 
 from dse.accuracy.cache import cache_root
+from dse.accuracy.data.tasks import fetch_task, read_split
+from dse.accuracy.exit_rules import replay
 from dse.accuracy.exits import entropy
-from dse.accuracy.network import all_means, load_encoder, native_bfloat16, padded, tokenised
+from dse.accuracy.networks.network import (
+    all_means,
+    load_encoder,
+    native_bfloat16,
+    padded,
+    tokenised,
+)
+from dse.accuracy.networks.pretrained import pretrained
+from dse.accuracy.networks.training import repeatable
 from dse.accuracy.predictor import fitted
-from dse.accuracy.pretrained import pretrained
-from dse.accuracy.replay import replay
-from dse.accuracy.tasks import fetch_task, read_split
-from dse.accuracy.training import repeatable
 
 SENTENCES = 1000
 

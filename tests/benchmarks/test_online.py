@@ -9,16 +9,16 @@ import numpy as np
 import optuna
 import pytest
 
-from dse.online.bandwidth import Transfers, per_bandwidth
-from dse.online.choices import Choices
-from dse.online.imported import import_trials
-from dse.online.measured import MeasuredTrials
-from dse.online.outcomes import AsPriced
-from dse.online.policies import LeastEnergy
+from dse.online.policies.bandwidth import Transfers, per_bandwidth
+from dse.online.policies.deadline import LeastEnergy
+from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import Request, Requests, State, follow
-from dse.online.simulation import simulate
-from dse.online.switching import Switching, SwitchingAware
-from dse.online.trials_file import RawTrials, read_layout
+from dse.online.rows import Choices
+from dse.online.simulation.outcome_models import AsPriced
+from dse.online.simulation.simulator import simulate
+from dse.online.trials.evaluator import MeasuredTrials
+from dse.online.trials.store import import_trials
+from dse.online.trials.table_file import RawTrials, read_layout
 from dse.runs.store import read_run
 
 N = 10_000

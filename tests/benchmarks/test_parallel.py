@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.cache import cache_root
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import trained_network
+from dse.accuracy.data.tasks import fetch_task
+from dse.accuracy.networks.training import trained_network
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial

@@ -8,7 +8,7 @@ import pytest
 from dse.accuracy.archive import Archive, write_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitReplay, entropy
-from dse.accuracy.pretrained import pretrained
+from dse.accuracy.networks.pretrained import pretrained
 from dse.core.evaluation import Chain, InBatches
 from studies.edgebert import Settings, accelerator
 

@@ -17,10 +17,10 @@ from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.searchers import botorch_search
 from dse.searchers.botorch_search import BotorchSearch
-from dse.searchers.pool import CandidatePool, coordinates
+from dse.searchers.candidate_pool import CandidatePool, coordinates
+from dse.searchers.deduplication import Unseen
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
-from dse.searchers.unseen import Unseen
 from dse.study.loader import load_study
 from dse.study.runner import answer
 from dse.testing.contracts import SearcherContract, conditional_space, tiny_space

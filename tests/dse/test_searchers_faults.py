@@ -11,7 +11,7 @@ from dse.core.parameters import Integer
 from dse.core.problem import Constraint, Objective, Problem
 from dse.core.space import SearchSpace
 from dse.search.loop import explore
-from dse.searchers.of_study import searcher_of
+from dse.searchers.registry import searcher_of
 from dse.study.search_rules import Search
 
 SPACE = SearchSpace((Integer("a", 0, 7, "1"), Integer("b", 0, 7, "1")))

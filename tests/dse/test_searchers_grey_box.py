@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-import dse.searchers.surrogate as surrogate_module
+import dse.searchers.grey_box.surrogate as surrogate_module
 from dse.core.errors import CompositionError, RowsFailed
 from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
@@ -16,18 +16,18 @@ from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.search.loop import explore
-from dse.searchers.candidates import Candidates
 from dse.searchers.exhaustive import Exhaustive
-from dse.searchers.grey_box import GreyBox
-from dse.searchers.grey_parts import Features, Parts
-from dse.searchers.grey_told import Told
-from dse.searchers.improvement import OpenBox, count, nodes
-from dse.searchers.likelihood import Likelihood
+from dse.searchers.grey_box.candidates import Candidates
+from dse.searchers.grey_box.expected_hypervolume import OpenBox, count, nodes
+from dse.searchers.grey_box.grey_box import GreyBox
+from dse.searchers.grey_box.history import Told
+from dse.searchers.grey_box.likelihood import Likelihood
+from dse.searchers.grey_box.problem_split import Features, Parts
+from dse.searchers.grey_box.surrogate import MixedKernel, Surrogate
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
-from dse.searchers.surrogate import MixedKernel, Surrogate
 from dse.testing.contracts import SearcherContract
 
 
@@ -479,7 +479,7 @@ def test_where_a_surrogate_foretells_nothing_the_best_black_box_goes_on():
 @pytest.mark.parametrize("densities", [250, 30])
 def test_a_search_that_fell_back_goes_on_after_a_stop_to_the_same_trials(densities, monkeypatch):
     """With TPE, and where NSGA-II takes over on the way; no design twice."""
-    monkeypatch.setattr("dse.searchers.grey_told.DENSITIES", densities)
+    monkeypatch.setattr("dse.searchers.grey_box.history.DENSITIES", densities)
     searchers = []
 
     def explored(budget, known=None):
@@ -527,7 +527,7 @@ def test_nsga2_takes_over_from_tpe_where_many_designs_are_known(monkeypatch):
         where = f"dse.searchers.{name}.ask"
         monkeypatch.setattr(where, lambda _self, name=name: asked.append(name))
     told.others(1)
-    monkeypatch.setattr("dse.searchers.grey_told.DENSITIES", 39)
+    monkeypatch.setattr("dse.searchers.grey_box.history.DENSITIES", 39)
     told.others(1)
     assert asked == ["optuna_search.OptunaSearch", "pymoo_search.PymooSearch"]
 

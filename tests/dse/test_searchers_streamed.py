@@ -17,7 +17,7 @@ from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.dominance import DominanceGrid, non_dominated
 from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
-from dse.searchers.streamed import sweep
+from dse.searchers.exhaustive_front import sweep
 
 SPACE = SearchSpace(
     (

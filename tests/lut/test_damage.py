@@ -10,7 +10,7 @@ import pytest
 
 from dse.lut.binary import HEADER, pack, unpack
 from dse.lut.canonical import from_cbor, from_json, to_cbor, to_json
-from dse.lut.faults import Fault, LutError
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.files import table_of
 from dse.lut.reader import Reader
 from dse.lut.table import OperatingPoint, Validity

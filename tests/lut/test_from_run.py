@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.core.errors import DseError
+from dse.lut.build import Order, lookup_table
 from dse.lut.canonical import to_json
-from dse.lut.faults import Fault, LutError
-from dse.lut.from_run import Order, lookup_table
-from dse.lut.scales import base_unit, cautious, exact
+from dse.lut.error_codes import Fault, LutError
+from dse.lut.fixed_point import base_unit, cautious, exact
 from dse.lut.thinning import thinned
 from dse.pareto.hypervolume import Reference, hypervolume
 

@@ -13,9 +13,9 @@ from dse.lut.binary import pack
 from dse.lut.c_header import c_header, reader_text
 from dse.lut.canonical import from_json, to_json
 from dse.lut.device_tree import operating_points, overlay
+from dse.lut.error_codes import Fault, LutError
 from dse.lut.exit_csv import exit_csv
 from dse.lut.exports import FILE_NAMES, exported
-from dse.lut.faults import Fault, LutError
 from dse.lut.identifiers import identifiers
 from dse.lut.rust_source import rust_source
 from dse.lut.sources import read_exit_predictor

@@ -16,7 +16,7 @@ from dse.core.evaluation import Chain, Cost
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Objective, Problem
 from dse.core.space import ActiveWhen, Columns, SearchSpace
-from dse.lut.from_run import Order, lookup_table
+from dse.lut.build import Order, lookup_table
 from dse.lut.table import ExitPredictor, OperatingPoint
 from dse.runs.store import Question, RunWriter, read_run
 

@@ -8,9 +8,9 @@ import pytest
 from dse.lut.binary import pack
 from dse.lut.reader import Reader, Why
 from dse.lut.table import Prediction, Row, Setting, Validity
-from dse.online.choices import Choices
-from dse.online.policies import LeastEnergy
+from dse.online.policies.deadline import LeastEnergy
 from dse.online.requests import Requests
+from dse.online.rows import Choices
 
 NO_LIMIT = -(2**63)
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 import dse.cli.commands.trials_import
 from dse.cli.app import command_line
 from dse.core.errors import DseError
-from dse.online.measured import MeasuredTrials
-from dse.online.trials_file import read_layout, read_trials
+from dse.online.trials.evaluator import MeasuredTrials
+from dse.online.trials.table_file import read_layout, read_trials
 from hw_models.fit import fit_split
 from studies import trials_fit
 from studies.trials_fit import coefficients

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from dse.core.errors import DseError
 from dse.core.evaluation import Chain
-from dse.online.imported import import_trials, read_measurements, reestimated
-from dse.online.measured import (
+from dse.online.trials.evaluator import (
     Measured,
     MeasuredTrials,
     at_quantile,
     suspicions,
     two_clusters,
 )
-from dse.online.trials_file import read_layout, read_trials, si_unit
+from dse.online.trials.store import import_trials, read_measurements, reestimated
+from dse.online.trials.table_file import read_layout, read_trials, si_unit
 from dse.results.front import Front
 from dse.runs.store import read_run
 from dse.testing.contracts import EvaluatorContract

@@ -8,11 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.core.errors import DseError
-from dse.online.bandwidth import ByBandwidth, Transfers, per_bandwidth
-from dse.online.choices import Choices
-from dse.online.policies import BySignal, Fixed, LeastEnergy, PerClass, fastest, least_energy
+from dse.online.policies.bandwidth import ByBandwidth, Transfers, per_bandwidth
+from dse.online.policies.deadline import (
+    BySignal,
+    Fixed,
+    LeastEnergy,
+    PerClass,
+    fastest,
+    least_energy,
+)
+from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import UNSET, Request, Requests, State, follow
-from dse.online.switching import Switching, SwitchingAware
+from dse.online.rows import Choices
 
 # Few distinct values, so that ties of energy, latency and accuracy are common.
 VALUE = st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.7, 2.5])

@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 
-from dse.online.bandwidth import Transfers, per_bandwidth
-from dse.online.choices import Choices
-from dse.online.policies import BySignal, LeastEnergy, PerClass, fastest
+from dse.online.policies.bandwidth import Transfers, per_bandwidth
+from dse.online.policies.deadline import BySignal, LeastEnergy, PerClass, fastest
+from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import Requests
-from dse.online.sentences import ByForetoldExit, ExitLut, VoltageRows, sentence_policy
-from dse.online.switching import Switching, SwitchingAware
+from dse.online.rows import Choices
+from dse.online.simulation.sentence_dvfs import (
+    ByForetoldExit,
+    ExitLut,
+    VoltageRows,
+    sentence_policy,
+)
 from dse.online.testing import PolicyContract
 
 K, N = 20, 60

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.core.errors import DseError
+from dse.online.policies.switching_costs import Switching
 from dse.online.requests import UNSET, Requests, State, follow
-from dse.online.sentences import (
+from dse.online.simulation.sentence_dvfs import (
     ByForetoldExit,
     ExitLut,
     SentenceOutcomes,
@@ -16,8 +17,7 @@ from dse.online.sentences import (
     sentence_policy,
     signals,
 )
-from dse.online.simulation import simulate
-from dse.online.switching import Switching
+from dse.online.simulation.simulator import simulate
 from hw_models import Accelerator, EncoderShape, LatencyAware
 from hw_models.latency_aware import share_column
 from studies.edgebert_online import schemes, voltage_rows

@@ -15,17 +15,17 @@ from typer.testing import CliRunner
 from dse.cli.app import command_line
 from dse.cli.commands import lut, online, trials_import
 from dse.core.errors import DseError
-from dse.online.bandwidth import Transfers
-from dse.online.choices import Choices
-from dse.online.imported import Measurements
-from dse.online.lineup import NAMES
-from dse.online.outcomes import AsPriced, AtBandwidth, Drawn, Noisy
-from dse.online.policies import Fixed, LeastEnergy
+from dse.online.policies.bandwidth import Transfers
+from dse.online.policies.deadline import Fixed, LeastEnergy
+from dse.online.policies.policy_set import NAMES
+from dse.online.policies.switching_costs import Switching
 from dse.online.requests import UNSET, Requests, State
-from dse.online.scene import Scene, Wishes
-from dse.online.simulation import hopeless, simulate, waiting
-from dse.online.switching import Switching
-from dse.online.workloads import published_deadlines
+from dse.online.rows import Choices
+from dse.online.simulation.outcome_models import AsPriced, AtBandwidth, Drawn, Noisy
+from dse.online.simulation.simulation_setup import Scene, Wishes
+from dse.online.simulation.simulator import hopeless, simulate, waiting
+from dse.online.simulation.workloads import published_deadlines
+from dse.online.trials.store import Measurements
 from dse.runs.store import read_run
 from studies.dynasplit import Dynasplit
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.lut.scales import cautious
+from dse.lut.fixed_point import cautious
 from dse.lut.table import Default, LookupTable, Prediction, Row, Setting, Validity
-from dse.online.choices import Choices
-from dse.online.policies import LeastEnergy
+from dse.online.policies.deadline import LeastEnergy
+from dse.online.policies.lookup_table import TablePolicy
 from dse.online.requests import UNSET, Request, Requests, State
-from dse.online.table_policy import TablePolicy
+from dse.online.rows import Choices
 
 
 def choices_of(energy, latency, accuracy):

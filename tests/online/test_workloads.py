@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dse.core.errors import DseError
-from dse.online.workloads import (
+from dse.online.simulation.workloads import (
     PUBLISHED_LIMITS,
     PUBLISHED_SEED,
     BandwidthTrace,

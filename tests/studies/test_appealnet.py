@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import studies.appealnet_sides
-from dse.accuracy.appeal.image_data import read_images
 from dse.accuracy.appeal.routers import Routed
+from dse.accuracy.data.images import read_images
 from dse.cli.terminal import Bars
 from dse.core.errors import DseError, StudyError
 from dse.online.requests import Requests

@@ -8,8 +8,8 @@ import pytest
 
 from dse.accuracy.appeal import image_pair
 from dse.accuracy.cache import unwatched
-from dse.accuracy.tasks import fetch_task
-from dse.accuracy.training import RECIPES, trained_network
+from dse.accuracy.data.tasks import fetch_task
+from dse.accuracy.networks.training import RECIPES, trained_network
 from dse.cli.terminal import Bars
 from dse.core.errors import DseError, StudyError
 from dse.search.interrupts import Stop

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 
-from dse.accuracy.compression import Compression
+from dse.accuracy.compression.pipeline import Compression
 from dse.core.errors import DseError, SpaceError, StudyError
 from dse.core.parameters import Categorical
 from dse.core.problem import Objective, Problem

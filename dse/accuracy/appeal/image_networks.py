@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from dse.accuracy.appeal.image_data import ImageSource, require_images
 from dse.accuracy.appeal.two_heads import TwoHeads
+from dse.accuracy.data.images import ImageSource, require_images
 from dse.core.errors import DseError
 
 CLOUD_WIDTHS = {"cnn-small": 8, "cnn-large": 16}

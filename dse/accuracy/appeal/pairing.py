@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import torch
 
-from dse.accuracy.appeal.image_data import IMAGES
 from dse.accuracy.appeal.losses import CloudAccess, require_beta
 from dse.accuracy.appeal.two_heads import Schedule
 from dse.accuracy.cache import key_of
+from dse.accuracy.data.images import IMAGES
 from dse.core.errors import DseError
 
 VERSION = 1

@@ -1,7 +1,7 @@
 """Pairs on sentences: the first k layers of an encoder, and a whole encoder behind a link.
 
-The encoder is trained as `dse.accuracy.training` has it and stays as it is; mean states of its
-layers are computed once and kept, so training a pair of heads costs seconds. The predictor also
+The encoder is trained as `dse.accuracy.networks.training` has it and stays as it is; mean states
+of its layers are computed once and kept, so training a pair of heads costs seconds. The predictor also
 reads the log-probabilities of the off-ramps below layer k, which the edge has passed anyway.
 
 Heads learn from mistakes, so from sentences that neither network was fitted on. A frozen encoder
@@ -22,10 +22,10 @@ from dse.accuracy.appeal.archive import PairArchive
 from dse.accuracy.appeal.pairing import Pairing
 from dse.accuracy.appeal.two_heads import Lesson, TwoHeads, answers, trained_pair
 from dse.accuracy.cache import Watch, key_of, write_whole
-from dse.accuracy.loop import Rows
-from dse.accuracy.network import all_means, load_trained, native_bfloat16, tokenised
-from dse.accuracy.tasks import Split, read_split
-from dse.accuracy.training import (
+from dse.accuracy.data.tasks import Split, read_split
+from dse.accuracy.networks.loop import Rows
+from dse.accuracy.networks.network import all_means, load_trained, native_bfloat16, tokenised
+from dse.accuracy.networks.training import (
     RECIPES,
     Trained,
     repeatable,

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 
 from dse.accuracy.appeal.losses import joint_loss, require_beta
 from dse.accuracy.cache import write_whole
-from dse.accuracy.loop import Rows, fit
+from dse.accuracy.networks.loop import Rows, fit
 from dse.core.errors import DseError
 
 

@@ -17,7 +17,7 @@ from dse.core.errors import DseError
 from dse.core.files import write_atomically
 
 if TYPE_CHECKING:
-    from dse.accuracy.report import Marks
+    from dse.accuracy.exit_report import Marks
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,11 +78,11 @@ def train(  # noqa: PLR0913  (one argument per flag)
 ) -> None:
     """Train a network on a task, or find it trained; accuracy of every exit on both splits."""
     # Here and not above: torch takes seconds that other commands need not wait.
-    from dse.accuracy.compression import Compression
-    from dse.accuracy.distillation import Teacher, network_of
-    from dse.accuracy.report import marks
-    from dse.accuracy.tasks import cache_root
-    from dse.accuracy.tuning import Tuning, tuned_network
+    from dse.accuracy.compression.pipeline import Compression
+    from dse.accuracy.data.tasks import cache_root
+    from dse.accuracy.exit_report import marks
+    from dse.accuracy.networks.distillation import Teacher, network_of
+    from dse.accuracy.networks.tuning import Tuning, tuned_network
 
     if teacher is None and teacher_network is not None:
         raise DseError("--teacher-network says whose recipe --teacher names; give that too")
@@ -155,7 +155,7 @@ def replay(  # noqa: PLR0913  (one argument per flag)
     format_: Annotated[Literal["table", "json"], typer.Option("--format")] = "table",
 ) -> None:
     """Replay early exit: where sentences leave, and how often they are right."""
-    from dse.accuracy.replay import replayed_file
+    from dse.accuracy.exit_rules import replayed_file
 
     found = replayed_file(
         source,
@@ -184,8 +184,8 @@ def predictor(
     seed: Annotated[int, typer.Option(help="Of the fit.", min=0)] = 0,
 ) -> None:
     """Learn an exit table: entropies of the later layers out of that of an early one."""
+    from dse.accuracy.exit_rules import read_scores
     from dse.accuracy.predictor import fitted
-    from dse.accuracy.replay import read_scores
 
     if out.exists():
         raise DseError(f"{out} exists; it is left as it is")
@@ -204,8 +204,8 @@ def data_commands() -> typer.Typer:
     @app.command("list", epilog="Example: dse data list")
     def list_tasks() -> None:
         """Tasks with their source, licence and whether they are here."""
-        from dse.accuracy.appeal.image_data import IMAGES, is_fetched
-        from dse.accuracy.tasks import cache_root, list_tasks
+        from dse.accuracy.data.images import IMAGES, is_fetched
+        from dse.accuracy.data.tasks import cache_root, list_tasks
 
         table = Table("task", "classes", "here", "licence", "source")
         for task in list_tasks(cache_root()):
@@ -225,8 +225,8 @@ def data_commands() -> typer.Typer:
         ] = None,
     ) -> None:
         """Bring a task into the user's cache; afterwards it works offline."""
-        from dse.accuracy.appeal.image_data import IMAGES, fetch_images
-        from dse.accuracy.tasks import cache_root, fetch_task
+        from dse.accuracy.data.images import IMAGES, fetch_images
+        from dse.accuracy.data.tasks import cache_root, fetch_task
 
         if name in IMAGES:
             typer.echo(fetch_images(name, cache_root(), source=archive))

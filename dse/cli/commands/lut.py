@@ -8,11 +8,11 @@ import typer
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
 from dse.core.parameters import Value
+from dse.lut.build import Order, lookup_table
+from dse.lut.error_codes import LutError
 from dse.lut.exports import FILE_NAMES, Format, exported
-from dse.lut.faults import LutError
 from dse.lut.files import Form, read_table, write_within
-from dse.lut.from_run import Order, lookup_table
-from dse.lut.show import differences, shown
+from dse.lut.pretty_print import differences, shown
 from dse.lut.sources import read_exit_predictor, read_operating_points
 from dse.lut.table import LookupTable
 from dse.runs.store import Run, read_run

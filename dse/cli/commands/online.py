@@ -16,10 +16,10 @@ from rich.table import Table
 
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
-from dse.online.lineup import NAMES
-from dse.online.scene import Scene, Wishes, compare
-from dse.online.simulation import Simulation, Summary
-from dse.online.workloads import PUBLISHED_SEED
+from dse.online.policies.policy_set import NAMES
+from dse.online.simulation.simulation_setup import Scene, Wishes, compare
+from dse.online.simulation.simulator import Simulation, Summary
+from dse.online.simulation.workloads import PUBLISHED_SEED
 from dse.runs.store import read_run, write_atomically
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]

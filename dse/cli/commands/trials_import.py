@@ -7,9 +7,9 @@ import typer
 
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
-from dse.online.imported import import_trials
-from dse.online.measured import MeasuredTrials, suspicions
-from dse.online.trials_file import read_layout, read_trials
+from dse.online.trials.evaluator import MeasuredTrials, suspicions
+from dse.online.trials.store import import_trials
+from dse.online.trials.table_file import read_layout, read_trials
 from dse.results.exports import write_views
 from dse.runs.store import read_run
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.cache import cache_root
-from dse.accuracy.compression import Compression
+from dse.accuracy.compression.pipeline import Compression
 from dse.accuracy.exits import ExitReplay
-from dse.accuracy.measured import AccuracyRun
-from dse.accuracy.training import trained_network
+from dse.accuracy.networks.training import trained_network
 
 GRID = {
     "pruning_ratio": (0.0, 0.2, 0.3, 0.4),

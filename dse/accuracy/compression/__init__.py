@@ -1,0 +1,1 @@
+"""Compression techniques, one module each, and the pipeline that applies them."""

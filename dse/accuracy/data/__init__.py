@@ -1,0 +1,1 @@
+"""Labelled data: tasks, their sources, and images."""

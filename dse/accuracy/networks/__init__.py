@@ -1,0 +1,1 @@
+"""Networks: pretrained weights, exits, training, distillation and tuning."""

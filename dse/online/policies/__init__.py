@@ -1,0 +1,1 @@
+"""Policies that pick a row per request."""

@@ -1,0 +1,1 @@
+"""Workloads, outcomes and the simulator."""

@@ -1,0 +1,358 @@
+"""From what a person asks of a simulation to requests, a link, outcomes and policies."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dse.core.errors import DseError
+from dse.core.parameters import FloatArray, Value
+from dse.core.units import to_si
+from dse.lut.files import read_table
+from dse.online.policies.bandwidth import Transfers
+from dse.online.policies.lookup_table import TablePolicy
+from dse.online.policies.policy_set import Lineup
+from dse.online.policies.switching_costs import Switching
+from dse.online.requests import UNSET, Requests, State
+from dse.online.rows import Choices, Staircase, by_energy
+from dse.online.simulation.outcome_models import (
+    AsPriced,
+    AtBandwidth,
+    Drawn,
+    Noisy,
+    Outcomes,
+    recorded_quantile,
+)
+from dse.online.simulation.simulator import (
+    Queue,
+    Simulation,
+    Summary,
+    hopeless,
+    simulate,
+    summary,
+    with_bandwidth,
+)
+from dse.online.simulation.workloads import (
+    BandwidthTrace,
+    Bursts,
+    poisson_arrivals,
+    published_deadlines,
+    read_requests,
+    read_trace,
+    stretched_weibull,
+)
+from dse.online.trials.store import Measurements, read_measurements
+from dse.runs.store import Run
+
+CALIBRATION = 100
+"""Mean times between jumps for which a drawn link is watched before the first request."""
+
+_QUANTITY = re.compile(r"^\s*([0-9.eE+-]+)\s*([A-Za-z/%]+)\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is asked for, as a person writes it; quantities are texts with their unit.
+
+    Attributes:
+        requests: How many.
+        seed: Of workload, link and luck.
+        workload: File to replay instead.
+        published: Network of DynaSplit whose own workload to take instead.
+        deadlines: `LOW,HIGH`, or None for the run's fastest and slowest latency.
+        arrivals: When requests come.
+        rate: Mean requests per second [Hz].
+        accuracy: Least accuracy of every request [1].
+        quantile: That the policy `quantile` holds deadlines against [1].
+        noise: Sigma of a log-normal factor on outcomes [1].
+        switch_time, switch_energy: Of any change of rows.
+        hysteresis: Of the policy `switching` [1].
+        bandwidth: A trace file, or levels; None for the link of the run.
+        dwell: Mean time between jumps of the link [s].
+        latency, energy: Metrics.
+        cut: Knob that counts the layers on the edge; ignored if the run has none.
+        design: Texts knob=value that settle the device.
+        table: Exported lookup table of the run, for the policy `table`; None for none.
+    """
+
+    requests: int = 10_000
+    seed: int = 0
+    workload: Path | None = None
+    published: str | None = None
+    deadlines: str | None = None
+    arrivals: Literal["steady", "poisson", "bursty"] = "steady"
+    rate: float = 1.0
+    accuracy: float = 0.0
+    quantile: float = 0.95
+    noise: float = 0.0
+    switch_time: str = "0s"
+    switch_energy: str = "0J"
+    hysteresis: float = 0.05
+    bandwidth: str | None = None
+    dwell: float = 60.0
+    latency: str = "latency"
+    energy: str = "energy"
+    cut: str = "split_layer"
+    design: tuple[str, ...] = ()
+    table: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Requests, what rows do to them, and who may decide.
+
+    Attributes:
+        requests: In the order of arrival, the link's bandwidth among them.
+        outcomes: What a row does.
+        lineup: The policies.
+        facts: One line for people.
+        start: What the first request finds: nothing set, and the bandwidth measured before it.
+    """
+
+    requests: Requests
+    outcomes: Outcomes
+    lineup: Lineup
+    facts: str
+    start: State
+
+    @classmethod
+    def of(cls, run: Run, wishes: Wishes) -> "Scene":
+        """The scene that a person asks for on a run.
+
+        Raises:
+            DseError: If the run lacks what is asked for, or a quantity does not read.
+        """
+        choices = Choices.of(
+            run.question,
+            run.trials,
+            energy=wishes.energy,
+            latency=wishes.latency,
+            design=_design(run, wishes.design),
+        )
+        if wishes.accuracy > 0 and not choices.accuracy.any():
+            raise DseError("--accuracy: the run has no metric accuracy to hold it against")
+        # One stream each, so that another link or more noise leaves the requests as they are.
+        streams = np.random.SeedSequence(wishes.seed).spawn(4)
+        requests = _requests(wishes, choices, np.random.default_rng(streams[0]))
+        recorded = read_measurements(run.folder)
+        changing = wishes.bandwidth is not None or bool(np.isfinite(requests.bandwidth).all())
+        transfers = Transfers.of(run, choices) if changing else None
+        link, other = (np.random.default_rng(streams[i]) for i in (1, 3))
+        requests, earlier = _linked(wishes, requests, link, other)
+        luck = int(streams[2].generate_state(1)[0])
+        outcomes, pessimist = _outcomes(choices, transfers, recorded, wishes, luck)
+        lineup = Lineup(
+            choices=choices,
+            switching=Switching(
+                choices.settings, _si(wishes.switch_time, "s"), _si(wishes.switch_energy, "J")
+            ),
+            hysteresis=wishes.hysteresis,
+            cut=wishes.cut if wishes.cut in choices.settings else None,
+            pessimist=pessimist,
+            transfers=transfers,
+            floors=_floors(earlier),
+            table=_table_policy(run, wishes, choices),
+        )
+        facts = _facts(requests, choices, recorded, wishes, earlier)
+        start = State(UNSET, float(earlier[-1]) if len(earlier) else np.inf)
+        return cls(requests, outcomes, lineup, facts, start)
+
+
+def compare(
+    scene: Scene, names: Sequence[str], queue: Queue
+) -> tuple[dict[str, Simulation], list[Summary], str]:
+    """Every policy on the same requests; simulations, their summaries, and the reference's name.
+
+    Energy is told against the policy `cloud` where the run has one, else against `fastest`.
+
+    Raises:
+        DseError: If a policy does not exist here.
+    """
+    lineup, requests, outcomes = scene.lineup, scene.requests, scene.outcomes
+    reference = "cloud" if lineup.cut else "fastest"
+    asked = list(dict.fromkeys(names))
+    runs = {
+        name: simulate(
+            lineup.policy(name), requests, outcomes, lineup.switching, queue, scene.start
+        )
+        for name in dict.fromkeys([*asked, reference])
+    }
+    beyond = hopeless(requests, outcomes, _fast_rows(scene))
+    base = float(runs[reference].energy.mean())
+    lines = [
+        summary(name, runs[name], reference=base, hopeless=beyond, places=lineup.places())
+        for name in asked
+    ]
+    return {name: runs[name] for name in asked}, lines, reference
+
+
+def _fast_rows(scene: Scene) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Rows of which one is the fastest for every request: a front, or all if there are few."""
+    choices = scene.lineup.choices
+    if len(choices) <= 200 or scene.lineup.floors or scene.lineup.pessimist:
+        return np.flatnonzero(choices.open)
+    return Staircase.of(by_energy(choices), choices.latency).rows
+
+
+def _requests(wishes: Wishes, choices: Choices, rng: np.random.Generator) -> Requests:
+    set_by = {"--workload": wishes.workload, "--published": wishes.published,
+              "--deadlines": wishes.deadlines}  # fmt: skip
+    given = [name for name, value in set_by.items() if value is not None]
+    if len(given) > 1:
+        raise DseError(f"{' and '.join(given)} both say what the deadlines are; give one")
+    if wishes.workload is not None:
+        if wishes.accuracy > 0 or wishes.arrivals != "steady":
+            raise DseError("a replayed file says itself when requests come and what they ask for")
+        return read_requests(wishes.workload)
+    low, high = float(choices.latency.min()), float(choices.latency.max())
+    if wishes.deadlines is not None:
+        ends = wishes.deadlines.split(",")
+        if len(ends) != 2:
+            raise DseError(f"--deadlines {wishes.deadlines}: write LOW,HIGH, e.g. 90ms,5s")
+        low, high = (_si(end, "s") for end in ends)
+    n = wishes.requests
+    if wishes.published is None:
+        deadline = stretched_weibull(n, low, high, rng)
+    else:
+        deadline = published_deadlines(n, wishes.published)
+    return Requests.of(deadline, arrival=_arrivals(wishes, n, rng), accuracy=wishes.accuracy)
+
+
+def _arrivals(wishes: Wishes, n: int, rng: np.random.Generator) -> FloatArray:
+    if wishes.arrivals == "poisson":
+        return poisson_arrivals(n, wishes.rate, rng)
+    if wishes.arrivals == "bursty":
+        return Bursts.around(wishes.rate).arrivals(n, rng)
+    if not wishes.rate > 0:
+        raise DseError(f"--rate {wishes.rate} must be positive")
+    return np.arange(float(n)) / wishes.rate
+
+
+def _linked(
+    wishes: Wishes, requests: Requests, rng: np.random.Generator, other: np.random.Generator
+) -> tuple[Requests, FloatArray]:
+    """Requests over their link, and what had been measured of it before the first one [bit/s].
+
+    A drawn link has been watched in another draw. Of a recorded one, the first tenth of the
+    requests is what has been measured, and only the others are asked. Nothing is measured of an
+    endless link.
+    """
+    text = wishes.bandwidth
+    if text is None and not np.isfinite(requests.bandwidth).all():
+        return requests, np.empty(0)
+    if text is not None and not text.endswith((".csv", ".parquet")):
+        levels = np.array([_si(part, "bit/s") for part in text.split(",")])
+        if len(levels) == 1:
+            return with_bandwidth(requests, np.broadcast_to(levels, len(requests))), levels
+        end = float(requests.arrival[-1])
+        trace = BandwidthTrace.drawn(levels, wishes.dwell, end, rng)
+        earlier = BandwidthTrace.drawn(levels, wishes.dwell, CALIBRATION * wishes.dwell, other)
+        return with_bandwidth(requests, trace.at(requests.arrival)), earlier.bandwidth
+    if text is not None:
+        requests = with_bandwidth(requests, read_trace(Path(text)).at(requests.arrival))
+    n = len(requests)
+    if n < 2:
+        raise DseError(f"a recorded link needs 2 requests, the first of which measure it; got {n}")
+    first = max(n // 10, 1)
+    return requests.take(np.arange(first, n)), requests.bandwidth[:first]
+
+
+def _floors(bandwidth: FloatArray) -> tuple[float, ...]:
+    """Bandwidth classes: the levels that were measured, or eight quantiles of more; or none."""
+    levels = np.unique(bandwidth)
+    if len(levels) > 8:
+        levels = np.unique(np.quantile(bandwidth, np.arange(8) / 8, method="lower"))
+    return tuple(levels.tolist())
+
+
+def _outcomes(
+    choices: Choices,
+    transfers: Transfers | None,
+    recorded: Measurements | None,
+    wishes: Wishes,
+    luck: int,
+) -> tuple[Outcomes, Callable[[Choices], Choices] | None]:
+    """What rows do, and how a careful policy sees them."""
+    if recorded is not None:
+        if transfers is not None:
+            raise DseError("measured runs were measured over one link; it cannot change")
+        latency = recorded_quantile(choices, recorded, wishes.latency, wishes.quantile)
+        names = (wishes.latency, wishes.energy)
+        drawn = Drawn.of(choices, recorded, luck, names)
+        outcomes: Outcomes = Noisy(drawn, wishes.noise, luck + 1) if wishes.noise else drawn
+        return outcomes, lambda table: table.promising(latency)
+    plain = AtBandwidth(choices, transfers) if transfers is not None else AsPriced(choices)
+    if not wishes.noise:
+        return plain, None
+    noisy = Noisy(plain, wishes.noise, luck)
+    factor = noisy.quantile(wishes.quantile)
+    return noisy, lambda table: table.promising(table.latency * factor)
+
+
+def _design(run: Run, texts: Sequence[str]) -> dict[str, Value]:
+    design: dict[str, Value] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise DseError(f"--design {text}: write --design knob=value")
+        unit = run.question[name].unit
+        try:
+            design[name] = value if unit == "choice" else float(value)
+        except ValueError as error:
+            raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
+    return design
+
+
+def _table_policy(run: Run, wishes: Wishes, choices: Choices) -> TablePolicy | None:
+    if wishes.table is None:
+        return None
+    table, _ = read_table(wishes.table)
+    if table.run_identity != run.identity:
+        raise DseError(
+            f"{wishes.table.name} was exported from the run {table.run_identity[:12]}..., "
+            f"{run.folder} is {run.identity[:12]}..."
+        )
+    return TablePolicy.of(table, choices, (wishes.latency, wishes.energy))
+
+
+def _si(text: str, unit: str) -> float:
+    found = _QUANTITY.match(text)
+    try:
+        number = float(found.group(1)) if found else np.nan
+    except ValueError:
+        number = np.nan
+    if found is None or not np.isfinite(number):
+        raise DseError(
+            f"{text!r} is no quantity in {unit}; write a number and its unit, e.g. 2{unit}"
+        )
+    return to_si(number, found.group(2), unit)
+
+
+def _facts(
+    requests: Requests,
+    choices: Choices,
+    recorded: Measurements | None,
+    wishes: Wishes,
+    earlier: FloatArray,
+) -> str:
+    parts = [
+        f"{len(requests):,} requests over {len(choices):,} rows",
+        f"deadlines {requests.deadline.min():.4g} to {requests.deadline.max():.4g} s",
+        f"of {wishes.workload.name}" if wishes.workload else f"{wishes.arrivals} arrivals",
+    ]
+    if wishes.published:
+        parts.append(f"published workload of {wishes.published}")
+    if recorded is not None:
+        parts.append(f"outcomes drawn from {len(recorded.trial):,} measured runs")
+    if wishes.noise:
+        parts.append(f"log-normal noise, sigma {wishes.noise:g}")
+    if len(earlier):
+        mbit, classes = requests.bandwidth / 1e6, len(_floors(earlier))
+        known = f"in {classes} classes of {len(earlier):,} earlier values"
+        parts.append(f"link {mbit.min():.4g} to {mbit.max():.4g} Mbit/s {known}")
+    if wishes.workload is None:
+        parts.append(f"seed {wishes.seed}")
+    return ", ".join(parts)

@@ -1,0 +1,1 @@
+"""Measured trials: files, evaluator and store."""

@@ -1,0 +1,1 @@
+"""A searcher that learns measured stages and computes all others exactly."""
