@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN ?= runs/demo
-STUDY ?= studies/edgebert_sentiment.yaml
+STUDY ?= studies/edgebert/sentiment.yaml
 
 .PHONY: demo test test-slow search-table check format bench clean
 

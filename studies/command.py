@@ -8,19 +8,19 @@ import dse.cli.commands.compare
 import dse.cli.commands.lut
 import dse.cli.commands.online
 import dse.cli.commands.trials_import
-import studies.ablation_report
-import studies.appealnet_online
-import studies.appealnet_sides
-import studies.edgebert_online
-import studies.survival
-import studies.table_view
-import studies.trials_fit
+import studies.analyses.ablation_command
+import studies.analyses.survival
+import studies.appealnet.baselines_command
+import studies.appealnet.requests_command
+import studies.dynasplit.fit_command
+import studies.edgebert.sentences_command
+import studies.tables_command
 from dse.cli.app import main as run_command_line
 from dse.study.schema import System
-from studies.appealnet import Appealnet
-from studies.dynasplit import Dynasplit
-from studies.edgebert import Edgebert
-from studies.joint import Joint
+from studies.appealnet.system import Appealnet
+from studies.dynasplit.system import Dynasplit
+from studies.edgebert.system import Edgebert
+from studies.joint.system import Joint
 
 SYSTEMS: Mapping[str, System] = {
     "edgebert": Edgebert(),
@@ -34,15 +34,15 @@ MORE = (
     dse.cli.commands.accuracy.add_to,
     dse.cli.commands.compare.add_to,
     dse.cli.commands.lut.add_to,
-    studies.table_view.add_to,
+    studies.tables_command.add_to,
     dse.cli.commands.trials_import.add_to,
-    studies.trials_fit.add_to,
+    studies.dynasplit.fit_command.add_to,
     dse.cli.commands.online.add_to,
-    studies.edgebert_online.add_to,
-    studies.survival.add_to,
-    studies.ablation_report.add_to,
-    studies.appealnet_sides.add_to,
-    studies.appealnet_online.add_to,
+    studies.edgebert.sentences_command.add_to,
+    studies.analyses.survival.add_to,
+    studies.analyses.ablation_command.add_to,
+    studies.appealnet.baselines_command.add_to,
+    studies.appealnet.requests_command.add_to,
 )
 """Commands beyond those of the engine itself."""
 

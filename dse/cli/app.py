@@ -69,7 +69,7 @@ def main(systems: Mapping[str, System], more: Sequence[Callable[[typer.Typer], N
 
 
 def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> None:
-    @app.command(epilog="Example: dse validate studies/edgebert_sentiment.yaml")
+    @app.command(epilog="Example: dse validate studies/edgebert/sentiment.yaml")
     def validate(study: StudyPath, set_: Setting = None) -> None:
         """Check a study file: every problem at once, nothing is run or written."""
         checked = load_study(study, systems, set_ or [])
@@ -80,7 +80,7 @@ def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: S
         )
 
     @app.command(
-        epilog="Example: dse run studies/edgebert_sentiment.yaml --trials 2000 --executor ray"
+        epilog="Example: dse run studies/edgebert/sentiment.yaml --trials 2000 --executor ray"
     )
     def run(  # noqa: PLR0913  (one argument per flag)
         study: StudyPath,

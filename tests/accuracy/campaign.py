@@ -26,7 +26,7 @@ from dse.accuracy.networks.distillation import distilled_network
 from dse.accuracy.networks.finetune_early_stopping import FinetuneStop
 from dse.accuracy.networks.training import RECIPES, trained_network
 from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
-from studies.cells import misread_cells
+from studies.edgebert.memory_cells import misread_cells
 
 DOCS = Path(__file__).parents[2] / "docs"
 TASK, NETWORK = "rt-sentiment", "minilm-l6"

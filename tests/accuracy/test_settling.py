@@ -280,7 +280,7 @@ def test_sentences_that_do_not_exist_and_learned_spans_are_refused(here):
         tuned_network(dense, task, replace(TUNING, span_penalty=0.05), cache, stop=LOOSE)
 
 
-STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert_sentiment.yaml"
+STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
 
 
 @pytest.mark.slow

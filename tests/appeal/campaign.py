@@ -19,7 +19,7 @@ from dse.accuracy.appeal.curve import Prices, RoutingCurve, auroc
 from dse.accuracy.appeal.pairing import IMAGE_SCHEDULE, TEXT_SCHEDULE, Pairing
 from dse.accuracy.appeal.routers import CONFIDENCES, ROUTERS, Routed, degenerate
 from dse.accuracy.cache import cache_root
-from studies.appealnet import Settings, priced
+from studies.appealnet.system import Settings, priced
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = DOCS / "appealnet.jsonl"

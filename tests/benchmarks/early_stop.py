@@ -4,7 +4,7 @@
 
 ARCHIVES is a folder of archives (`archives/` of a cache). The networks found there come two at a
 time, in several random orders, as a search does that harvests every design of a run it has paid
-for: each prices all memories, voltages and thresholds of `studies/edgebert_sentiment.yaml`. Printed
+for: each prices all memories, voltages and thresholds of `studies/edgebert/sentiment.yaml`. Printed
 for three floors of accuracy: networks broken off, sentences saved, and of the networks broken off
 how many would have had a design on the front of all.
 """
@@ -28,8 +28,8 @@ from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.search.sequential import EarlyStop
-from studies.cells import CellBits
-from studies.edgebert import BEST, Chips, Settings
+from studies.edgebert.memory_cells import CellBits
+from studies.edgebert.system import BEST, Chips, Settings
 
 KNOBS = ("pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits")
 UNITS = {"pruning_ratio": "1", "embedding_sparsity": "1", "attention_span": "token",

@@ -10,7 +10,7 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitReplay, entropy
 from dse.accuracy.networks.pretrained import pretrained
 from dse.core.evaluation import Chain, InBatches
-from studies.edgebert import Settings, accelerator
+from studies.edgebert.system import Settings, accelerator
 
 ROWS = 60_000
 

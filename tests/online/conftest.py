@@ -7,8 +7,8 @@ import pytest
 
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import dynasplit_space
-from studies.dynasplit import SplitAt
-from studies.dynasplit_testbed import priced_testbed
+from studies.dynasplit.system import SplitAt
+from studies.dynasplit.testbed import priced_testbed
 
 HEADER = ("network", "split_layer", "cpu_freq_mhz", "tpu_mode", "gpu", "tensor_kb",
           "latency_edge_ms", "latency_transfer_ms", "latency_cloud_ms", "latency_total_ms",

@@ -12,8 +12,8 @@ from dse.core.errors import DseError
 from dse.online.trials.evaluator import MeasuredTrials
 from dse.online.trials.table_file import read_layout, read_trials
 from hw_models.fit import fit_split
-from studies import trials_fit
-from studies.trials_fit import coefficients
+from studies.dynasplit import fit_command as trials_fit
+from studies.dynasplit.fit_command import coefficients
 
 
 def fit_of(path):

@@ -20,7 +20,7 @@ from dse.online.simulation.sentence_dvfs import (
 from dse.online.simulation.simulator import simulate
 from hw_models import Accelerator, EncoderShape, LatencyAware
 from hw_models.latency_aware import share_column
-from studies.edgebert_online import schemes, voltage_rows
+from studies.edgebert.sentences_command import schemes, voltage_rows
 
 LAW = settings(max_examples=40, deadline=None)
 LAYERS = 6

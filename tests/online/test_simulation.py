@@ -27,7 +27,7 @@ from dse.online.simulation.simulator import hopeless, simulate, waiting
 from dse.online.simulation.workloads import published_deadlines
 from dse.online.trials.store import Measurements
 from dse.runs.store import read_run
-from studies.dynasplit import Dynasplit
+from studies.dynasplit.system import Dynasplit
 
 LAW = settings(max_examples=40, deadline=None)
 
@@ -224,7 +224,7 @@ def dse():
 
 @pytest.fixture(scope="module")
 def split_run(dse, tmp_path_factory):
-    study = Path(__file__).resolve().parents[2] / "studies" / "dynasplit_encoder.yaml"
+    study = Path(__file__).resolve().parents[2] / "studies" / "dynasplit/encoder.yaml"
     folder = tmp_path_factory.mktemp("runs") / "encoder"
     result = dse("run", study, "--out", folder)
     assert result.exit_code == 0, result.output

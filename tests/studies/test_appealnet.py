@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import studies.appealnet_sides
+import studies.appealnet.baselines_command
 from dse.accuracy.appeal.routers import Routed
 from dse.accuracy.data.images import read_images
 from dse.cli.terminal import Bars
@@ -21,11 +21,11 @@ from hw_models.appeal import Appealing
 from hw_models.cloud import CloudNode
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
-from studies.appealnet import Appealnet, Settings, priced
-from studies.appealnet_online import appeals_of, rows_of, ways_of
-from studies.appealnet_sides import sides
-from studies.appealnet_testbed import text_macs
-from studies.dynasplit_testbed import cuts_of, priced_testbed
+from studies.appealnet.baselines_command import sides
+from studies.appealnet.requests_command import appeals_of, rows_of, ways_of
+from studies.appealnet.system import Appealnet, Settings, priced
+from studies.appealnet.testbed import text_macs
+from studies.dynasplit.testbed import cuts_of, priced_testbed
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 SYSTEMS = {"appealnet": Appealnet()}
@@ -126,7 +126,7 @@ def test_appeal_and_split_stand_on_the_same_testbed():
     assert found["latency_appealed"] - found["latency_kept"] == pytest.approx(there, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["appealnet_text.yaml", "appealnet_digits.yaml"])
+@pytest.mark.parametrize("name", ["appealnet/text.yaml", "appealnet/digits.yaml"])
 def test_the_shipped_studies_are_sound(name):
     study = load_study(STUDIES / name, SYSTEMS)
     assert isinstance(study.settings, Settings)
@@ -135,7 +135,7 @@ def test_the_shipped_studies_are_sound(name):
 def test_a_large_network_of_the_other_kind_is_refused():
     with pytest.raises(StudyError, match="none for images"):
         load_study(
-            STUDIES / "appealnet_digits.yaml", SYSTEMS, ["knobs.cloud_network.values=['demo']"]
+            STUDIES / "appealnet/digits.yaml", SYSTEMS, ["knobs.cloud_network.values=['demo']"]
         )
 
 
@@ -146,7 +146,7 @@ def digits_run(tmp_path_factory):
     overrides = ["knobs.edge_layers.values=[1]"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGE_DSE_CACHE", str(folder / "cache"))
-        study = load_study(STUDIES / "appealnet_digits.yaml", SYSTEMS, overrides)
+        study = load_study(STUDIES / "appealnet/digits.yaml", SYSTEMS, overrides)
         with Bars() as bars:
             answer(study, folder / "run", bars, Stop())
         yield folder / "run"
@@ -192,7 +192,7 @@ def test_the_rows_shown_are_the_best_on_validation_with_test_beside_it(digits_ru
 
 def test_the_test_split_decides_neither_rows_nor_their_order(digits_run, monkeypatch):
     before = sides(digits_run, 5)
-    honest = studies.appealnet_sides._answers
+    honest = studies.appealnet.baselines_command._answers
 
     def turned(settings, design, part, router):
         seen = honest(settings, design, part, router)
@@ -200,7 +200,7 @@ def test_the_test_split_decides_neither_rows_nor_their_order(digits_run, monkeyp
             return seen
         return Routed(1.0 - seen.score, ~seen.edge_right, ~seen.cloud_right)
 
-    monkeypatch.setattr(studies.appealnet_sides, "_answers", turned)
+    monkeypatch.setattr(studies.appealnet.baselines_command, "_answers", turned)
     after = sides(digits_run, 5)
     assert [line["who"] for line in after] == [line["who"] for line in before]
     assert [line["accuracy"] for line in after] != [line["accuracy"] for line in before]

@@ -15,9 +15,9 @@ from dse.core.errors import DseError, StudyError
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
 from dse.study.runner import answer
-from studies.appealnet import Appealnet, Settings, network_facts
+from studies.appealnet.system import Appealnet, Settings, network_facts
 
-STUDY = Path(__file__).resolve().parents[2] / "studies" / "appealnet_digits.yaml"
+STUDY = Path(__file__).resolve().parents[2] / "studies" / "appealnet/digits.yaml"
 SYSTEMS = {"appealnet": Appealnet()}
 
 

@@ -10,8 +10,8 @@ from dse.core.problem import Objective, Problem
 from dse.study.loader import load_study
 from dse.study.schema import Ruled
 from search_spaces.dynasplit import dynasplit_space
-from studies.dynasplit import Dynasplit, Settings, SplitAt
-from studies.dynasplit_testbed import cuts_of, priced_testbed
+from studies.dynasplit.system import Dynasplit, Settings, SplitAt
+from studies.dynasplit.testbed import cuts_of, priced_testbed
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 SYSTEMS = {"dynasplit": Dynasplit()}
@@ -103,4 +103,4 @@ def test_the_study_files_ask_for_the_whole_space(name, size):
 
 def test_a_cut_that_the_network_does_not_have_is_said_with_its_line():
     with pytest.raises(StudyError, match=r"knobs: split_layer = 12 layer is deeper than minilm-l6"):
-        load_study(STUDIES / "dynasplit_encoder.yaml", SYSTEMS, ["settings.network=minilm-l6"])
+        load_study(STUDIES / "dynasplit/encoder.yaml", SYSTEMS, ["settings.network=minilm-l6"])

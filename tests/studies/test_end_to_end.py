@@ -14,7 +14,7 @@ import pytest
 from dse.runs.store import read_run
 
 ROOT = Path(__file__).resolve().parents[2]
-STUDY = ROOT / "studies" / "edgebert_sentiment.yaml"
+STUDY = ROOT / "studies" / "edgebert/sentiment.yaml"
 SMALL = (
     "settings.recipe=small",
     "settings.sentences=60",

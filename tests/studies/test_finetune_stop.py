@@ -7,9 +7,9 @@ import pytest
 from dse.core.errors import DseError, StudyError
 from dse.study.loader import load_study
 from studies.command import SYSTEMS
-from studies.finetune_stop import FinetuneStopRule, stop_of
+from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
 
-STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert_sentiment.yaml"
+STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
 
 
 def loaded(*overrides):

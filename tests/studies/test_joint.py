@@ -28,15 +28,15 @@ from search_spaces.joint import (
     corners,
     joint_space,
 )
-from studies.ablation import ARMS, arm_space
+from studies.analyses.ablation import ARMS, arm_space
+from studies.analyses.coordinate_descent import energy_of, run_keys, tuned
+from studies.analyses.network_proposals import COMPRESSION, Network, Networks, Picked, real_runs
 from studies.command import SYSTEMS
-from studies.joint import LAYERS, priced
-from studies.networks import COMPRESSION, Network, Networks, Picked, real_runs
-from studies.one_by_one import energy_of, run_keys, tuned
+from studies.joint.system import LAYERS, priced
 from studies.whose import require_system
 
 ROOT = Path(__file__).resolve().parents[2]
-STUDY = ROOT / "studies" / "joint_sentiment.yaml"
+STUDY = ROOT / "studies" / "joint/sentiment.yaml"
 SMALL = (
     "settings.recipe=small",
     "settings.clouds=[small]",
@@ -217,7 +217,7 @@ def test_a_real_run_shows_its_front_on_both_splits(dse, tmp_path):
 
 def test_the_board_is_searched_and_shows_its_front(dse, tmp_path):
     small = [text for text in SMALL if "knobs." not in text or "split" in text or "cloud" in text]
-    found = dse("run", STUDY.with_name("joint_board.yaml"), "--out", "run", "--trials", 60,
+    found = dse("run", STUDY.with_name("board.yaml"), "--out", "run", "--trials", 60,
                 "--set", "search.batch=20", "--set", "knobs.pruning_ratio.values=[0.0]",
                 "--set", "knobs.weight_bits.values=[8]", "--set", "knobs.link_bits.values=[4]",
                 cwd=tmp_path, small=small)  # fmt: skip

@@ -12,11 +12,11 @@ from hw_models.latency_aware import share_column
 from hw_models.link import lan_testbed, shipped_link
 from hw_models.uncertainty import sample_models, tables_in
 from search_spaces.joint import DEFAULTS
-from studies.dynasplit_testbed import priced_testbed
-from studies.joint import LAYERS, METRICS, Settings, priced
-from studies.joint_breakdown import break_down
-from studies.joint_chip import Layout
-from studies.power_on import PoweredOn
+from studies.dynasplit.testbed import priced_testbed
+from studies.joint.breakdown import break_down
+from studies.joint.chip import Layout
+from studies.joint.power_on import PoweredOn
+from studies.joint.system import LAYERS, METRICS, Settings, priced
 
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
 CHIP = priced(Settings(), SHAPE)

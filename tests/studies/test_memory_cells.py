@@ -8,9 +8,9 @@ import pytest
 from hw_models import EncoderShape, evaluate_each, sample_models, shipped, surviving
 from hw_models.uncertainty import tables_in
 from search_spaces import edgebert, joint
-from studies.edgebert import Chips, Settings
-from studies.joint import LAYERS, priced
-from studies.joint import Settings as JointSettings
+from studies.edgebert.system import Chips, Settings
+from studies.joint.system import LAYERS, priced
+from studies.joint.system import Settings as JointSettings
 
 MINILM = {
     "model_type": "bert", "num_hidden_layers": LAYERS, "hidden_size": 384,

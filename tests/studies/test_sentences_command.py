@@ -18,8 +18,8 @@ from dse.core.problem import Problem
 from dse.core.space import Columns
 from dse.runs.store import Question, RunWriter
 from dse.study.loader import load_study
-from studies import edgebert_online
-from studies.edgebert import Edgebert
+from studies.edgebert import sentences_command as edgebert_online
+from studies.edgebert.system import Edgebert
 
 HANDLE = "ab" * 32
 
@@ -60,7 +60,7 @@ def sentences_run(tmp_path_factory):
     logits = np.stack([(1 - toward) * sharpness, toward * sharpness], axis=2).astype(np.float32)
     tokens = np.full(400, 26, dtype=np.int64)
     write_archive(folder, HANDLE, Archive(logits, labels.astype(np.int64), tokens, {}))
-    study_file = Path(__file__).resolve().parents[2] / "studies" / "edgebert_sentiment.yaml"
+    study_file = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
     study = load_study(study_file, {"edgebert": Edgebert()})
     problem = Problem(study.space, Archived(study.space.units), study.objectives, study.constraints)
     question = Question.of("sentences", "sentences?", problem)

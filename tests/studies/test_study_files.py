@@ -16,7 +16,7 @@ from dse.study.loader import load_study
 from studies.command import SYSTEMS
 
 FOLDER = Path(__file__).resolve().parents[2] / "studies"
-GOOD = (FOLDER / "edgebert_sentiment.yaml").read_text(encoding="utf-8")
+GOOD = (FOLDER / "edgebert/sentiment.yaml").read_text(encoding="utf-8")
 
 
 def edited(old: str, new: str) -> str:
@@ -121,12 +121,12 @@ def test_the_unit_1_may_be_written_as_a_number(tmp_path):
     path.write_text(edited("0.6], unit: 1}", '0.6], unit: "1"}'), encoding="utf-8")
     assert (
         load_study(path, SYSTEMS).space
-        == load_study(FOLDER / "edgebert_sentiment.yaml", SYSTEMS).space
+        == load_study(FOLDER / "edgebert/sentiment.yaml", SYSTEMS).space
     )
 
 
 def test_millivolts_become_the_very_floats_that_volts_are():
-    space = load_study(FOLDER / "edgebert_sentiment.yaml", SYSTEMS).space
+    space = load_study(FOLDER / "edgebert/sentiment.yaml", SYSTEMS).space
     assert space["vdd"].unit == "V"
     assert space["vdd"].values == (
         0.5, 0.525, 0.55, 0.575, 0.6, 0.625, 0.65, 0.675, 0.7, 0.725, 0.75, 0.775, 0.8,
@@ -134,7 +134,7 @@ def test_millivolts_become_the_very_floats_that_volts_are():
 
 
 def test_the_resolved_file_is_a_study_file_that_resolves_to_itself(tmp_path):
-    study = load_study(FOLDER / "edgebert_sentiment.yaml", SYSTEMS)
+    study = load_study(FOLDER / "edgebert/sentiment.yaml", SYSTEMS)
     path = tmp_path / "resolved.yaml"
     path.write_text(study.resolved(), encoding="utf-8")
     again = load_study(path, SYSTEMS)
@@ -144,7 +144,7 @@ def test_the_resolved_file_is_a_study_file_that_resolves_to_itself(tmp_path):
 
 
 def test_overrides_are_typed_by_the_schema_and_named_in_problems():
-    path = FOLDER / "edgebert_sentiment.yaml"
+    path = FOLDER / "edgebert/sentiment.yaml"
     study = load_study(path, SYSTEMS, ["search.trials=7", "knobs.vdd.start=700"])
     assert study.file.search.trials == 7
     assert study.space["vdd"].values[0] == 0.7
@@ -206,7 +206,9 @@ def test_the_command_exits_2_without_traceback_and_writes_nothing(tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: f"{path.parent.name}_{path.stem}"
+)
 def test_every_study_that_comes_along_composes_a_space(path):
     study = load_study(path, SYSTEMS)
     assert study.space.size is not None

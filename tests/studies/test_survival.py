@@ -18,9 +18,11 @@ from dse.core.space import Columns
 from dse.results.front import Front
 from dse.runs.store import Question, RunWriter, read_run
 from dse.study.loader import load_study
-from studies import edgebert, joint, survival
-from studies.dynasplit import Dynasplit
-from studies.survival import priced_of, survival_of
+from studies.analyses import survival
+from studies.analyses.survival import priced_of, survival_of
+from studies.dynasplit.system import Dynasplit
+from studies.edgebert import system as edgebert
+from studies.joint import system as joint
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 SYSTEMS = {"edgebert": edgebert.Edgebert(), "joint": joint.Joint(), "dynasplit": Dynasplit()}
@@ -76,9 +78,9 @@ def written(folder, name, study, evaluator):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("survival")
-    own = load_study(STUDIES / "edgebert_sentiment.yaml", SYSTEMS)
-    both = load_study(STUDIES / "joint_sentiment.yaml", SYSTEMS)
-    other = load_study(STUDIES / "dynasplit_encoder.yaml", SYSTEMS)
+    own = load_study(STUDIES / "edgebert/sentiment.yaml", SYSTEMS)
+    both = load_study(STUDIES / "joint/sentiment.yaml", SYSTEMS)
+    other = load_study(STUDIES / "dynasplit/encoder.yaml", SYSTEMS)
     composed = other.system.compose(other.settings, lambda e: e, lambda *_: None)
     chips, prices = edgebert.priced(own.settings), joint.priced_packaged(both.settings)
     divided = Divided(both.space.units)

@@ -8,7 +8,7 @@ from dse.core.errors import StudyError
 from dse.study.loader import load_study
 from studies.command import SYSTEMS
 
-STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert_sentiment.yaml"
+STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
 
 
 def loaded(*overrides):

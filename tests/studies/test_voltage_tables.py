@@ -7,7 +7,7 @@ import pytest
 
 from hw_models import Accelerator, EncoderShape, OperatingPoints, shipped
 from search_spaces.joint import DEFAULTS
-from studies.joint import LAYERS, Settings, priced
+from studies.joint.system import LAYERS, Settings, priced
 
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
 TABLES = get_args(Settings.model_fields["voltage_table"].annotation)

@@ -1,8 +1,8 @@
 """Pairs on sentences: the first k layers of an encoder, and a whole encoder behind a link.
 
 The encoder is trained as `dse.accuracy.networks.training` has it and stays as it is; mean states
-of its layers are computed once and kept, so training a pair of heads costs seconds. The predictor also
-reads the log-probabilities of the off-ramps below layer k, which the edge has passed anyway.
+of its layers are computed once and kept, so training a pair of heads costs seconds. The predictor
+also reads the log-probabilities of the off-ramps below layer k, which the edge has passed anyway.
 
 Heads learn from mistakes, so from sentences that neither network was fitted on. A frozen encoder
 has seen none, but its off-ramps are fitted on all: for the heads' sake they are fitted anew on the

@@ -18,7 +18,7 @@ from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Ordinal
 from dse.core.problem import Constraint, Objective, Problem
 from dse.core.space import SearchSpace
-from studies.edgebert import Chips, Settings
+from studies.edgebert.system import Chips, Settings
 
 RUN = ("pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits")
 THRESHOLDS = tuple(round(0.03 * i, 2) for i in range(24))

@@ -221,7 +221,7 @@ def _chip(folder: Path, classes: int, built: Mapping[str, Value]) -> Accelerator
     """The accelerator that the run's study composed for a design, by the knobs `BUILT`."""
     from dse.accuracy.networks.pretrained import pretrained
     from dse.study.loader import load_study
-    from studies.edgebert import Edgebert, Settings, accelerator
+    from studies.edgebert.system import Edgebert, Settings, accelerator
 
     settings = load_study(folder / "study.resolved.yaml", {"edgebert": Edgebert()}).settings
     if not isinstance(settings, Settings):

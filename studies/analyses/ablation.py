@@ -32,8 +32,8 @@ from dse.core.space import Forbidden, SearchSpace
 from dse.search.loop import explore
 from dse.searchers.pymoo_search import Nsga2
 from search_spaces.joint import DEFAULTS, joint_space, settled
-from studies.networks import COMPRESSION, Network, Networks, Picked, network_knobs
-from studies.one_by_one import tuned
+from studies.analyses.coordinate_descent import tuned
+from studies.analyses.network_proposals import COMPRESSION, Network, Networks, Picked, network_knobs
 
 SILICON = ("envm_cell", "weight_store", "mac_width")
 CLOCK = ("cpu_frequency", "dvfs", "vdd", "predict_layer")

@@ -1,6 +1,6 @@
 """What a small network and an appeal cost on DynaSplit's testbed: board, link and node.
 
-Times follow multiply-accumulates as in `studies.dynasplit_testbed`: sentences at the board's speed
+Times follow multiply-accumulates as in `studies.dynasplit.testbed`: sentences at the board's speed
 on ViT, images at that on VGG16. So appeal, split and both ends are priced alike, and every output
 is labelled unverified until trials of one's own replace it.
 """
@@ -15,7 +15,7 @@ from hw_models.appeal import Appealing
 from hw_models.columns import FloatArray
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import CLOCKS
-from studies.dynasplit_testbed import (
+from studies.dynasplit.testbed import (
     CALL,
     FASTEST,
     IMAGE_LOADING,

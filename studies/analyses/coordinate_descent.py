@@ -17,7 +17,7 @@ from dse.core.parameters import FloatArray, Value
 from dse.core.problem import Objective, Problem, Trials
 from dse.core.space import SearchSpace
 from search_spaces.joint import DEFAULTS, codes_near, corners
-from studies.networks import COMPRESSION, SENT_WHOLE
+from studies.analyses.network_proposals import COMPRESSION, SENT_WHOLE
 
 Run: TypeAlias = tuple[Value, ...]
 """What a real accuracy run reads."""

@@ -33,7 +33,8 @@ from hw_models import Interval, sample_models
 from hw_models.uncertainty import tables_in
 from search_spaces import edgebert as edgebert_space
 from search_spaces import joint as joint_space
-from studies import edgebert, joint
+from studies.edgebert import system as edgebert
+from studies.joint import system as joint
 
 SAME = 1e-9
 """Relative difference up to which a front's own figures count as priced anew alike [1]."""

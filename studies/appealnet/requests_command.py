@@ -27,7 +27,7 @@ from dse.results.front import Front
 from dse.runs.store import Run, read_run
 from hw_models.appeal import Appealing
 from search_spaces.dynasplit import CLOCKS
-from studies.appealnet import Appealnet, Settings, around_of, pairing_of, priced
+from studies.appealnet.system import Appealnet, Settings, around_of, pairing_of, priced
 from studies.whose import require_system
 
 

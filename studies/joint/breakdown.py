@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from dse.core.parameters import FloatArray
 from dse.core.space import Columns
 from hw_models import LatencyAware, executed_shares
-from studies.joint_chip import Chip
-from studies.joint_device import Board, Priced
+from studies.joint.chip import Chip
+from studies.joint.device import Board, Priced
 
 
 def break_down(priced: Priced, columns: Columns) -> dict[str, FloatArray]:

@@ -1,6 +1,6 @@
 """DynaSplit's offline phase measured: what a search of a fifth of the space is worth online.
 
-    python -m studies.dynasplit_offline > docs/dynasplit_offline.csv
+    python -m studies.dynasplit.offline > docs/dynasplit_offline.csv
 
 For each network and searcher, over seeds: share of the true front's hypervolume, and what the
 published rule then costs on 10,000 requests of the published form, against the true front.
@@ -29,7 +29,7 @@ from dse.searchers.registry import searcher_of
 from dse.study.loader import load_study
 from dse.study.schema import Search
 from search_spaces.dynasplit import budget
-from studies.dynasplit import Dynasplit
+from studies.dynasplit.system import Dynasplit
 
 NAMES = ("optuna_nsga3", "nsga3", "nsga2", "tpe", "sobol", "random")
 """The published searcher first: Optuna's NSGA-III, population 50."""
@@ -80,7 +80,7 @@ def online_cost(problem: Problem, trials: Trials, deadlines: FloatArray) -> tupl
 
 def rows(seeds: int) -> Iterator[dict[str, object]]:
     """One row per network and searcher: medians and worst of the seeds."""
-    for file in ("dynasplit_encoder.yaml", "dynasplit_vgg16.yaml"):
+    for file in ("encoder.yaml", "vgg16.yaml"):
         problem = problem_of(file)
         size = problem.space.size or 0
         trials = budget(size)
@@ -96,7 +96,7 @@ def rows(seeds: int) -> Iterator[dict[str, object]]:
             volumes = [hypervolume(each.losses, frame) / true_volume for each in found]
             costs = [online_cost(problem, each, deadlines) for each in found]
             yield {
-                "study": file.removesuffix(".yaml"),
+                "study": f"dynasplit_{file.removesuffix('.yaml')}",
                 "searcher": name,
                 "trials": trials,
                 "of": size,

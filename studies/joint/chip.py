@@ -13,7 +13,7 @@ from hw_models import Accelerator, AttentionSpan
 from hw_models.latency_aware import LatencyAware
 from hw_models.stages import total
 from hw_models.storage import WeightStore
-from studies.joint_device import Depths
+from studies.joint.device import Depths
 
 
 class Layout(NamedTuple):

@@ -24,8 +24,8 @@ from dse.core.space import Columns
 from dse.results.front import Front
 from dse.runs.store import Run, read_run
 from search_spaces.dynasplit import CLOCKS
-from studies.appealnet import Appealnet, Settings, around_of, pairing_of, priced
-from studies.dynasplit_testbed import priced_testbed
+from studies.appealnet.system import Appealnet, Settings, around_of, pairing_of, priced
+from studies.dynasplit.testbed import priced_testbed
 
 Line: TypeAlias = dict[str, float | str]
 """Who answers; accuracy_validation, accuracy, appeal_rate [1], energy [J], latency and latency_p95

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from dse.accuracy.networks.pretrained import require_network
 from dse.study.schema import Section, Watcher
-from studies.accepted import accepted
+from studies.validators import accepted
 
 if TYPE_CHECKING:
     from dse.accuracy.networks.training import Trained

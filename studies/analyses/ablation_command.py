@@ -24,9 +24,9 @@ from dse.search.interrupts import Stop
 from dse.study.loader import load_study
 from dse.study.runner import compose, workers_of
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, nearest
-from studies.ablation import ARMS, Arm, Budget, searched
-from studies.joint import LAYERS, Joint, Settings
-from studies.one_by_one import energy_of
+from studies.analyses.ablation import ARMS, Arm, Budget, searched
+from studies.analyses.coordinate_descent import energy_of
+from studies.joint.system import LAYERS, Joint, Settings
 
 Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 """Numbers of trials."""
@@ -209,7 +209,7 @@ def _median_energy(own: Sequence[Line], level: str, scale: float) -> str:
 def add_to(app: typer.Typer) -> None:
     """Add `dse ablate`."""
     app.command(
-        "ablate", epilog="Example: dse ablate studies/joint_sentiment.yaml --seeds 3 --out a.json"
+        "ablate", epilog="Example: dse ablate studies/joint/sentiment.yaml --seeds 3 --out a.json"
     )(ablate)
 
 

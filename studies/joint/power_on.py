@@ -9,8 +9,8 @@ import numpy as np
 from dse.core.evaluation import Cost
 from dse.core.space import Columns
 from hw_models.startup import Startup
-from studies.joint_chip import Chip, Layout
-from studies.joint_device import Priced
+from studies.joint.chip import Chip, Layout
+from studies.joint.device import Priced
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from dse.study.schema import Composed, Section, Watcher
 from hw_models import SplitComputing
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import DOMAIN, corners, narrowed
-from studies.dynasplit_testbed import Priced, priced_testbed
+from studies.dynasplit.testbed import Priced, priced_testbed
 from studies.provenance import table_facts
 
 

@@ -30,11 +30,11 @@ from hw_models import (
 )
 from hw_models.startup import Startup
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
-from studies.accepted import accepted
-from studies.cells import CellBits, misread_cells
-from studies.finetune_stop import FinetuneStopRule, stop_of
+from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
+from studies.edgebert.memory_cells import CellBits, misread_cells
+from studies.edgebert.teacher import TeacherRule, network_of
 from studies.provenance import table_facts
-from studies.teacher import TeacherRule, network_of
+from studies.validators import accepted
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun

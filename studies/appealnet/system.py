@@ -17,8 +17,8 @@ from dse.core.space import SearchSpace
 from dse.study.schema import Composed, Section, Watcher
 from hw_models.appeal import Appealing
 from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
-from studies.appealnet_testbed import Surroundings, priced_appeal, surroundings, text_macs
-from studies.edgebert import Counted
+from studies.appealnet.testbed import Surroundings, priced_appeal, surroundings, text_macs
+from studies.edgebert.system import Counted
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:

@@ -38,14 +38,14 @@ from search_spaces.joint import (
     joint_space,
     kept_private,
 )
-from studies.accepted import accepted
-from studies.cells import CellBits, misread_cells
-from studies.dynasplit_testbed import priced_testbed
-from studies.edgebert import Counted
-from studies.joint_chip import Chip
-from studies.joint_device import Board, Device, Priced
-from studies.power_on import PoweredOn
+from studies.dynasplit.testbed import priced_testbed
+from studies.edgebert.memory_cells import CellBits, misread_cells
+from studies.edgebert.system import Counted
+from studies.joint.chip import Chip
+from studies.joint.device import Board, Device, Priced
+from studies.joint.power_on import PoweredOn
 from studies.provenance import table_facts
+from studies.validators import accepted
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun

@@ -1,0 +1,1 @@
+"""Analyses over several searches: ablation, coordinate descent, survival."""

@@ -1,0 +1,1 @@
+"""AppealNet (arXiv 2105.04104): system, studies and commands."""

@@ -1,0 +1,1 @@
+"""DynaSplit (arXiv 2410.23881): system, studies and offline phase."""

@@ -1,0 +1,1 @@
+"""The space that joins EdgeBERT, DynaSplit and AppealNet."""
