@@ -96,7 +96,7 @@ def test_a_bandwidth_reprices_exactly():
 
 @pytest.mark.parametrize(("name", "size"), [("encoder", 175), ("vgg16", 917)])
 def test_the_study_files_ask_for_the_whole_space(name, size):
-    study = load_study(STUDIES / f"dynasplit_{name}.yaml", SYSTEMS)
+    study = load_study(STUDIES / "dynasplit" / f"{name}.yaml", SYSTEMS)
     assert isinstance(SYSTEMS["dynasplit"], Ruled)
     assert study.space.size == size
 

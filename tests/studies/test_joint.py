@@ -116,7 +116,7 @@ def test_sampled_designs_obey_every_rule_of_the_page(study):
     assert sentence.any()
 
 
-@pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
+@pytest.mark.parametrize("name", ["sentiment", "board"], ids=lambda name: f"joint_{name}")
 def test_a_search_opens_with_all_on_the_device_all_in_the_cloud_and_always_asking(name):
     study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS)
     found = study.system.corners(study.settings, study.space)
@@ -132,7 +132,7 @@ def test_a_search_opens_with_all_on_the_device_all_in_the_cloud_and_always_askin
     ("may_leave", "left", "opened"),
     [("state", {"none", "state"}, 1), ("nothing", {"none"}, 1), ("input", set(OFFLOAD.values), 3)],
 )
-@pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
+@pytest.mark.parametrize("name", ["sentiment", "board"], ids=lambda name: f"joint_{name}")
 def test_what_may_not_leave_the_device_is_in_no_design(name, may_leave, left, opened):
     override = f"settings.may_leave={may_leave}"
     study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS, overrides=[override])
@@ -162,7 +162,7 @@ def test_a_study_that_may_send_nothing_and_always_does_is_refused():
         load_study(STUDY, SYSTEMS, overrides=overrides)
 
 
-@pytest.mark.parametrize("name", ["joint_sentiment", "joint_board"])
+@pytest.mark.parametrize("name", ["sentiment", "board"], ids=lambda name: f"joint_{name}")
 def test_every_design_of_the_space_has_a_network_and_a_price(name):
     study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS)
     rng = np.random.default_rng(2)
