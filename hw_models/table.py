@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Label
 from hw_models.columns import FloatArray, require_one_of, require_range
 from hw_models.grid import Grid, Lines
 
@@ -20,9 +21,6 @@ Bound: TypeAlias = Literal["low", "nominal", "high"]
 
 Evidence: TypeAlias = Literal["seen", "derived", "second-hand", "unverified"]
 """seen in a primary source | derived from such | reported by others | from memory."""
-
-Label: TypeAlias = Literal["closed form", "published", "unverified"]
-"""How well an output is founded, best first, in the words a result carries."""
 
 _LABEL: Mapping[str, Label] = {
     "seen": "published",

@@ -1,15 +1,15 @@
 """A problem of 64 designs with a known answer, shared by tests of everything that reads trials."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.runs.store import Question, RunWriter, read_run
 
@@ -18,10 +18,11 @@ from dse.runs.store import Question, RunWriter, read_run
 class Gate:
     """Energy grows with the square of the voltage, delay falls; cell b costs half a joule."""
 
-    inputs: ClassVar[Mapping[str, str]] = {"vdd": "V", "bits": "bit", "cell": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "delay": "s"}
-    evidence: ClassVar[Mapping[str, str]] = {"energy": "unverified", "delay": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"vdd": "V", "bits": "bit", "cell": "choice"},
+        {"energy": "J", "delay": "s"},
+        {"energy": "unverified", "delay": "closed form"},
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         vdd, bits = columns["vdd"], columns["bits"]

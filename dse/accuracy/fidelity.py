@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -23,6 +23,7 @@ from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, w
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 VERSION = 1
 """Counts changes that change which sentences are seen first."""
@@ -137,14 +138,11 @@ class PartRun:
 
     run: AccuracyRun
 
-    outputs: ClassVar[Mapping[str, str]] = {"part": "handle"}
-    evidence: ClassVar[Mapping[str, str]] = {"part": "measured"}
-    cost: ClassVar[Literal["measured"]] = "measured"
-
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """What the run reads, and from which to before which sentence of its order."""
-        return {**self.run.inputs, "first": "1", "last": "1"}
+    def signature(self) -> Signature:
+        """Reads what the run reads, and from which to before which sentence of its order."""
+        reads = {**self.run.signature.inputs, "first": "1", "last": "1"}
+        return Signature.uniform(reads, {"part": "handle"}, "measured", "measured")
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
         """Handles of the parts, shape (n,)."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -23,6 +23,7 @@ from dse.accuracy.fidelity import (
 from dse.core.errors import RowsFailed
 from dse.core.evaluation import Evaluator, evaluate_rows, unanswered
 from dse.core.problem import STOPPED_EARLY
+from dse.core.signature import Signature
 from dse.core.space import length, take
 from dse.search.sequential import EarlyStop
 
@@ -97,14 +98,10 @@ class StagedRun:
     early: EarlyStop
     tally: Tally
 
-    outputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
-    evidence: ClassVar[Mapping[str, str]] = {"archive": "measured"}
-    cost: ClassVar[Literal["measured"]] = "measured"
-
     @property
-    def inputs(self) -> Mapping[str, str]:
+    def signature(self) -> Signature:
         """As the accuracy run's."""
-        return self.part.run.inputs
+        return self.part.run.signature
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
         """Handles of the whole archives, shape (n,).
@@ -114,7 +111,9 @@ class StagedRun:
         """
         handles = self.part.whole(columns)
         _, first, row_of = np.unique(handles, return_index=True, return_inverse=True)
-        runs = _Runs(self, take({n: columns[n] for n in self.inputs}, first), handles[first])
+        runs = _Runs(
+            self, take({n: columns[n] for n in self.signature.inputs}, first), handles[first]
+        )
         reasons = runs.answered()
         if not reasons:
             return {"archive": handles}

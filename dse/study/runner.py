@@ -247,7 +247,7 @@ class _Job:
     @property
     def identified(self) -> dict[str, Any]:
         """What is asked and all that the answers depend on, libraries too."""
-        measured = self.composed.evaluator.cost == "measured"
+        measured = self.composed.evaluator.signature.cost == "measured"
         libraries = used_libraries(self.study.file.search.searcher, measured=measured)
         return {**self.study.identified_by(self.facts), "libraries": libraries}
 

@@ -133,7 +133,7 @@ def lines(
 def _tested(arm: Arm, rows: Rows, held_out: Evaluator) -> FloatArray:
     """Accuracy of designs on the test split [1]."""
     knobs = take({**arm.trials.metrics, **arm.trials.designs}, rows)
-    known = {k: v for k, v in knobs.items() if k in held_out.inputs}
+    known = {k: v for k, v in knobs.items() if k in held_out.signature.inputs}
     return np.asarray(held_out(known)["test_accuracy"], dtype=np.float64)
 
 

@@ -188,7 +188,7 @@ def _answers(settings: Settings, design: Columns, part: str, router: Router) -> 
     from dse.accuracy.cache import cache_root
 
     run = PairRun(pairing_of(settings), cache_root(), "test" if part == "test" else "validation")
-    handle = run({name: design[name] for name in run.inputs})["archive"][0]
+    handle = run({name: design[name] for name in run.signature.inputs})["archive"][0]
     return read_pair(cache_root(), str(handle)).routed(router)
 
 

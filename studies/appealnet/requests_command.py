@@ -164,7 +164,7 @@ def appeals_of(
         raise DseError(f"trial {number} is not among the evaluated ones of {folder}")
     design = {name: column[[number]] for name, column in run.trials.designs.items()}
     test = PairRun(pairing_of(settings), cache_root(), "test")
-    handle = test({name: design[name] for name in test.inputs})["archive"][0]
+    handle = test({name: design[name] for name in test.signature.inputs})["archive"][0]
     seen = read_pair(cache_root(), str(handle)).routed(settings.router)
     model, around = priced(settings), around_of(settings)
     branches = rows_of(model, int(design["edge_layers"][0]), str(design["cloud_network"][0]))

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 import dse.study.runner
 from dse.cli.app import command_line
 from dse.core.errors import DseError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Ordinal
 from dse.core.problem import Objective, judge
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.status import run_status
@@ -36,10 +36,9 @@ class Machine:
     """Time against energy; counts what it is asked."""
 
     asked: list[int]
-    inputs: ClassVar[Mapping[str, str]] = {"width": "V", "kind": "choice", "depth": "1"}
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "time": "s"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {"width": "V", "kind": "choice", "depth": "1"}, {"energy": "J", "time": "s"}, "closed form"
+    )
 
     def __call__(self, columns):
         self.asked.append(len(columns["width"]))
@@ -62,7 +61,7 @@ class System:
         Categorical("kind", ("old", "new")),
         Ordinal("depth", tuple(map(float, range(1, 31))), "1"),
     )
-    metrics: ClassVar[Mapping[str, str]] = Machine.outputs
+    metrics: ClassVar[Mapping[str, str]] = Machine.signature.outputs
     settings = Settings
 
     def __init__(self):

@@ -9,6 +9,7 @@ import pytest
 from dse.core.evaluation import Chain
 from dse.core.parameters import Integer
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import SearchSpace
 from dse.search.loop import explore
 from dse.searchers.registry import searcher_of
@@ -68,10 +69,9 @@ class Faulty:
     answer: object
     calls: list
 
-    inputs: ClassVar = {"a": "1", "b": "1"}
-    outputs: ClassVar = {"error": "1"}
-    evidence: ClassVar = {"error": "measured"}
-    cost: ClassVar = "measured"
+    signature: ClassVar[Signature] = Signature(
+        {"a": "1", "b": "1"}, {"error": "1"}, {"error": "measured"}, "measured"
+    )
 
     def __call__(self, columns):
         a, b = columns["a"].astype(float), columns["b"].astype(float)
@@ -83,10 +83,9 @@ class Faulty:
 class Energy:
     """What costs nothing to know."""
 
-    inputs: ClassVar = {"a": "1", "b": "1"}
-    outputs: ClassVar = {"energy": "J"}
-    evidence: ClassVar = {"energy": "closed form"}
-    cost: ClassVar = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"a": "1", "b": "1"}, {"energy": "J"}, {"energy": "closed form"}
+    )
 
     def __call__(self, columns):
         return {"energy": 1.0 + columns["a"] + 8.0 - columns["b"]}

@@ -12,6 +12,7 @@ from dse.core.errors import CompositionError, RowsFailed
 from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
@@ -41,8 +42,8 @@ class Stage:
     cost: str = "closed form"
 
     @property
-    def evidence(self):
-        return dict.fromkeys(self.outputs, "closed form")
+    def signature(self):
+        return Signature.uniform(self.inputs, self.outputs, "closed form", self.cost)
 
     def __call__(self, columns):
         return self.formula(columns)

@@ -1,6 +1,5 @@
 """A table is exported only with the parts that its rows need, or says which weights they need."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,9 +11,10 @@ from typer.testing import CliRunner
 import dse.cli.commands.lut
 from dse.cli.terminal import guarded
 from dse.core.errors import DseError
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.lut.build import Order, lookup_table
 from dse.lut.table import ExitPredictor, OperatingPoint
@@ -29,13 +29,19 @@ FACTS = {"task": "sentiment", "torch": "2"}
 class Joint:
     """A lower voltage saves energy, a voltage per sentence saves half, a head saves more."""
 
-    inputs: ClassVar[Mapping[str, str]] = {
-        "split_layer": "layer", "dvfs": "choice", "predict_layer": "layer", "vdd": "V",
-        "appeal_signal": "choice", "cloud_network": "choice", "beta": "1",
-    }  # fmt: skip
-    outputs: ClassVar[Mapping[str, str]] = {"archive": "handle", "energy": "J", "delay": "s"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "unverified")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {
+            "split_layer": "layer",
+            "dvfs": "choice",
+            "predict_layer": "layer",
+            "vdd": "V",
+            "appeal_signal": "choice",
+            "cloud_network": "choice",
+            "beta": "1",
+        },
+        {"archive": "handle", "energy": "J", "delay": "s"},
+        "unverified",
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         foretold = columns["dvfs"] == "sentence"

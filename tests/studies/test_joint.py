@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from dse.accuracy.compression.pipeline import Compression
 from dse.core.errors import DseError, SpaceError, StudyError
 from dse.core.parameters import Categorical
 from dse.core.problem import Objective, Problem
+from dse.core.signature import Signature
 from dse.runs.store import read_run
 from dse.study.loader import load_study
 from hw_models import EncoderShape
@@ -352,9 +352,10 @@ class Uphill:
     """Accuracy of the device 0.8 less what compression takes, of the cloud 0.9; reads all knobs."""
 
     inputs: Mapping[str, str]
-    outputs: ClassVar[Mapping[str, str]] = {"accuracy": "1", "energy": "J"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Literal["closed form"]] = "closed form"
+
+    @property
+    def signature(self):
+        return Signature.uniform(self.inputs, {"accuracy": "1", "energy": "J"}, "closed form")
 
     def __call__(self, columns):
         sent = np.where(columns["offload"] == "input", columns["appeal_threshold"], 0.0)

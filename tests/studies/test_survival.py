@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,8 +11,9 @@ from typer.testing import CliRunner
 
 from dse.cli.app import command_line
 from dse.core.errors import DseError
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.problem import Constraint, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns
 from dse.results.front import Front
 from dse.runs.store import Question, RunWriter, read_run
@@ -34,11 +34,14 @@ class Replayed:
 
     inputs: Mapping[str, str]
 
-    outputs: ClassVar[Mapping[str, str]] = {
-        "accuracy": "1", "mean_exit_layer": "layer", "p95_exit_layer": "layer",
-    }  # fmt: skip
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
-    cost: ClassVar[Cost] = "measured"
+    @property
+    def signature(self):
+        outputs = {
+            "accuracy": "1",
+            "mean_exit_layer": "layer",
+            "p95_exit_layer": "layer",
+        }
+        return Signature.uniform(self.inputs, outputs, "measured", "measured")
 
     def __call__(self, columns: Columns) -> Columns:
         kept = (1 - columns["pruning_ratio"]) * columns["weight_bits"] / 8
@@ -52,11 +55,14 @@ class Divided:
 
     inputs: Mapping[str, str]
 
-    outputs: ClassVar[Mapping[str, str]] = {
-        "accuracy": "1", **{f"answered_{i + 1}": "1" for i in range(6)}, "offloaded": "1",
-    }  # fmt: skip
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
-    cost: ClassVar[Cost] = "measured"
+    @property
+    def signature(self):
+        outputs = {
+            "accuracy": "1",
+            **{f"answered_{i + 1}": "1" for i in range(6)},
+            "offloaded": "1",
+        }
+        return Signature.uniform(self.inputs, outputs, "measured", "measured")
 
     def __call__(self, columns: Columns) -> Columns:
         held = columns["split_layer"]
