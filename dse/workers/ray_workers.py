@@ -91,7 +91,9 @@ class RayWorkers:
                 raise DseError(f"no Ray cluster at {self._address}: {error}") from error
             return
         try:
+            # Without "local" Ray joins a node that another program has started on this machine.
             ray.init(
+                address="local",
                 num_cpus=self._workers,
                 include_dashboard=False,
                 logging_level=logging.ERROR,
