@@ -144,9 +144,8 @@ class Edgebert:
         if not isinstance(settings, Settings):
             raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-        from dse.accuracy.fidelity import PartRun
         from dse.accuracy.networks.finetune_early_stopping import FinetuneEnd
-        from dse.accuracy.staged import Looks, StagedRun, Tally
+        from dse.accuracy.sequential_evaluation import Looks, PartRun, StagedRun, Tally
 
         own, cache = settings, cache_root()
         trained = network_of(own.network, own.task, own.recipe, own.teacher, cache, watch)

@@ -16,16 +16,18 @@ from scipy.stats import beta, hypergeom
 from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
 from dse.accuracy.exits import ExitCurve, ExitReplay, limits
-from dse.accuracy.fidelity import (
+from dse.accuracy.sequential_evaluation import (
+    Looks,
     PartRun,
     Seen,
+    StagedRun,
+    Tally,
     joined,
     order_of,
     part_handle,
     rows_of,
     upper_limits,
 )
-from dse.accuracy.staged import Looks, StagedRun, Tally
 from dse.core.errors import CompositionError, DseError, RowsFailed
 from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real

@@ -19,7 +19,6 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.compression.pipeline import Compression
 from dse.accuracy.compression.pruning import in_layers, share_pruned
 from dse.accuracy.data.tasks import fetch_task, read_split
-from dse.accuracy.fidelity import PartRun, joined
 from dse.accuracy.networks import tuning
 from dse.accuracy.networks.finetune_early_stopping import CurveJudge, FinetuneEnd, FinetuneStop
 from dse.accuracy.networks.learning_curve import FEWEST, Curve
@@ -27,6 +26,7 @@ from dse.accuracy.networks.loop import fit
 from dse.accuracy.networks.network import load_trained
 from dse.accuracy.networks.training import Trained, trained_network
 from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
+from dse.accuracy.sequential_evaluation import PartRun, joined
 from dse.cli.terminal import Bars
 from dse.core.errors import DseError
 from dse.results.exports import trials_csv

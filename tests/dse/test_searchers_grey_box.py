@@ -18,13 +18,12 @@ from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
+from dse.searchers.grey_box.acquisition import OpenBox, count, nodes
 from dse.searchers.grey_box.candidates import Candidates
-from dse.searchers.grey_box.expected_hypervolume import OpenBox, count, nodes
 from dse.searchers.grey_box.grey_box import GreyBox
 from dse.searchers.grey_box.history import Told
-from dse.searchers.grey_box.likelihood import Likelihood
 from dse.searchers.grey_box.problem_split import Features, Parts
-from dse.searchers.grey_box.surrogate import MixedKernel, Surrogate
+from dse.searchers.grey_box.surrogate import Likelihood, MixedKernel, Surrogate
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch

@@ -10,12 +10,10 @@ from dse.core.errors import CompositionError
 from dse.core.parameters import Column, FloatArray
 from dse.core.problem import Problem
 from dse.pareto.dominance import non_dominated
-from dse.searchers.grey_box.acquisition import gains_of, together
+from dse.searchers.grey_box.acquisition import OpenBox, gains_of, nodes, together
 from dse.searchers.grey_box.candidates import Candidates, Pool
-from dse.searchers.grey_box.expected_hypervolume import OpenBox, nodes
-from dse.searchers.grey_box.history import Told
+from dse.searchers.grey_box.history import Runs, Told
 from dse.searchers.grey_box.problem_split import Parts, Priced
-from dse.searchers.grey_box.run_cache import Runs
 from dse.searchers.grey_box.surrogate import Surrogate
 from dse.searchers.searcher import (
     Answers,
