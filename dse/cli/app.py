@@ -17,7 +17,7 @@ from dse.runs.manifest import RESOLVED, read_manifest
 from dse.runs.store import Run, read_run
 from dse.search.interrupts import Stop
 from dse.study.loader import Study, load_study
-from dse.study.runner import Answer, answer, grown, resume
+from dse.study.runner import EndedRun, grown, resume, run_study
 from dse.study.schema import System, Wait
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).")]
@@ -117,7 +117,7 @@ def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: S
         }
         checked = load_study(study, systems, [*(set_ or []), *_given(flags)])
         with Bars(checked.file.search.trials) as bars:
-            found = answer(checked, out or _next_folder(checked), bars, stop)
+            found = run_study(checked, out or _next_folder(checked), bars, stop)
         _report(found)
 
 
@@ -194,8 +194,8 @@ def _next_folder(study: Study) -> Path:
     return folder
 
 
-def _report(found: Answer) -> None:
-    s = found.standing
+def _report(found: EndedRun) -> None:
+    s = found.progress
     ending = f"{found.ending}: {found.why}" if found.why else found.ending
     stopped = f" {s.stopped:,} stopped early," if s.stopped else ""
     notes.print(

@@ -17,7 +17,7 @@ from rich.progress import (
 
 from dse.core.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
 from dse.search.interrupts import Stop
-from dse.search.progress import Standing
+from dse.search.progress import RunProgress
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -60,13 +60,13 @@ class Bars:
         """One bar for each `what`."""
         self._show(what, share, f"{share:.0%}")
 
-    def searching(self, standing: Standing) -> None:
+    def searching(self, progress: RunProgress) -> None:
         """The search, with hypervolume so far."""
         state = (
-            f"{standing.trials}/{self._trials} trials, {standing.feasible} feasible, "
-            f"hypervolume {standing.hypervolume:.4f}, {standing.runs_made} real runs"
+            f"{progress.trials}/{self._trials} trials, {progress.feasible} feasible, "
+            f"hypervolume {progress.hypervolume:.4f}, {progress.runs_made} real runs"
         )
-        self._show("searching", standing.trials / max(self._trials, 1), state)
+        self._show("searching", progress.trials / max(self._trials, 1), state)
 
     def noting(self, what: str) -> None:
         """A line of its own."""

@@ -201,7 +201,7 @@ class _Actors:
         self._evaluator = None
         self._shared = None
 
-    def hire(self) -> _Slot:
+    def start(self) -> _Slot:
         """Ask for an actor; Ray starts it where there is room."""
         import ray
 
@@ -251,7 +251,7 @@ class _Actors:
             return Outcome(None, f"the evaluator does not arrive at the worker: {one_line(error)}")
         return outcome if isinstance(outcome, Outcome) else "lost"
 
-    def dismiss(self, slot: _Slot) -> None:
+    def end(self, slot: _Slot) -> None:
         """Kill an actor."""
         import ray
 

@@ -33,11 +33,11 @@ from dse.online.simulation.sentence_dvfs import (
     signals,
 )
 from dse.online.simulation.simulator import simulate
+from dse.runs.manifest import require_system
 from dse.runs.store import Run, read_run
 from hw_models import Accelerator, Supply
 from hw_models.stages import total
 from search_spaces.edgebert import DEFAULTS
-from studies.whose import require_system
 
 BUILT = ("attention_span", "embedding_sparsity", "activation_bits")
 """Knobs that are built into a chip."""

@@ -35,7 +35,7 @@ from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
 from studies.edgebert.memory_cells import CellBits, misread_cells
 from studies.edgebert.teacher import TeacherRule, network_of
 from studies.provenance import table_facts
-from studies.validators import accepted
+from studies.validators import validated_by
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun
@@ -62,8 +62,8 @@ class Settings(Section):
         teacher: Of the dense network; None: it learns labels alone. Absent where it is None, too.
     """
 
-    task: Annotated[str, accepted(require_task)] = "rt-sentiment"
-    network: Annotated[str, accepted(require_network)] = "minilm-l6"
+    task: Annotated[str, validated_by(require_task)] = "rt-sentiment"
+    network: Annotated[str, validated_by(require_network)] = "minilm-l6"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     sentences: Annotated[int, Field(ge=10)] | None = None
     test_sentences: Annotated[int, Field(ge=10)] | None = None

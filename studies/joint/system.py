@@ -45,7 +45,7 @@ from studies.joint.chip import Chip
 from studies.joint.device import Board, Device, Priced
 from studies.joint.power_on import PoweredOn
 from studies.provenance import table_facts
-from studies.validators import accepted
+from studies.validators import validated_by
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun
@@ -79,7 +79,7 @@ class Settings(Section):
         cloud_idle_w: Power of the node that is not charged to the request [W].
     """
 
-    task: Annotated[str, accepted(require_task)] = "rt-sentiment"
+    task: Annotated[str, validated_by(require_task)] = "rt-sentiment"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     clouds: Annotated[list[Literal["small", "demo", "full"]], Field(min_length=1)] = Field(["full"])
     sentences: Annotated[int, Field(ge=10)] | None = None

@@ -33,7 +33,7 @@ from dse.results.exports import trials_csv
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
-from dse.study.runner import answer
+from dse.study.runner import run_study
 from studies.command import SYSTEMS
 
 TUNING = Tuning(0.6, "magnitude", 40, 0.0)
@@ -302,7 +302,7 @@ def test_a_trial_says_how_its_tuning_ended(here, tiny, tmp_path, monkeypatch):
             f"execution.executor={executor}",
         )
         study = load_study(STUDY, SYSTEMS, sets)
-        answer(study, tmp_path / f"run{number}", Bars(), Stop())
+        run_study(study, tmp_path / f"run{number}", Bars(), Stop())
         runs.append(read_run(tmp_path / f"run{number}"))
     one, two, parts = runs
     trials = one.trials

@@ -25,7 +25,7 @@ from dse.search.interrupts import Clock, Stop
 from dse.search.termination import Plateau
 from dse.study.designs_io import read_designs
 from dse.study.loader import load_study
-from dse.study.runner import answer, resume
+from dse.study.runner import resume, run_study
 from dse.study.schema import Composed, Section
 
 WIDTHS = tuple(k / 10 for k in range(1, 41))
@@ -106,7 +106,7 @@ class Quiet:
     def preparing(self, what, share):
         pass
 
-    def searching(self, standing):
+    def searching(self, progress):
         pass
 
     def noting(self, what):
@@ -122,8 +122,8 @@ def study(tmp_path):
     return load
 
 
-def run_of(study, folder, onlooker=None):
-    answer(study, folder, onlooker or Quiet(), Stop())
+def run_of(study, folder, listener=None):
+    run_study(study, folder, listener or Quiet(), Stop())
     return read_run(folder)
 
 

@@ -10,14 +10,14 @@ from dse.lut.table import Default, LookupTable, Prediction, Row, Setting, Validi
 from dse.online.policies.deadline import LeastEnergy
 from dse.online.policies.lookup_table import TablePolicy
 from dse.online.requests import UNSET, Request, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 
 
 def choices_of(energy, latency, accuracy):
     """Rows by rising energy."""
     k = len(energy)
     columns = (np.array(column, dtype=np.float64) for column in (energy, latency, accuracy))
-    return Choices(*columns, {"row": np.arange(float(k))}, np.arange(k), np.ones(k, dtype=bool))
+    return Rows(*columns, {"row": np.arange(float(k))}, np.arange(k), np.ones(k, dtype=bool))
 
 
 def table_of(choices):

@@ -16,6 +16,7 @@ from dse.core.errors import DseError, SpaceError, StudyError
 from dse.core.parameters import Categorical
 from dse.core.problem import Objective, Problem
 from dse.core.signature import Signature
+from dse.runs.manifest import require_system
 from dse.runs.store import read_run
 from dse.study.loader import load_study
 from hw_models import EncoderShape
@@ -33,7 +34,6 @@ from studies.analyses.coordinate_descent import energy_of, run_keys, tuned
 from studies.analyses.network_proposals import COMPRESSION, Network, Networks, Picked, real_runs
 from studies.command import SYSTEMS
 from studies.joint.system import LAYERS, priced
-from studies.whose import require_system
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "joint/sentiment.yaml"

@@ -12,7 +12,7 @@ from dse.core.problem import Problem
 from dse.pareto.dominance import non_dominated
 from dse.searchers.grey_box.acquisition import OpenBox, gains_of, nodes, together
 from dse.searchers.grey_box.candidates import Candidates, Pool
-from dse.searchers.grey_box.history import Runs, Told
+from dse.searchers.grey_box.history import History, Runs
 from dse.searchers.grey_box.problem_split import Parts, Priced
 from dse.searchers.grey_box.surrogate import Surrogate
 from dse.searchers.searcher import (
@@ -91,7 +91,7 @@ class GreyBox:
         self._surrogates = {name: Surrogate(named) for name in self._parts.learned}
         self._ranges: dict[str, tuple[float, float]] = {}
         self._fitted = 0
-        self._told = Told(problem.space)
+        self._told = History(problem.space)
         self.fell_back = 0
         self._runs = Runs()
         self._fresh: list[FloatArray] = []

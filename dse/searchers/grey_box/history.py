@@ -20,7 +20,7 @@ DENSITIES = 250
 grows with them; NSGA-II's does not."""
 
 
-class Told:
+class History:
     """Designs and what became of them. Mutable on purpose: it grows.
 
     Args:
