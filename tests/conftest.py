@@ -11,7 +11,8 @@ from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Constraint, Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 
 
 @dataclass(frozen=True)

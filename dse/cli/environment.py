@@ -81,7 +81,8 @@ def _bf16() -> str:
 
 
 def _tasks() -> list[Part]:
-    from dse.accuracy.data.tasks import cache_root, list_tasks
+    from dse.accuracy.cache import cache_root
+    from dse.accuracy.data.tasks import list_tasks
 
     root = cache_root()
     room = "writable" if os.access(_existing(root), os.W_OK) else "NOT writable"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dse.core.errors import DseError
 from dse.core.parameters import Column, FloatArray, Value
 from dse.core.problem import Trials
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 
 
 @dataclass(frozen=True, slots=True, eq=False)

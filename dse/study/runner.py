@@ -19,7 +19,8 @@ from dse.runs.events import read_events
 from dse.runs.identity import source_digest, used_libraries, versions
 from dse.runs.lock import now
 from dse.runs.manifest import read_resolved
-from dse.runs.store import Question, RunWriter, read_run, require_free
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run, require_free
 from dse.search.initial_designs import WithInitialDesigns
 from dse.search.interrupts import Clock, Stop
 from dse.search.loop import explore, never_enough

@@ -23,7 +23,7 @@ from dse.online.simulation.outcome_models import AsPriced
 from dse.online.simulation.simulator import simulate
 from dse.online.simulation.workloads import PUBLISHED_SEED, stretched_weibull
 from dse.pareto.hypervolume import Reference, hypervolume
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 from dse.search.loop import explore
 from dse.searchers.registry import searcher_of
 from dse.study.loader import load_study

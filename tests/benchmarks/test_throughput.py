@@ -25,7 +25,8 @@ from dse.core.parameters import Ordinal
 from dse.core.problem import Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 from dse.search.loop import explore
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch

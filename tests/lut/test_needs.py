@@ -18,7 +18,8 @@ from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.lut.build import Order, lookup_table
 from dse.lut.table import ExitPredictor, OperatingPoint
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 
 PREDICTOR = ExitPredictor(1, 10_000, ((650_000, 600_000), (640_000, 0)))
 POINTS = (OperatingPoint(500_000, 400_000_000), OperatingPoint(800_000, 1_000_000_000))

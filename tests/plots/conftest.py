@@ -12,7 +12,8 @@ from dse.core.problem import Constraint, Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.plots.front_view import FrontView
-from dse.runs.store import Question, Run, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import Run, RunWriter, read_run
 from dse.search.loop import explore
 from dse.searchers.random_search import RandomSearch
 

@@ -12,7 +12,7 @@ from dse.core.problem import Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.plots.importance import TRUSTED, KnobImportance, importance_figure
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 
 
 @dataclass(frozen=True)

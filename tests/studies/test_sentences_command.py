@@ -15,7 +15,8 @@ from dse.core.errors import DseError
 from dse.core.problem import Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns
-from dse.runs.store import Question, RunWriter
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter
 from dse.study.loader import load_study
 from studies.edgebert import sentences_command as edgebert_online
 from studies.edgebert.system import Edgebert

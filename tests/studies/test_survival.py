@@ -16,7 +16,8 @@ from dse.core.problem import Constraint, Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns
 from dse.results.front import Front
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 from dse.study.loader import load_study
 from studies.analyses import survival
 from studies.analyses.survival import priced_of, survival_of

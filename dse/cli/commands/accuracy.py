@@ -78,8 +78,8 @@ def train(  # noqa: PLR0913  (one argument per flag)
 ) -> None:
     """Train a network on a task, or find it trained; accuracy of every exit on both splits."""
     # Here and not above: torch takes seconds that other commands need not wait.
+    from dse.accuracy.cache import cache_root
     from dse.accuracy.compression.pipeline import Compression
-    from dse.accuracy.data.tasks import cache_root
     from dse.accuracy.exit_report import marks
     from dse.accuracy.networks.distillation import Teacher, network_of
     from dse.accuracy.networks.tuning import Tuning, tuned_network
@@ -204,8 +204,9 @@ def data_commands() -> typer.Typer:
     @app.command("list", epilog="Example: dse data list")
     def list_tasks() -> None:
         """Tasks with their source, licence and whether they are here."""
+        from dse.accuracy.cache import cache_root
         from dse.accuracy.data.images import IMAGES, is_fetched
-        from dse.accuracy.data.tasks import cache_root, list_tasks
+        from dse.accuracy.data.tasks import list_tasks
 
         table = Table("task", "classes", "here", "licence", "source")
         for task in list_tasks(cache_root()):
@@ -225,8 +226,9 @@ def data_commands() -> typer.Typer:
         ] = None,
     ) -> None:
         """Bring a task into the user's cache; afterwards it works offline."""
+        from dse.accuracy.cache import cache_root
         from dse.accuracy.data.images import IMAGES, fetch_images
-        from dse.accuracy.data.tasks import cache_root, fetch_task
+        from dse.accuracy.data.tasks import fetch_task
 
         if name in IMAGES:
             typer.echo(fetch_images(name, cache_root(), source=archive))

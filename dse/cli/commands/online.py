@@ -16,11 +16,12 @@ from rich.table import Table
 
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
+from dse.core.files import write_atomically
 from dse.online.policies.policy_set import NAMES
 from dse.online.simulation.simulation_setup import SimulationConfig, SimulationSetup, compare
 from dse.online.simulation.simulator import Simulation, Summary
 from dse.online.simulation.workloads import PUBLISHED_SEED
-from dse.runs.store import read_run, write_atomically
+from dse.runs.store import read_run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
