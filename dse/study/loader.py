@@ -17,11 +17,11 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
 from dse.core.errors import DseError, StudyError
+from dse.core.files import canonical_json
 from dse.core.parameters import Categorical, Parameter, Value
 from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
-from dse.runs.store import canonical_json
 from dse.study.schema import (
     Defaulted,
     Knob,
