@@ -189,7 +189,7 @@ def _slots(table: str, names: NDArray[np.str_]) -> NDArray[np.intp]:
     codes = _codes(_letters(names))
     for bits in range(20):
         slots = codes & (2**bits - 1)
-        if len(np.unique(slots)) == len(names):
+        if len(set(slots.tolist())) == len(names):  # np.unique loads all of numpy.ma
             by_slot = np.zeros(2**bits, dtype=np.intp)
             by_slot[slots] = np.arange(len(names))
             return by_slot

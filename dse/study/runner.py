@@ -26,7 +26,7 @@ from dse.search.interrupts import Clock, Stop
 from dse.search.loop import explore, never_enough
 from dse.search.progress import ProgressListener, ProgressRecorder, RunProgress, SearchStopped
 from dse.search.termination import Plateau
-from dse.searchers.registry import searcher_of
+from dse.searchers.registry import SEARCHERS, searcher_of
 from dse.study.loader import Study
 from dse.study.schema import Composed, Execution, Staged, Watcher
 from dse.study.warm_start import InitialDesigns, initial_designs_of
@@ -249,7 +249,8 @@ class _Job:
     def identified(self) -> dict[str, Any]:
         """What is asked and all that the answers depend on, libraries too."""
         measured = self.composed.evaluator.signature.cost == "measured"
-        libraries = used_libraries(self.study.file.search.searcher, measured=measured)
+        search = SEARCHERS[self.study.file.search.searcher].libraries
+        libraries = used_libraries(search, measured=measured)
         return {**self.study.identified_by(self.facts), "libraries": libraries}
 
     @property

@@ -206,13 +206,6 @@ def _median_energy(own: Sequence[Line], level: str, scale: float) -> str:
     return f"{scale * float(np.median(reached)):,.1f}{most}"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add `dse ablate`."""
-    app.command(
-        "ablate", epilog="Example: dse ablate studies/joint/sentiment.yaml --seeds 3 --out a.json"
-    )(ablate)
-
-
 def ablate(  # noqa: PLR0913  (a flag each)
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="Study file of the joint system.")],
     arm: Annotated[

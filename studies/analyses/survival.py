@@ -142,11 +142,6 @@ def priced_of(folder: Path, front: Front) -> tuple[Evaluator, Columns]:
     return model, columns
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add `dse survive`."""
-    app.command("survive", epilog="Example: dse survive runs/demo --draws 500")(show_survival)
-
-
 def show_survival(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="Run folder of an edgebert or a joint study.")

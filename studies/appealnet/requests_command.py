@@ -31,11 +31,6 @@ from search_spaces.dynasplit import CLOCKS
 from studies.appealnet.system import Appealnet, Settings, around_of, pairing_of, priced
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add `dse appeals`."""
-    app.command("appeals", epilog="Example: dse appeals runs/appeal --deadline 100ms")(show_appeals)
-
-
 def rows_of(model: Appealing, layers: int, cloud_network: str) -> Branches:
     """A row per clock that keeps and one that appeals; the clock is settled before the score."""
     n = len(CLOCKS)

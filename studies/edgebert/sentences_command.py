@@ -46,13 +46,6 @@ FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")
 """What the accelerator reads that a sentence decides, and no design."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add `dse sentences`."""
-    app.command("sentences", epilog="Example: dse sentences runs/demo --deadline 5ms")(
-        show_sentences
-    )
-
-
 def voltage_rows(
     chip: Accelerator, design: Mapping[str, Column], supply: Supply | None = None
 ) -> VoltageRows:

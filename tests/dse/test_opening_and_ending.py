@@ -409,7 +409,7 @@ def test_a_run_whose_time_is_up_is_a_run_and_goes_on_when_it_is_given_more(
 @pytest.mark.parametrize("text", ["30", "min", "-3min", "30 days", "nan min", "0s"])
 def test_a_time_that_is_none_is_refused(text, study, tmp_path):
     study()
-    app = command_line({"toy": System()}, ())
+    app = command_line({"toy": System()})
     result = CliRunner().invoke(
         app,
         ["run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "r"), f"--max-wall={text}"],
@@ -420,7 +420,7 @@ def test_a_time_that_is_none_is_refused(text, study, tmp_path):
 
 def test_the_flags_of_the_command_reach_the_run(study, tmp_path):
     study()
-    app = command_line({"toy": System()}, ())
+    app = command_line({"toy": System()})
     (tmp_path / "d.csv").write_text("width,kind,depth\n0.5,new,3\n")
     arguments = ["--out", str(tmp_path / "r"), "--max-wall", "1.5h", "--warm-start"]
     file = str(tmp_path / "study.yaml")

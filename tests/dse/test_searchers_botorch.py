@@ -344,7 +344,7 @@ def test_torch_is_left_as_it_was_and_does_not_matter():
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "botorch", None)
-    with pytest.raises(MissingDependency, match=r"'edge-dse\[botorch\]'"):
+    with pytest.raises(MissingDependency, match=r"needs botorch, .*'\.\[botorch\]'"):
         BotorchSearch(tiny_space(), objectives=2, constraints=0, seed=1)
 
 

@@ -183,4 +183,4 @@ SYSTEMS = {"toy": Toy()}
 
 
 if __name__ == "__main__":
-    sys.exit(run_command_line(SYSTEMS, ()))
+    sys.exit(run_command_line(SYSTEMS))

@@ -5,10 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-import dse.cli.commands.lut
+from dse.cli.app import command_line
 from dse.cli.terminal import guarded
 from dse.core.errors import DseError
 from dse.core.evaluation import Chain
@@ -181,9 +180,7 @@ def test_the_archive_that_all_rows_share_names_the_network_as_compressed(tmp_pat
 
 @pytest.fixture
 def export(joint_run):
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    dse.cli.commands.lut.add_to(app)
+    app = command_line({})
     return lambda *flags: CliRunner().invoke(app, ["export", str(joint_run.folder), *flags])
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.cli.app import command_line
-from dse.cli.commands import lut, online, trials_import
 from dse.core.errors import DseError
 from dse.online.policies.bandwidth import Transfers
 from dse.online.policies.deadline import Fixed, LeastEnergy
@@ -212,9 +211,7 @@ def test_nonsense_is_refused(make, said):
 @pytest.fixture(scope="module")
 def dse():
     """Runs the command in this process; returns the result."""
-    app = command_line(
-        {"dynasplit": Dynasplit()}, (lut.add_to, online.add_to, trials_import.add_to)
-    )
+    app = command_line({"dynasplit": Dynasplit()})
 
     def run(*arguments):
         return CliRunner().invoke(app, [str(a) for a in arguments])

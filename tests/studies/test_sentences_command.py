@@ -18,7 +18,7 @@ from dse.core.space import Columns
 from dse.runs.run_schema import Question
 from dse.runs.store import RunWriter
 from dse.study.loader import load_study
-from studies.edgebert import sentences_command as edgebert_online
+from studies.command import COMMANDS
 from studies.edgebert.system import Edgebert
 
 HANDLE = "ab" * 32
@@ -72,7 +72,7 @@ def sentences_run(tmp_path_factory):
 @pytest.fixture
 def sentences(sentences_run, monkeypatch):
     monkeypatch.setenv("EDGE_DSE_CACHE", str(sentences_run))
-    app = command_line({"edgebert": Edgebert()}, (edgebert_online.add_to,))
+    app = command_line({"edgebert": Edgebert()}, COMMANDS)
 
     def run(*arguments):
         words = ["sentences", str(sentences_run / "run"), *map(str, arguments)]

@@ -19,8 +19,8 @@ from dse.results.front import Front
 from dse.runs.run_schema import Question
 from dse.runs.store import RunWriter, read_run
 from dse.study.loader import load_study
-from studies.analyses import survival
 from studies.analyses.survival import priced_of, survival_of
+from studies.command import COMMANDS
 from studies.dynasplit.system import Dynasplit
 from studies.edgebert import system as edgebert
 from studies.joint import system as joint
@@ -101,7 +101,7 @@ def runs(tmp_path_factory):
 
 
 def asked(*arguments):
-    app = command_line(SYSTEMS, (survival.add_to,))
+    app = command_line(SYSTEMS, COMMANDS)
     return CliRunner().invoke(app, ["survive", *map(str, arguments)])
 
 

@@ -17,11 +17,6 @@ from dse.runs.store import read_run
 RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("compare", epilog="Example: dse compare runs/nsga2 runs/grey")(compare)
-
-
 def compare(
     runs: RunPaths,
     format_: Annotated[

@@ -26,11 +26,6 @@ from dse.runs.store import read_run
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("simulate", epilog="Example: dse simulate runs/demo --requests 10000")(simulate)
-
-
 def simulate(  # noqa: PLR0913  (one argument per flag)
     run: RunPath,
     policy: Annotated[
