@@ -18,9 +18,9 @@ from pathlib import Path
 from cuts import _DiesAt
 from injector import Forked, go, rows_of, study_file
 
-from dse.errors import DseError
-from dse.front import Front
-from dse.store import read_run
+from dse.core.errors import DseError
+from dse.results.front import Front
+from dse.runs.store import read_run
 
 PAGE = 4096
 HEADER = 100
