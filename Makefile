@@ -58,6 +58,7 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/check_facts.py
 
 format: .venv/installed
 	$(BIN)/ruff format .

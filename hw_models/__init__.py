@@ -1,31 +1,78 @@
-"""What it costs: closed-form hardware models as pure functions of numpy columns, in SI units."""
+"""What it costs: closed-form hardware models as pure functions of numpy columns, in SI units.
 
-from hw_models.accelerator import Accelerator
-from hw_models.alpha_power import AlphaPower, fit_alpha_power
-from hw_models.attention_span import AttentionSpan
-from hw_models.breakdown import Breakdown, break_down, break_down_split, executed_shares
-from hw_models.cloud import CloudNode
-from hw_models.datapath import Datapath, InitiationIntervals
-from hw_models.dvfs import Load, SentenceDvfs, Sentences
-from hw_models.edge_device import EdgeDevice
-from hw_models.faults import fault_rate
-from hw_models.fit import SplitFit, fit_split, read_trials
-from hw_models.latency_aware import LatencyAware
-from hw_models.link import Link
-from hw_models.memory import Envm
-from hw_models.operating_points import OperatingPoints
-from hw_models.silicon import Silicon
-from hw_models.sized import SizedAccelerator
-from hw_models.sparse_store import PowerOn, SparseStore
-from hw_models.split import SplitComputing
-from hw_models.sram import Sram
-from hw_models.stages import Stages
-from hw_models.storage import Storage
-from hw_models.supply import Supply
-from hw_models.systolic import Product, SystolicArray
-from hw_models.table import Table, read, shipped, shipped_csv, shipped_names
-from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
-from hw_models.workload import EncoderShape
+Names are imported from their modules when they are asked for: who splits a network pays for no
+accelerator.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hw_models.accelerator import Accelerator
+    from hw_models.alpha_power import AlphaPower, fit_alpha_power
+    from hw_models.attention_span import AttentionSpan
+    from hw_models.breakdown import Breakdown, break_down, break_down_split, executed_shares
+    from hw_models.cloud import CloudNode
+    from hw_models.datapath import Datapath, InitiationIntervals
+    from hw_models.dvfs import Load, SentenceDvfs, Sentences
+    from hw_models.edge_device import EdgeDevice
+    from hw_models.faults import fault_rate
+    from hw_models.fit import SplitFit, fit_split, read_trials
+    from hw_models.latency_aware import LatencyAware
+    from hw_models.link import Link
+    from hw_models.memory import Envm
+    from hw_models.operating_points import OperatingPoints
+    from hw_models.silicon import Silicon
+    from hw_models.sized import SizedAccelerator
+    from hw_models.sparse_store import PowerOn, SparseStore
+    from hw_models.split import SplitComputing
+    from hw_models.sram import Sram
+    from hw_models.stages import Stages
+    from hw_models.storage import Storage
+    from hw_models.supply import Supply
+    from hw_models.systolic import Product, SystolicArray
+    from hw_models.table import Table, read, shipped, shipped_csv, shipped_names
+    from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
+    from hw_models.workload import EncoderShape
+
+_NAMES = {
+    "accelerator": "Accelerator",
+    "alpha_power": "AlphaPower fit_alpha_power",
+    "attention_span": "AttentionSpan",
+    "breakdown": "Breakdown break_down break_down_split executed_shares",
+    "cloud": "CloudNode",
+    "datapath": "Datapath InitiationIntervals",
+    "dvfs": "Load SentenceDvfs Sentences",
+    "edge_device": "EdgeDevice",
+    "faults": "fault_rate",
+    "fit": "SplitFit fit_split read_trials",
+    "latency_aware": "LatencyAware",
+    "link": "Link",
+    "memory": "Envm",
+    "operating_points": "OperatingPoints",
+    "silicon": "Silicon",
+    "sized": "SizedAccelerator",
+    "sparse_store": "PowerOn SparseStore",
+    "split": "SplitComputing",
+    "sram": "Sram",
+    "stages": "Stages",
+    "storage": "Storage",
+    "supply": "Supply",
+    "systolic": "Product SystolicArray",
+    "table": "Table read shipped shipped_csv shipped_names",
+    "uncertainty": "Interval evaluate_each sample_models survival surviving",
+    "workload": "EncoderShape",
+}
+"""Module -> what it gives to this package."""
+
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
 
 __all__ = [
     "Accelerator",

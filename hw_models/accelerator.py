@@ -17,11 +17,12 @@ Sources: equations of EdgeBERT, arXiv 2011.14203; what one operation costs is to
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Signature
 from hw_models.attention_span import AttentionSpan
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range, require_whole
 from hw_models.datapath import Datapath
@@ -32,7 +33,7 @@ from hw_models.plan import Plan, make_plan
 from hw_models.stages import Stages, increase, total
 from hw_models.storage import Storage
 from hw_models.supply import Supply
-from hw_models.table import Label, label
+from hw_models.table import label
 from hw_models.workload import EncoderShape, stored_bits
 
 CHUNK = 8_192
@@ -81,7 +82,6 @@ class Accelerator:
         "p95_exit_layer": "layer",
     }
     outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "latency_p95": "s", "area": "m^2"}
-    cost: ClassVar[Literal["closed form"]] = "closed form"
 
     def __post_init__(self) -> None:
         if not 1 <= self.sequence_length <= self.shape.positions:
@@ -104,18 +104,19 @@ class Accelerator:
         return self._plan
 
     @property
-    def evidence(self) -> Mapping[str, Label]:
-        """Output name -> its weakest link among the tables used."""
+    def signature(self) -> Signature:
+        """Each output's evidence is its weakest link among the tables used."""
         silicon, points, envm = self.datapath.silicon, self.points.table, self.storage.envm.table
         weights = self.storage.weights
         banks = silicon.sram.tables if weights == "sram" else ()
         dram = (self.storage.dram,) if weights == "dram" else ()
         supply = (self.supply.table,) if self.supply else ()
-        return {
+        evidence = {
             "energy": label(*silicon.tables, points, envm, *dram, *supply),
             "latency_p95": label(silicon.anchor, *banks, points, envm),
             "area": label(*silicon.tables, envm),
         }
+        return Signature(self.inputs, self.outputs, evidence)
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Mean energy per sentence [J], p95 latency [s] and chip area [m^2], each of shape (n,).

@@ -9,15 +9,15 @@ part and one per byte: payloads of text are so small that the fixed part rules.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
+from dse.core.signature import Label, Signature
 from hw_models.cloud import CloudNode
 from hw_models.columns import Columns, FloatArray, pick, require_range
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
-from hw_models.table import Label
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,6 @@ class Appealing:
         "energy_appeal": "J",
         "sent": "byte",
     }
-    cost: ClassVar[Literal["closed form"]] = "closed form"
 
     def __post_init__(self) -> None:
         if not self.payload > 0 or not self.bandwidth > 0:
@@ -71,9 +70,9 @@ class Appealing:
             raise ValueError("clouds is empty: an appeal goes to some network")
 
     @property
-    def evidence(self) -> Mapping[str, Label]:
-        """Output name -> how well its coefficients are founded."""
-        return dict.fromkeys(self.outputs, self.founded)
+    def signature(self) -> Signature:
+        """Evidence says how well the coefficients are founded."""
+        return Signature.uniform(self.inputs, self.outputs, self.founded)
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Cost of one input, shape (n,) each.

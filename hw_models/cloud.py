@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Label
 from hw_models.columns import FloatArray
-from hw_models.table import Label
 
 GPU = ("off", "on")
 """Values of the column that switches the node's GPU."""

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Label
 from hw_models.columns import FloatArray, require_range, require_whole
-from hw_models.table import Label, Table, label, shipped
+from hw_models.table import Table, label, shipped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,18 +13,19 @@ right; a wrong one costs accuracy or time, not modelled.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Signature
 from hw_models.accelerator import Accelerator
 from hw_models.breakdown import Breakdown, executed_shares
 from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range
 from hw_models.flow import Design
 from hw_models.stages import Stages, total
 from hw_models.supply import Supply
-from hw_models.table import Label, label, weakest
+from hw_models.table import label, weakest
 
 CHUNK = 4_096
 """Rows evaluated at a time [1]; times are wanted for each row of the voltage table."""
@@ -68,7 +69,6 @@ class LatencyAware:
     early_layers: int = 1
     supply: Supply = field(default_factory=Supply)
 
-    cost: ClassVar[Literal["closed form"]] = "closed form"
     outputs: ClassVar[Mapping[str, str]] = {
         "energy": "J",
         "latency_p95": "s",
@@ -84,23 +84,20 @@ class LatencyAware:
             )
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """Design columns, the deadline, and one share per exit layer."""
-        units = {name: self.accelerator.inputs[name] for name in _DESIGN}
-        return units | {"deadline": "s"} | dict.fromkeys(self._shares, "1")
-
-    @property
-    def evidence(self) -> Mapping[str, Label]:
-        """Output name -> its weakest link among the tables used."""
-        machine = self.accelerator.evidence
+    def signature(self) -> Signature:
+        """Reads design columns, the deadline, and one share per exit layer."""
+        reads = {name: self.accelerator.inputs[name] for name in _DESIGN}
+        reads |= {"deadline": "s", **dict.fromkeys(self._shares, "1")}
+        machine = self.accelerator.signature.evidence
         # What is late and on which voltage it runs hangs on the machine's times and the switching.
         timing = weakest(machine["latency_p95"], label(self.supply.table))
-        return {
+        evidence = {
             "energy": weakest(machine["energy"], timing),
             "latency_p95": timing,
             "late_share": timing,
             "area": machine["area"],
         }
+        return Signature(reads, self.outputs, evidence)
 
     @property
     def _shares(self) -> tuple[str, ...]:
@@ -116,7 +113,7 @@ class LatencyAware:
         Raises:
             ValueError: If a column is missing or out of range.
         """
-        return in_chunks(self._means, columns, tuple(self.inputs), CHUNK)
+        return in_chunks(self._means, columns, tuple(self.signature.inputs), CHUNK)
 
     def _means(self, columns: Columns) -> dict[str, FloatArray]:
         exits, start, _ = self._run(columns)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dse.core.signature import Label
 from hw_models.columns import FloatArray, require_range
-from hw_models.table import Label, label, shipped
+from hw_models.table import label, shipped
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,16 @@ a search space has few of them (five arrays, a handful of lengths).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Signature
 from hw_models.accelerator import Accelerator
 from hw_models.columns import Columns, FloatArray, pick, require_range, require_whole
 from hw_models.datapath import MAC_WIDTHS
 from hw_models.stages import Stages
-from hw_models.table import Label
 from hw_models.workload import EncoderShape
 
 
@@ -36,12 +36,11 @@ class SizedAccelerator:
         "sequence_length": "token",
     }
     outputs: ClassVar[Mapping[str, str]] = Accelerator.outputs
-    cost: ClassVar[Literal["closed form"]] = "closed form"
 
     @property
-    def evidence(self) -> Mapping[str, Label]:
-        """Output name -> its weakest link among the tables used."""
-        return self.accelerator.evidence
+    def signature(self) -> Signature:
+        """Evidence as the accelerator's."""
+        return Signature(self.inputs, self.outputs, self.accelerator.signature.evidence)
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Mean energy per sentence [J], p95 latency [s] and chip area [m^2], each of shape (n,).

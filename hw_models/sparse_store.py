@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Label
 from hw_models.columns import FloatArray, require_range
 from hw_models.faults import value_faults
 from hw_models.memory import MACRO_WORD_BITS, Envm, mask_cell, renamed
 from hw_models.sram import Sram
-from hw_models.table import Label, Table, label, shipped
+from hw_models.table import Table, label, shipped
 
 _REST_CELL: Mapping[str, str] = {
     "rram_mlc2": "rram",

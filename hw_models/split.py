@@ -6,15 +6,16 @@ energy  = P_edge t_edge + P_wait (t_transfer + t_cloud) + E_link + E_cloud
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
+from dse.core.signature import Label, Signature
 from hw_models.cloud import CloudNode
 from hw_models.columns import Columns, FloatArray, pick
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
-from hw_models.table import Label, weakest
+from hw_models.table import weakest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +46,6 @@ class SplitComputing:
         "bandwidth": "bit/s",
     }
     outputs: ClassVar[Mapping[str, str]] = {"latency": "s", "energy": "J"}
-    cost: ClassVar[Literal["closed form"]] = "closed form"
 
     def __post_init__(self) -> None:
         wanted = self.edge.layers + 1
@@ -56,10 +56,10 @@ class SplitComputing:
             )
 
     @property
-    def evidence(self) -> Mapping[str, Label]:
-        """Output name -> weakest of board, link, node and whole, each of which moves both."""
+    def signature(self) -> Signature:
+        """Evidence is the weakest of board, link, node and whole, each of which moves both."""
         parts = (self.edge.founded, self.link.founded, self.cloud.founded)
-        return dict.fromkeys(self.outputs, weakest(self.founded, *parts))
+        return Signature.uniform(self.inputs, self.outputs, weakest(self.founded, *parts))
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Latency [s] and energy [J] of one request, shape (n,) each.

@@ -12,15 +12,16 @@ refresh, and writing a non-volatile image for the first time are left out.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
+from dse.core.signature import Label, Signature
 from hw_models.accelerator import Accelerator
 from hw_models.columns import Columns, FloatArray, pick, require_range, require_whole
 from hw_models.memory import MACRO_WORD_BITS
 from hw_models.storage import BANK_BYTES, BANK_WORD_BITS, PORT_BITS
-from hw_models.table import Label, label
+from hw_models.table import label
 from hw_models.workload import stored_bits
 
 
@@ -45,7 +46,6 @@ class Startup:
         "power_on_energy": "J",
         "power_on_time": "s",
     }
-    cost: ClassVar[Literal["closed form"]] = "closed form"
 
     def __post_init__(self) -> None:
         table = self.chip.storage.envm.table
@@ -56,16 +56,17 @@ class Startup:
             )
 
     @property
-    def evidence(self) -> Mapping[str, Label]:
-        """Output name -> its weakest link among the tables used."""
+    def signature(self) -> Signature:
+        """Each output's evidence is its weakest link among the tables used."""
         chip = self.chip
         sram = chip.datapath.silicon.sram.tables
         moved = (chip.points.table, chip.storage.envm.table, chip.storage.dram, *sram)
-        return {
+        evidence: dict[str, Label] = {
             "image_bytes": "closed form",
             "power_on_energy": label(*moved),
             "power_on_time": label(*moved),
         }
+        return Signature(self.inputs, self.outputs, evidence)
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Size of the image [byte], energy [J] and time [s] of a power-on, each of shape (n,).

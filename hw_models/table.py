@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from dse.core.signature import Label
 from hw_models.columns import FloatArray, require_one_of, require_range
 from hw_models.grid import Grid, Lines
 
@@ -20,9 +21,6 @@ Bound: TypeAlias = Literal["low", "nominal", "high"]
 
 Evidence: TypeAlias = Literal["seen", "derived", "second-hand", "unverified"]
 """seen in a primary source | derived from such | reported by others | from memory."""
-
-Label: TypeAlias = Literal["closed form", "published", "unverified"]
-"""How well an output is founded, best first, in the words a result carries."""
 
 _LABEL: Mapping[str, Label] = {
     "seen": "published",
@@ -191,7 +189,7 @@ def _slots(table: str, names: NDArray[np.str_]) -> NDArray[np.intp]:
     codes = _codes(_letters(names))
     for bits in range(20):
         slots = codes & (2**bits - 1)
-        if len(np.unique(slots)) == len(names):
+        if len(set(slots.tolist())) == len(names):  # np.unique loads all of numpy.ma
             by_slot = np.zeros(2**bits, dtype=np.intp)
             by_slot[slots] = np.arange(len(names))
             return by_slot

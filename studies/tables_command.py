@@ -12,11 +12,6 @@ from dse.study.schema import UnknownName
 from hw_models import Table, shipped, shipped_csv, shipped_names
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add `dse tables`."""
-    app.command("tables", epilog="Example: dse tables sram")(show_tables)
-
-
 def show_tables(
     name: Annotated[
         str | None, typer.Argument(metavar="[TABLE]", help="One table, whole; default: the list.")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from dse.core.errors import DseError
 
 
-def accepted(require: Callable[[str], None]) -> AfterValidator:
+def validated_by(require: Callable[[str], None]) -> AfterValidator:
     """A name that `require` does not refuse; what it says stands with the other problems."""
 
     def checked(name: str) -> str:

@@ -6,7 +6,6 @@ itself or through another fixture, is therefore one of `make test-ci`, without a
 
 import csv
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,11 +13,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 
 FOR_CI = {"real_cache", "tool", "cluster"}
 """The network, a compiler or another program of the system, and Ray nodes."""
@@ -74,10 +75,11 @@ def tool():
 class Gate:
     """Energy grows with the square of the voltage, delay falls; cell b costs half a joule."""
 
-    inputs: ClassVar[Mapping[str, str]] = {"vdd": "V", "bits": "bit", "cell": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "delay": "s"}
-    evidence: ClassVar[Mapping[str, str]] = {"energy": "unverified", "delay": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"vdd": "V", "bits": "bit", "cell": "choice"},
+        {"energy": "J", "delay": "s"},
+        {"energy": "unverified", "delay": "closed form"},
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         vdd, bits = columns["vdd"], columns["bits"]

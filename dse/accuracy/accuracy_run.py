@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from filelock import FileLock
@@ -21,6 +21,7 @@ from dse.accuracy.networks.network import Tokens, all_means, native_bfloat16, to
 from dse.accuracy.networks.training import Trained, repeatable
 from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 VERSION = 2
 """Counts changes that change the logits."""
@@ -78,14 +79,11 @@ class AccuracyRun:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     finetune_stop: FinetuneStop | None = None
 
-    outputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
-    evidence: ClassVar[Mapping[str, str]] = {"archive": "measured"}
-    cost: ClassVar[Literal["measured"]] = "measured"
-
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """The chosen knobs with their units."""
-        return {name: KNOBS[name] for name in self.knobs}
+    def signature(self) -> Signature:
+        """Reads the chosen knobs, gives the handle of an archive."""
+        reads = {name: KNOBS[name] for name in self.knobs}
+        return Signature.uniform(reads, {"archive": "handle"}, "measured", "measured")
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
         """Handles of the archives, shape (n,).

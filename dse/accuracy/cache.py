@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import platformdirs
 
-from dse.runs.store import write_atomically
+from dse.core.files import write_atomically
 
 Watch: TypeAlias = Callable[[str, float], None]
 """Is told what is being done and which share of it, 0 to 1."""

@@ -17,13 +17,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dse.accuracy.archive import read_archive
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 FloatArray = NDArray[np.float64]
 
@@ -190,23 +191,18 @@ class ExitReplay:
     rule: Rule = "entropy"
     prefix: str = ""
 
-    cost: ClassVar[Literal["closed form"]] = "closed form"
-
     @property
-    def outputs(self) -> Mapping[str, str]:
-        """accuracy, mean_exit_layer, p95_exit_layer, accuracy_worst_draw, each with the prefix."""
-        return {f"{self.prefix}{name}": unit for name, unit in OUTPUTS.items()}
+    def signature(self) -> Signature:
+        """Reads an archive and a threshold in the unit of the rule.
 
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """Real answers of a real network."""
-        return dict.fromkeys(self.outputs, "measured")
-
-    @property
-    def inputs(self) -> Mapping[str, str]:
-        """An archive and a threshold in the unit of the rule."""
+        Gives accuracy, mean_exit_layer, p95_exit_layer, accuracy_worst_draw, each with the prefix.
+        """
         units = {"entropy": "nat", "max-probability": "1", "patience": "layer"}
-        return {"archive": "handle", "exit_threshold": units[self.rule]}
+        return Signature.uniform(
+            {"archive": "handle", "exit_threshold": units[self.rule]},
+            {f"{self.prefix}{name}": unit for name, unit in OUTPUTS.items()},
+            "measured",
+        )
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
         """Accuracy [1], mean and p95 exit layer [layer], worst accuracy [1], each shape (n,).
@@ -216,13 +212,14 @@ class ExitReplay:
         """
         thresholds = limits(self.rule, columns["exit_threshold"])
         handles = columns["archive"]
-        results = {name: np.empty(len(thresholds)) for name in self.outputs}
+        names = tuple(self.signature.outputs)
+        results = {name: np.empty(len(thresholds)) for name in names}
         # All rows of a batch often share one archive; comparing is cheaper than sorting strings.
         same = len(handles) > 0 and bool((handles == handles[0]).all())
         for handle in handles[:1] if same else np.unique(handles):
             rows = slice(None) if same else np.flatnonzero(handles == handle)
             curve = _curve(self.cache, str(handle), self.rule)
-            for name, values in zip(self.outputs, curve.at(thresholds[rows]), strict=True):
+            for name, values in zip(names, curve.at(thresholds[rows]), strict=True):
                 results[name][rows] = values
         return results
 

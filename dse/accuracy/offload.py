@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from dse.accuracy.archive import read_archive, rows_of
 from dse.accuracy.exits import FloatArray, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 Offload: TypeAlias = Literal["none", "state", "input"]
 """What is sent of a sentence that has not left by the device's last layer."""
@@ -102,13 +103,14 @@ class OffloadReplay:
     foretold_by: str = ""
     prefix: str = ""
 
-    cost: ClassVar[Literal["closed form"]] = "closed form"
-
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """Archive, exits, and what is sent where."""
+    def signature(self) -> Signature:
+        """Reads an archive, exits, and what is sent where.
+
+        Gives accuracy, answered_1 .. answered_L (on the device), offloaded; each with the prefix.
+        """
         foretelling = {"dvfs": "choice", "predict_layer": "layer"} if self.foretold_by else {}
-        return {
+        reads = {
             "archive": "handle",
             "split_layer": "layer",
             "offload": "choice",
@@ -120,17 +122,8 @@ class OffloadReplay:
             "beta": "1",
             "appeal_threshold": "1",
         }
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """accuracy, answered_1 .. answered_L (on the device), offloaded; each with the prefix."""
         names = ("accuracy", *(f"answered_{i + 1}" for i in range(self.layers)), "offloaded")
-        return {f"{self.prefix}{name}": "1" for name in names}
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """Real answers of real networks."""
-        return dict.fromkeys(self.outputs, "measured")
+        return Signature.uniform(reads, {f"{self.prefix}{n}": "1" for n in names}, "measured")
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
         """Accuracy [1] and shares of sentences [1], shape (n,) each.
@@ -145,7 +138,7 @@ class OffloadReplay:
             groups.setdefault(said, []).append(row)
         for said, rows in groups.items():
             found[rows] = _standing(*self._key(*said)).at(appeal[rows])
-        return dict(zip(self.outputs, found.T, strict=True))
+        return dict(zip(self.signature.outputs, found.T, strict=True))
 
     def _said(self, columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
         """What decides, row by row, but for the threshold of trust."""

@@ -1,267 +1,220 @@
 """The `dse` command: what users type and what they read."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-import dse.cli.commands.runs
-from dse.cli.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, guarded, notes
-from dse.core.errors import DseError
-from dse.results.front import Front
-from dse.results.table import front_csv, front_table
-from dse.runs.manifest import RESOLVED, read_manifest
-from dse.runs.store import Run, read_run
+from dse.cli.command_table import Command, Session, add_commands
+from dse.cli.terminal import guarded
 from dse.search.interrupts import Stop
-from dse.study.loader import Study, load_study
-from dse.study.runner import Answer, answer, grown, resume
-from dse.study.schema import System, Wait
 
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-Setting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. search.seed=3."),
-]
-MaxWall = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="search.max_wall, over all sessions: 90s, 30min or 2h."),
-]
+if TYPE_CHECKING:
+    from dse.study.schema import System
+
+_HERE = "dse.cli.commands"
+
+COMMANDS = (
+    Command(
+        "validate",
+        f"{_HERE}.validate:validate",
+        "Check a study file: every problem at once, nothing is run or written.",
+        "dse validate studies/edgebert/sentiment.yaml",
+    ),
+    Command(
+        "run",
+        f"{_HERE}.run:run",
+        "Search what a study asks; leaves a run folder.",
+        "dse run studies/edgebert/sentiment.yaml --trials 2000 --executor ray",
+    ),
+    Command(
+        "resume",
+        f"{_HERE}.run:resume",
+        "Go on with a run as if it had never stopped; workers may change, the question may not.",
+        "dse resume runs/demo --trials +500",
+    ),
+    Command(
+        "status",
+        f"{_HERE}.status:status",
+        "Say how far a run is and who works on it; an answer at once, however long the run.",
+        "dse status runs/demo",
+    ),
+    Command(
+        "top",
+        f"{_HERE}.status:top",
+        "Watch a run until it ends; it is not slowed down by it. Ctrl-C ends the watching only.",
+        "dse top runs/demo",
+    ),
+    Command(
+        "front",
+        f"{_HERE}.front:show_front",
+        "Print the front of a run: a table for people, CSV or JSON in SI units for programs.",
+        "dse front runs/demo --format csv > front.csv",
+    ),
+    Command(
+        "plot",
+        f"{_HERE}.front:plot",
+        "Draw a run: front.html (interactive, self-contained), front.png, and their data as CSV.",
+        "dse plot runs/demo",
+    ),
+    Command(
+        "compare",
+        f"{_HERE}.compare:compare",
+        "Compare the fronts of runs that ask the same: hypervolume, coverage, what is new.",
+        "dse compare runs/nsga2 runs/grey",
+    ),
+    Command(
+        "check",
+        f"{_HERE}.runs:check",
+        "Verify everything that must hold of a run; says what is wrong.",
+        "dse check runs/demo",
+    ),
+    Command(
+        "export",
+        f"{_HERE}.lut:export",
+        "Write the lookup table of one device: its fixed design and the settings to choose from.",
+        "dse export runs/demo --format json",
+    ),
+    Command(
+        "simulate",
+        f"{_HERE}.online:simulate",
+        "Try policies on a stream of requests: deadlines missed, energy, latency, switches.",
+        "dse simulate runs/demo --requests 10000",
+    ),
+    Command(
+        "train",
+        f"{_HERE}.accuracy:train",
+        "Train a network on a task, or find it trained; accuracy of every exit on both splits.",
+        "dse train rt-sentiment --recipe full",
+    ),
+    Command(
+        "replay",
+        f"{_HERE}.accuracy:replay",
+        "Replay early exit: where sentences leave, and how often they are right.",
+        "dse replay entropies.txt --threshold 0.3 --predictor lut.csv --predict-layer 1 "
+        "--format json",
+    ),
+    Command(
+        "predictor",
+        f"{_HERE}.accuracy:predictor",
+        "Learn an exit table: entropies of the later layers out of that of an early one.",
+        "dse predictor HANDLE --predict-layer 1 --out lut.csv",
+    ),
+    Command(
+        "doctor",
+        f"{_HERE}.doctor:doctor",
+        "Say what this machine and this installation can do, and what each missing part disables.",
+        "dse doctor",
+    ),
+    Command(
+        "trials list",
+        f"{_HERE}.runs:list_trials",
+        "Print trials: a table for people, CSV or JSON in SI units for programs.",
+        "dse trials list runs/demo --format csv > trials.csv",
+    ),
+    Command(
+        "trials import",
+        f"{_HERE}.trials_import:trials_import",
+        "Make a run of measured trials: front, plot, export and simulate then work on it.",
+        "dse trials import trials.csv --out runs/measured",
+    ),
+    Command(
+        "data list",
+        f"{_HERE}.accuracy:list_data",
+        "Tasks with their source, licence and whether they are here.",
+        "dse data list",
+    ),
+    Command(
+        "data fetch",
+        f"{_HERE}.accuracy:fetch_data",
+        "Bring a task into the user's cache; afterwards it works offline.",
+        "dse data fetch rt-sentiment",
+    ),
+    Command(
+        "lut verify",
+        f"{_HERE}.lut:verify",
+        "Check everything about a table file; exit code 5 and the fault if it is not to be "
+        "trusted.",
+        "dse lut verify runs/demo/tables/lut.bin",
+    ),
+    Command(
+        "lut show",
+        f"{_HERE}.lut:show",
+        "Print a table with its units, its evidence and its default row; exit code as `verify`.",
+        "dse lut show runs/demo/tables/lut.json",
+    ),
+    Command(
+        "lut diff",
+        f"{_HERE}.lut:diff",
+        "Print where two tables differ, whatever their forms; exit code 3 if they do.",
+        "dse lut diff old.json runs/demo/tables/lut.bin",
+    ),
+)
+"""Commands of the engine."""
+
+GROUPS = {
+    "trials": "The trials of a run.",
+    "data": "Labelled tasks: list them, bring them once.",
+    "lut": "Look at lookup tables and check them.",
+}
+"""First word of commands of two words -> what they are about."""
 
 
 def command_line(
-    systems: Mapping[str, System],
-    more: Sequence[Callable[[typer.Typer], None]],
+    systems: Mapping[str, "System"],
+    more: Sequence[Command] = (),
     stop: Stop | None = None,
+    studies: Path | None = None,
 ) -> typer.Typer:
-    """The command, knowing the systems that a study file can name; `more` add their commands.
+    """The command, knowing the systems that a study file can name.
 
-    `stop` is told when somebody wants a search to end.
+    Args:
+        systems: Name -> system; may import a system when it is asked for it.
+        more: Commands beyond those of the engine.
+        stop: Is told when somebody wants a search to end.
+        studies: Folder of the study files that come along.
     """
-    stop = stop or Stop()
     app = typer.Typer(
         name="dse",
         help="Co-design of edge hardware, network and runtime in one multi-objective search.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"obj": Session(systems, stop or Stop(), studies)},
     )
-    _add_study_commands(app, systems, stop)
-    _add_resume(app, systems, stop)
-    dse.cli.commands.runs.add_to(app)
-    app.command("front", epilog="Example: dse front runs/demo --format csv > front.csv")(show_front)
-    app.command("plot", epilog="Example: dse plot runs/demo")(plot)
-    for add_to in more:
-        add_to(app)
+    app.callback()(_options)
+    add_commands(app, (*COMMANDS, *more), GROUPS)
     return app
 
 
-def main(systems: Mapping[str, System], more: Sequence[Callable[[typer.Typer], None]]) -> int:
+def main(
+    systems: Mapping[str, "System"], more: Sequence[Command] = (), studies: Path | None = None
+) -> int:
     """Run the command line; the exit code says how it ended (see docs/cli.md)."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     stop = Stop()
-    app = command_line(systems, more, stop)
+    app = command_line(systems, more, stop, studies)
     return guarded(lambda: app(args=arguments, prog_name="dse"), debug=debug, stop=stop)
 
 
-def _add_study_commands(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> None:
-    @app.command(epilog="Example: dse validate studies/edgebert/sentiment.yaml")
-    def validate(study: StudyPath, set_: Setting = None) -> None:
-        """Check a study file: every problem at once, nothing is run or written."""
-        checked = load_study(study, systems, set_ or [])
-        size = checked.space.size
-        count = f"{size:,} designs" if size is not None else "a continuous space"
-        notes.print(
-            f"{study}: no problems; {count}, {checked.file.search.trials:,} trials", markup=False
-        )
+def _say_version(asked: bool) -> None:
+    if asked:
+        from dse.runs.identity import source_digest, versions
 
-    @app.command(
-        epilog="Example: dse run studies/edgebert/sentiment.yaml --trials 2000 --executor ray"
-    )
-    def run(  # noqa: PLR0913  (one argument per flag)
-        study: StudyPath,
-        out: Annotated[Path | None, typer.Option(help="Run folder; must not exist yet.")] = None,
-        searcher: Annotated[str | None, typer.Option(help="search.searcher of the study.")] = None,
-        trials: Annotated[int | None, typer.Option(help="search.trials of the study.")] = None,
-        workers: Annotated[int | None, typer.Option(help="execution.workers.")] = None,
-        executor: Annotated[
-            str | None, typer.Option(help="execution.executor: serial, pool or ray.")
-        ] = None,
-        address: Annotated[
-            str | None, typer.Option(help="execution.address of a Ray cluster.")
-        ] = None,
-        max_wall: MaxWall = None,
-        warm_start: Annotated[
-            str | None,
-            typer.Option(
-                metavar="RUN|TABLE",
-                help="search.warm_start.path: designs to try first, of a run or of a CSV, Parquet "
-                "or JSONL file.",
-            ),
-        ] = None,
-        set_: Setting = None,
-    ) -> None:
-        """Search what a study asks; leaves a run folder."""
-        flags = {
-            "search.searcher": searcher,
-            "search.trials": trials,
-            "search.max_wall": _wall(max_wall),
-            "search.warm_start.path": warm_start,
-            "execution.workers": workers,
-            "execution.executor": executor,
-            "execution.address": address,
-        }
-        checked = load_study(study, systems, [*(set_ or []), *_given(flags)])
-        with Bars(checked.file.search.trials) as bars:
-            found = answer(checked, out or _next_folder(checked), bars, stop)
-        _report(found)
+        typer.echo(f"edge-dse {versions().get('edge-dse', '?')}, source {source_digest()[:16]}")
+        raise typer.Exit
 
 
-def _add_resume(app: typer.Typer, systems: Mapping[str, System], stop: Stop) -> None:
-    @app.command("resume", epilog="Example: dse resume runs/demo --trials +500")
-    def resume_run(  # noqa: PLR0913  (one argument per flag)
-        run: RunPath,
-        trials: Annotated[
-            str | None, typer.Option(metavar="+N|N", help="So many more, or so many in all.")
-        ] = None,
-        workers: Annotated[int | None, typer.Option(help="execution.workers.")] = None,
-        executor: Annotated[
-            str | None, typer.Option(help="execution.executor: serial, pool or ray.")
-        ] = None,
-        address: Annotated[
-            str | None, typer.Option(help="execution.address of a Ray cluster.")
-        ] = None,
-        max_wall: MaxWall = None,
-        no_plateau: Annotated[
-            bool, typer.Option("--no-plateau", help="Do not end at a plateau any more.")
-        ] = False,
-    ) -> None:
-        """Go on with a run as if it had never stopped; workers may change, the question may not."""
-        flags = {
-            "execution.workers": workers,
-            "execution.executor": executor,
-            "execution.address": address,
-        }
-        asked = int(read_manifest(run)["trials_asked"])
-
-        def load(count: int) -> Study:
-            return load_study(run / RESOLVED, systems, [*_given(flags), f"search.trials={count}"])
-
-        stopping: dict[str, object] = {"plateau": None} if no_plateau else {}
-        if max_wall is not None:
-            stopping["max_wall_s"] = waited(max_wall).seconds
-        with Bars(grown(asked, trials)) as bars:
-            found = resume(run, load, trials, bars, stop, stopping)
-        _report(found)
-
-
-def _given(flags: Mapping[str, object]) -> list[str]:
-    """Flags as overrides of the study file."""
-    return [f"{key}={value}" for key, value in flags.items() if value is not None]
-
-
-def _wall(text: str | None) -> str | None:
-    """A time as an override of the study file."""
-    if text is None:
-        return None
-    wall = waited(text)
-    return f"{{value: {wall.value}, unit: {wall.unit}}}"
-
-
-def waited(text: str) -> Wait:
-    """A time as a flag gives it: number and unit, as in `30min`.
-
-    Raises:
-        DseError: If it is none.
-    """
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-    try:
-        return Wait(value=float(number), unit=text[len(number) :])  # type: ignore[arg-type]
-    except ValueError as error:
-        raise DseError(
-            f"--max-wall {text}: write a number above 0 and s, min or h, as in 30min"
-        ) from error
-
-
-def _next_folder(study: Study) -> Path:
-    number = 1
-    while (folder := Path("runs") / f"{study.file.study}-{number:03d}").exists():
-        number += 1
-    return folder
-
-
-def _report(found: Answer) -> None:
-    s = found.standing
-    ending = f"{found.ending}: {found.why}" if found.why else found.ending
-    stopped = f" {s.stopped:,} stopped early," if s.stopped else ""
-    notes.print(
-        f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({ending}): {s.feasible:,} "
-        f"feasible, {s.failed:,} failed,{stopped} {len(found.front):,} on the front; "
-        f"{s.runs_made} real runs made, {s.runs_reused} reused",
-        markup=False,
-    )
-    notes.print(f"run folder: {found.folder}   look: dse front {found.folder}", markup=False)
-    if found.ending == "interrupted":
-        return
-    further = {"wall time": "--max-wall 2h (in all)", "plateau": "--no-plateau"}
-    if found.ending in further:
-        notes.print(
-            f"to go on all the same: dse resume {found.folder} {further[found.ending]}",
-            markup=False,
-        )
-    if s.failed > found.max_failed_share * s.trials:
-        notes.print(
-            f"{s.failed} of {s.trials} trials failed, more than search.max_failed_share = "
-            f"{found.max_failed_share:g}",
-            markup=False,
-        )
-        raise typer.Exit(EXIT_FAILED_TRIALS)
-    if not s.feasible:
-        notes.print("no feasible design was found: loosen a constraint or widen a knob")
-        raise typer.Exit(EXIT_NOTHING_FEASIBLE)
-
-
-def show_front(
-    run: RunPath,
-    format_: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="How to print.")
-    ] = "table",
-    rows: Annotated[int, typer.Option(help="Most rows of a table.", min=2)] = 25,
-    columns: Annotated[
-        str,
-        typer.Option(metavar="NAME,NAME", help="Shown first where a table has no room for all."),
-    ] = "",
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+    ] = False,
 ) -> None:
-    """Print the front of a run: a table for people, CSV or JSON in SI units for programs."""
-    front = _front(read_run(run))
-    if format_ == "json":
-        sys.stdout.write(front.to_json() + "\n")
-    elif format_ == "csv":
-        sys.stdout.write(front_csv(front))
-    else:
-        console = Console(width=None if sys.stdout.isatty() else 280, highlight=False)
-        first = [name.strip() for name in columns.split(",") if name.strip()]
-        console.print(front_table(front, rows, width=console.width, columns=first))
-    if not len(front):
-        raise typer.Exit(EXIT_NOTHING_FEASIBLE)
-
-
-def _front(run: Run) -> Front:
-    return Front.of_run(run)
-
-
-def plot(
-    run: RunPath,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the files; default: RUN/plots.")
-    ] = None,
-) -> None:
-    """Draw a run: front.html (interactive, self-contained), front.png, and their data as CSV."""
-    from dse.plots.files import write_plots
-
-    for path in write_plots(read_run(run), out or run / "plots"):
-        typer.echo(path)
+    """Options that stand before a command."""

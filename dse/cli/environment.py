@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from dse.core.extras import EXTRAS, extra_of, install, installed
+from dse.searchers.registry import SEARCHERS
+
 NOT_HERE = "not installed"
 
 
@@ -25,17 +28,6 @@ class Part:
     purpose: str
 
 
-_LIBRARIES = (
-    ("torch", "accuracy runs: pip install 'edge-dse[accuracy]'"),
-    ("transformers", "accuracy runs: pip install 'edge-dse[accuracy]'"),
-    ("botorch", "the searcher botorch: pip install 'edge-dse[botorch]'"),
-    ("ray", "--executor ray: pip install 'edge-dse[ray]'; serial and pool need nothing"),
-    ("pymoo", "the searchers nsga2, nsga3"),
-    ("optuna", "the searcher tpe"),
-    ("pyarrow", "trials.parquet: pip install 'edge-dse[parquet]'; the CSV needs nothing"),
-)
-
-
 def parts() -> list[Part]:
     """Everything that is looked at, in a fixed order; nothing heavy is loaded for it."""
     found = [
@@ -47,13 +39,14 @@ def parts() -> list[Part]:
         Part("memory", _memory(), "each worker holds a copy of the network"),
         Part("bf16", _bf16(), "fast half-width arithmetic of accuracy runs; slower without"),
     ]
-    found += [Part(name, _version(name), purpose) for name, purpose in _LIBRARIES]
-    return found + _tasks()
+    return found + _extras() + _searchers() + _tasks()
 
 
 def usable_processors() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0))
+    """Processors that this process may run on; all of them where the platform does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _version(name: str) -> str:
@@ -63,8 +56,35 @@ def _version(name: str) -> str:
         return NOT_HERE
 
 
+def _extras() -> list[Part]:
+    """What each extra brings, and how to bring it."""
+    found = []
+    for name, extra in EXTRAS.items():
+        missing = [module for module in extra.modules if not installed(module)]
+        here = ", ".join(f"{m} {_version(m)}" for m in extra.modules if m not in missing)
+        state = ", ".join([here] * bool(here) + [f"{m} {NOT_HERE}" for m in missing])
+        found.append(Part(f"extra {name}", state, f"{extra.purpose}: {install(name)}"))
+    return found
+
+
+def _searchers() -> list[Part]:
+    """Libraries that searchers stand on and that no extra brings."""
+    users: dict[str, list[str]] = {}
+    for name, row in SEARCHERS.items():
+        for library in row.libraries:
+            users.setdefault(library, []).append(name)
+    return [
+        Part(library, _version(library), f"searchers: {', '.join(names)}")
+        for library, names in users.items()
+        if extra_of(library) is None
+    ]
+
+
 def _memory() -> str:
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return "not known here"
     return f"{size / 2**30:.1f} GiB"
 
 
@@ -81,7 +101,8 @@ def _bf16() -> str:
 
 
 def _tasks() -> list[Part]:
-    from dse.accuracy.data.tasks import cache_root, list_tasks
+    from dse.accuracy.cache import cache_root
+    from dse.accuracy.data.tasks import list_tasks
 
     root = cache_root()
     room = "writable" if os.access(_existing(root), os.W_OK) else "NOT writable"

@@ -4,20 +4,17 @@ import shlex
 import signal
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from dse.core.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
 from dse.search.interrupts import Stop
-from dse.search.progress import Standing
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from dse.search.progress import RunProgress
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -33,6 +30,15 @@ class Bars:
     """Progress with time left: bars on a terminal, lines elsewhere. A context manager."""
 
     def __init__(self, trials: int = 0) -> None:
+        # Here and not above: most commands show no progress.
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
         self._trials = trials
         self._live = notes.is_terminal
         self._progress = Progress(
@@ -60,13 +66,13 @@ class Bars:
         """One bar for each `what`."""
         self._show(what, share, f"{share:.0%}")
 
-    def searching(self, standing: Standing) -> None:
+    def searching(self, progress: "RunProgress") -> None:
         """The search, with hypervolume so far."""
         state = (
-            f"{standing.trials}/{self._trials} trials, {standing.feasible} feasible, "
-            f"hypervolume {standing.hypervolume:.4f}, {standing.runs_made} real runs"
+            f"{progress.trials}/{self._trials} trials, {progress.feasible} feasible, "
+            f"hypervolume {progress.hypervolume:.4f}, {progress.runs_made} real runs"
         )
-        self._show("searching", standing.trials / max(self._trials, 1), state)
+        self._show("searching", progress.trials / max(self._trials, 1), state)
 
     def noting(self, what: str) -> None:
         """A line of its own."""

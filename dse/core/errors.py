@@ -20,9 +20,11 @@ Anything else that escapes is a bug of ours.
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class DseError(Exception):
@@ -99,7 +101,7 @@ class RowsFailed(DseError):
     """
 
     def __init__(
-        self, reasons: Mapping[int, str], columns: Mapping[str, NDArray[np.generic]]
+        self, reasons: Mapping[int, str], columns: "Mapping[str, NDArray[np.generic]]"
     ) -> None:
         # A failure that cannot say why is still a failure: an empty reason would read as success.
         self.reasons = {row: reason or "no reason given" for row, reason in reasons.items()}

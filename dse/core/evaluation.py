@@ -1,54 +1,33 @@
 """Evaluators: columns in, columns out, with declarations that let the engine cache and spread."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import CompositionError, EvaluationError, RowsFailed
 from dse.core.parameters import Column
+from dse.core.signature import EVIDENCE, TEXT_UNITS, Label, Signature
 from dse.core.space import Columns, join, length, take
-
-Cost: TypeAlias = Literal["closed form", "measured"]
-"""What one row costs: microseconds of arithmetic, or seconds to minutes of a real run."""
-
-EVIDENCE: tuple[str, ...] = ("measured", "closed form", "published", "unverified")
-"""How well a number is founded, best first; one made of several has the weakest label."""
 
 
 class Evaluator(Protocol):
-    """Answers output columns for input columns; says beforehand which, in which units, how founded.
+    """Answers output columns for input columns; its signature says beforehand which.
 
-    Laws: a batch equals its rows; only `inputs` are read; exactly `outputs` are given, each shape
-    (n,); nothing else changes. A design that has no answer raises, naming value, limit and
-    authority.
+    Laws: a batch equals its rows; only `signature.inputs` are read; exactly `signature.outputs`
+    are given, each shape (n,); nothing else changes. A design that has no answer raises, naming
+    value, limit and authority.
     """
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """Column name -> unit of everything that is read."""
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """Column name -> unit of everything that is given."""
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """Output name -> one of `EVIDENCE`."""
-
-    @property
-    def cost(self) -> Cost:
-        """Whether a row is arithmetic or a real run."""
+    def signature(self) -> Signature:
+        """Columns read and given, their units and evidence, and what a row costs."""
 
     def __call__(self, columns: Columns) -> Columns:
         """Output columns of a batch of n rows."""
-
-
-TEXT_UNITS: tuple[str, ...] = ("choice", "handle")
-"""Units of columns that hold strings; all other columns hold real numbers."""
 
 
 def one_line(error: BaseException) -> str:
@@ -68,13 +47,14 @@ def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
     Raises:
         RowsFailed: If at least one row failed; the others' results are inside.
     """
-    missing = [name for name in evaluator.inputs if name not in columns]
+    wanted = evaluator.signature.inputs
+    missing = [name for name in wanted if name not in columns]
     if missing:
         reader = type(evaluator).__name__
         raise EvaluationError(
             f"{reader} reads {', '.join(missing)}; there are {', '.join(columns)}"
         )
-    inputs = {name: columns[name] for name in evaluator.inputs}
+    inputs = {name: columns[name] for name in wanted}
     n = length(inputs)
     if n == 0:
         return unanswered(evaluator, 0)
@@ -87,7 +67,7 @@ def unanswered(evaluator: Evaluator, n: int) -> dict[str, Column]:
     """Output columns of n rows without answer: NaN, or the empty string."""
     return {
         name: np.full(n, "" if unit in TEXT_UNITS else np.nan)
-        for name, unit in evaluator.outputs.items()
+        for name, unit in evaluator.signature.outputs.items()
     }
 
 
@@ -150,13 +130,13 @@ def _attempt(
 
 
 def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column]:
-    name = type(evaluator).__name__
-    if set(outputs) != set(evaluator.outputs):
+    name, declared = type(evaluator).__name__, evaluator.signature.outputs
+    if set(outputs) != set(declared):
         raise EvaluationError(
-            f"{name} gave the columns {sorted(outputs)}, it declares {sorted(evaluator.outputs)}"
+            f"{name} gave the columns {sorted(outputs)}, it declares {sorted(declared)}"
         )
     checked = {}
-    for key, unit in evaluator.outputs.items():
+    for key, unit in declared.items():
         column = outputs[key]
         # A list would let numpy turn a truth value or a string beside it into a number, or back;
         # a masked array would lose its mask.
@@ -175,9 +155,21 @@ def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column
     return checked
 
 
-def _weakness(label: str) -> int:
+def _weakness(label: Label) -> int:
     # A label that does not exist is the weakest, so that it survives until the problem refuses it.
     return EVIDENCE.index(label) if label in EVIDENCE else len(EVIDENCE)
+
+
+def _weakened(own: Signature, before: Mapping[str, Label]) -> dict[str, Label]:
+    """Each output's own label, or that of the weakest column it is made of."""
+    behind = [before[name] for name in own.inputs if name in before]
+    labels: dict[str, Label] = {}
+    # A closed form over a measured column stays a closed form; a measurement that a closed form
+    # set up stays measured; over an unverified column both are that.
+    for name, label in own.evidence.items():
+        passed = "closed form" if label == "measured" else ""
+        labels[name] = max([label, *(b for b in behind if b != passed)], key=_weakness)
+    return labels
 
 
 @dataclass(frozen=True)
@@ -201,58 +193,39 @@ class Chain:
         wanted: dict[str, tuple[str, str]] = {}
         for stage in self.stages:
             name = type(stage).__name__
-            for column, unit in stage.inputs.items():
+            for column, unit in stage.signature.inputs.items():
                 source = given.get(column) or wanted.get(column)
                 if source is not None and source[0] != unit:
                     raise CompositionError(
                         f"{column}: {name} reads it in {unit}, {source[1]} has it in {source[0]}"
                     )
                 wanted.setdefault(column, (unit, name))
-            for column, unit in stage.outputs.items():
+            for column, unit in stage.signature.outputs.items():
                 if column in given or column in wanted:
                     other = (given.get(column) or wanted[column])[1]
                     raise CompositionError(f"{column}: {name} gives it, but {other} has it before")
                 given[column] = (unit, name)
 
     @cached_property
-    def inputs(self) -> Mapping[str, str]:
-        """What no stage gives: the knobs."""
-        given: set[str] = set()
-        needed: dict[str, str] = {}
+    def signature(self) -> Signature:
+        """Reads what no stage gives; gives what any stage gives; measured if one stage is."""
+        inputs: dict[str, str] = {}
+        outputs: dict[str, str] = {}
+        evidence: dict[str, Label] = {}
         for stage in self.stages:
-            needed.update({k: u for k, u in stage.inputs.items() if k not in given})
-            given |= set(stage.outputs)
-        return needed
-
-    @cached_property
-    def outputs(self) -> Mapping[str, str]:
-        """What any stage gives."""
-        return {k: u for stage in self.stages for k, u in stage.outputs.items()}
-
-    @cached_property
-    def evidence(self) -> Mapping[str, str]:
-        """Each output's own label or that of the weakest column it is made of."""
-        labels: dict[str, str] = {}
-        for stage in self.stages:
-            behind = [labels[k] for k in stage.inputs if k in labels]
-            # A closed form over a measured column stays a closed form; a measurement that a closed
-            # form set up stays measured; over an unverified column both are that.
-            for name, own in stage.evidence.items():
-                passed = "closed form" if own == "measured" else ""
-                labels[name] = max([own, *(b for b in behind if b != passed)], key=_weakness)
-        return labels
-
-    @property
-    def cost(self) -> Cost:
-        """`measured` as soon as one stage is."""
-        return "measured" if any(s.cost == "measured" for s in self.stages) else "closed form"
+            own = stage.signature
+            inputs.update({k: u for k, u in own.inputs.items() if k not in outputs})
+            evidence.update(_weakened(own, evidence))
+            outputs.update(own.outputs)
+        measured = any(stage.signature.cost == "measured" for stage in self.stages)
+        return Signature(inputs, outputs, evidence, "measured" if measured else "closed form")
 
     def __call__(self, columns: Columns) -> Columns:
         """All stages' outputs; a row that fails in one stage is not sent to the next."""
         n = length(columns)
         alive = np.arange(n)
         reasons: dict[int, str] = {}
-        known: dict[str, Column] = {name: columns[name] for name in self.inputs}
+        known: dict[str, Column] = {name: columns[name] for name in self.signature.inputs}
         for stage in self.stages:
             try:
                 outputs = evaluate_rows(stage, known)
@@ -264,7 +237,7 @@ class Chain:
             if n and not len(alive):
                 return _assemble(self, [], n, reasons)
             known.update(outputs)
-        results = {name: known[name] for name in self.outputs}
+        results = {name: known[name] for name in self.signature.outputs}
         return results if not reasons else _assemble(self, [(alive, results)], n, reasons)
 
 
@@ -282,24 +255,9 @@ class Cached:
     )
 
     @property
-    def inputs(self) -> Mapping[str, str]:
+    def signature(self) -> Signature:
         """As the evaluator inside."""
-        return self.evaluator.inputs
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.outputs
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.evidence
-
-    @property
-    def cost(self) -> Cost:
-        """As the evaluator inside."""
-        return self.evaluator.cost
+        return self.evaluator.signature
 
     def __len__(self) -> int:
         """Distinct projections answered so far."""
@@ -307,7 +265,8 @@ class Cached:
 
     def __call__(self, columns: Columns) -> Columns:
         """The evaluator's outputs; only projections not seen before reach it, each once."""
-        keys = _row_keys({name: columns[name] for name in self.inputs})
+        read, given = self.signature.inputs, self.signature.outputs
+        keys = _row_keys({name: columns[name] for name in read})
         if not keys:
             return evaluate_rows(self.evaluator, columns)
         fresh = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
@@ -322,7 +281,7 @@ class Cached:
             for position, row in enumerate(rows):
                 if keys[row] not in failed:
                     self._known[keys[row]] = tuple(
-                        outputs[name][position : position + 1] for name in self.outputs
+                        outputs[name][position : position + 1] for name in given
                     )
         return self._collect(keys, failed)
 
@@ -334,7 +293,7 @@ class Cached:
         answers = [self._known[keys[row]] for row in rows]
         columns = {
             name: np.concatenate([answer[i] for answer in answers])
-            for i, name in enumerate(self.outputs)
+            for i, name in enumerate(self.signature.outputs)
         }
         return _assemble(self, [(np.array(rows), columns)], len(keys), reasons)
 
@@ -361,24 +320,9 @@ class InBatches:
             raise CompositionError(f"rows = {self.rows}: a batch needs at least 1")
 
     @property
-    def inputs(self) -> Mapping[str, str]:
+    def signature(self) -> Signature:
         """As the evaluator inside."""
-        return self.evaluator.inputs
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.outputs
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.evidence
-
-    @property
-    def cost(self) -> Cost:
-        """As the evaluator inside."""
-        return self.evaluator.cost
+        return self.evaluator.signature
 
     def __call__(self, columns: Columns) -> Columns:
         """The evaluator's outputs, batch after batch."""
@@ -387,9 +331,10 @@ class InBatches:
             return self.evaluator(columns)
         parts: list[_Part] = []
         reasons: dict[int, str] = {}
+        read = self.signature.inputs
         for start in range(0, n, self.rows):
             stop = min(start + self.rows, n)
-            batch = {name: columns[name][start:stop] for name in self.inputs}
+            batch = {name: columns[name][start:stop] for name in read}
             rows = np.arange(start, stop)
             try:
                 parts.append((rows, evaluate_rows(self.evaluator, batch)))
@@ -398,3 +343,37 @@ class InBatches:
                 good = ~np.isin(np.arange(stop - start), list(error.reasons))
                 parts.append((rows[good], take(error.columns, good)))
         return _assemble(self, parts, n, reasons)
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Counts how many archives a run made and how many it found, each archive once.
+
+    Mutable on purpose: it counts. Looks before and after, so a pass that failed counts as neither.
+    """
+
+    evaluator: Evaluator
+    handles: Callable[[Columns], NDArray[np.str_]]
+    exist: Callable[[NDArray[np.str_]], NDArray[np.bool_]]
+    _made: set[str] = field(default_factory=set)
+    _found: set[str] = field(default_factory=set)
+
+    @property
+    def signature(self) -> Signature:
+        """As the evaluator inside."""
+        return self.evaluator.signature
+
+    def counts(self) -> tuple[int, int]:
+        """Archives made, archives found."""
+        return len(self._made), len(self._found)
+
+    def __call__(self, columns: Columns) -> Columns:
+        """The evaluator's outputs."""
+        handles = np.unique(self.handles(columns))
+        before = self.exist(handles)
+        try:
+            return self.evaluator(columns)
+        finally:
+            made = self.exist(handles) & ~before
+            self._made.update(handles[made].tolist())
+            self._found.update(set(handles[before].tolist()) - self._made)

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import CompositionError, RowsFailed
-from dse.core.evaluation import EVIDENCE, TEXT_UNITS, Evaluator, evaluate_rows
+from dse.core.evaluation import Evaluator, evaluate_rows
 from dse.core.parameters import Column, FloatArray
+from dse.core.signature import EVIDENCE, TEXT_UNITS
 from dse.core.space import SearchSpace
 
 Direction: TypeAlias = Literal["min", "max"]
@@ -154,7 +155,7 @@ class Problem:
     def __post_init__(self) -> None:
         units = self.space.units
         reader = type(self.evaluator).__name__
-        for name, unit in self.evaluator.inputs.items():
+        for name, unit in self.evaluator.signature.inputs.items():
             if name not in units:
                 raise CompositionError(
                     f"{reader} reads {name} [{unit}]; the space has {', '.join(units)}"
@@ -164,7 +165,7 @@ class Problem:
                     f"{name}: the space declares it in {units[name]}, {reader} reads it in {unit}"
                 )
         steering = {condition.depends_on for condition in self.space.conditions}
-        idle = [n for n in units if n not in self.evaluator.inputs and n not in steering]
+        idle = [n for n in units if n not in self.evaluator.signature.inputs and n not in steering]
         if idle:
             raise CompositionError(f"no evaluator reads {', '.join(idle)}: nothing to search there")
         _require_evidence(self.evaluator)
@@ -176,7 +177,7 @@ class Problem:
             self._check_metric(constraint)
 
     def _check_metric(self, wanted: Objective | Constraint) -> None:
-        outputs = self.evaluator.outputs
+        outputs = self.evaluator.signature.outputs
         kind = type(wanted).__name__.lower()
         if [objective.name for objective in self.objectives].count(wanted.name) > 1:
             raise CompositionError(f"objective {wanted.name} stands twice")
@@ -229,8 +230,8 @@ def _float64(column: Column) -> FloatArray:
 
 def _require_evidence(evaluator: Evaluator) -> None:
     """Every number that leaves says how well it is founded."""
-    giver, evidence = type(evaluator).__name__, evaluator.evidence
-    for name in evaluator.outputs:
+    giver, evidence = type(evaluator).__name__, evaluator.signature.evidence
+    for name in evaluator.signature.outputs:
         if name not in evidence:
             raise CompositionError(f"{giver} gives no evidence for {name}")
         if evidence[name] not in EVIDENCE:

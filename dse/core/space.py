@@ -296,7 +296,7 @@ class SearchSpace:
             if len(rows):
                 yield rows
 
-    def sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+    def sample(self, n: int, rng: "np.random.Generator") -> FloatArray:
         """Draw n allowed designs, each parameter evenly, canonical, shape (n, d); repeats happen.
 
         Raises:
@@ -319,7 +319,7 @@ class SearchSpace:
         return np.concatenate(kept)[:n] if kept else np.empty((0, len(self.parameters)))
 
 
-def _draw(parameter: Parameter, n: int, rng: np.random.Generator) -> FloatArray:
+def _draw(parameter: Parameter, n: int, rng: "np.random.Generator") -> FloatArray:
     if parameter.count is None:
         return rng.random(n)
     return rng.integers(parameter.count, size=n).astype(np.float64)

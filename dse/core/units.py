@@ -65,7 +65,9 @@ def readable(values: FloatArray, unit: str) -> tuple[FloatArray, str]:
     powers = notations(unit)
     if not len(sizes) or unit in _SHARES:
         return numbers, unit
-    size = float(np.median(sizes))
+    # As np.median, which loads all of numpy.ma on its first call.
+    middle = np.sort(sizes)[[(len(sizes) - 1) // 2, len(sizes) // 2]]
+    size = float(middle.mean())
     fitting = {name: power for name, power in powers.items() if 10.0**power <= size}
     name = max(fitting, key=fitting.__getitem__) if fitting else min(powers, key=powers.__getitem__)
     return numbers / 10.0 ** powers[name], name

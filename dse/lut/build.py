@@ -28,7 +28,8 @@ from dse.lut.table import (
 from dse.lut.thinning import thinned
 from dse.pareto.hypervolume import Reference
 from dse.results.front import Front
-from dse.runs.store import Quantity, Question, Run
+from dse.runs.run_schema import Quantity, Question
+from dse.runs.store import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import Any
 import cbor2
 from pydantic import TypeAdapter, ValidationError
 
+from dse.core.files import canonical_json
 from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import VERSION, LookupTable
-from dse.runs.store import canonical_json
 
 MOST_BYTES = 16 * 2**20
 """No table within the limits is written longer."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from dse.core.errors import DseError
+from dse.core.files import write_atomically
 from dse.lut.binary import MAGIC, unpack
 from dse.lut.canonical import MOST_BYTES, from_cbor, from_json
 from dse.lut.error_codes import Fault, LutError
 from dse.lut.table import LookupTable
-from dse.runs.store import write_atomically
 
 Form: TypeAlias = Literal["json", "binary", "cbor"]
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from dse.core.errors import DseError
 from dse.core.parameters import Column, FloatArray, Value
 from dse.core.problem import Trials
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choices:
+class Rows:
     """What is known of k rows before a request is run, shape (k,) each.
 
     Attributes:
@@ -54,7 +54,7 @@ class Choices:
         latency: str = "latency",
         accuracy: str = "accuracy",
         design: Mapping[str, Value] | None = None,
-    ) -> "Choices":
+    ) -> "Rows":
         """Every feasible trial of one device, in the order of the run.
 
         A device has one design: what is not a run-time knob cannot change from request to request.
@@ -91,15 +91,15 @@ class Choices:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def promising(self, latency: FloatArray) -> "Choices":
+    def promising(self, latency: FloatArray) -> "Rows":
         """The same rows with another latency [s], such as a quantile of measured ones."""
         return replace(self, latency=latency)
 
-    def costing(self, energy: FloatArray, latency: FloatArray) -> "Choices":
+    def costing(self, energy: FloatArray, latency: FloatArray) -> "Rows":
         """The same rows at another price, such as that of another bandwidth."""
         return replace(self, energy=energy, latency=latency)
 
-    def only(self, which: NDArray[np.bool_]) -> "Choices":
+    def only(self, which: NDArray[np.bool_]) -> "Rows":
         """The same rows, of which only some may be picked.
 
         Raises:
@@ -193,7 +193,7 @@ class Staircase:
         return np.asarray(self.rows[np.minimum(steps, len(self.rows) - 1)], dtype=np.intp)
 
 
-def by_energy(choices: Choices, energy: FloatArray | None = None) -> NDArray[np.intp]:
+def by_energy(choices: Rows, energy: FloatArray | None = None) -> NDArray[np.intp]:
     """Open rows by energy, ties by higher accuracy, then in the order of the run.
 
     Args:

@@ -1,6 +1,5 @@
 """Who is dominated by whom: a thin gate of ours in front of moocore."""
 
-import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +29,8 @@ def non_dominated(losses: FloatArray) -> NDArray[np.bool_]:
     matrix = require_finite(losses)
     if not len(matrix):
         return np.zeros(0, dtype=bool)
+    import moocore  # here and not above: it brings along a client for HTTP
+
     return np.asarray(moocore.is_nondominated(matrix, keep_weakly=True), dtype=bool)
 
 

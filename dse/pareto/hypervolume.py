@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import moocore
 import numpy as np
 
 from dse.core.errors import EvaluationError
@@ -87,5 +86,7 @@ def hypervolume(losses: FloatArray, reference: Reference) -> float:
     inside = scaled[(scaled < corner).all(axis=1)]
     if not len(inside):
         return 0.0
+    import moocore  # here and not above, as in `dominance`
+
     volume = float(moocore.hypervolume(inside, ref=np.full(len(ideal), corner)))
     return volume / corner ** len(ideal)

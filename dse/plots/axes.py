@@ -8,7 +8,7 @@ import numpy as np
 from dse.core.parameters import Column, FloatArray
 from dse.core.problem import Constraint
 from dse.core.units import notations, pretty, readable
-from dse.runs.store import Quantity
+from dse.runs.run_schema import Quantity
 
 LOG_FROM = 100.0
 """Largest over smallest value from which an axis of positive values is logarithmic."""

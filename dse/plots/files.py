@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from dse.core.errors import DseError
+from dse.core.files import write_atomically
 from dse.plots import interactive, static
 from dse.plots.front_view import FrontView
 from dse.plots.points_table import points_csv
-from dse.runs.store import Run, write_atomically
+from dse.runs.store import Run
 
 
 def write_plots(run: Run, folder: Path) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from dse.core.problem import Trials
 from dse.plots.axes import Limit, Notation
 from dse.plots.panels import MOST_PANELS, Panel, panels_of
 from dse.results.front import Front
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 
 TrialClass: TypeAlias = Literal["front", "dominated", "infeasible", "failed"]
 

@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from dse.core.files import write_atomically
 from dse.core.parameters import FloatArray
 from dse.plots.axes import Axis, number_text
 from dse.plots.front_view import CLASSES, DRAWN, FrontView, TrialClass
 from dse.plots.looks import INK, LIMIT_COLOUR, LOOKS, wrapped
 from dse.plots.panels import Panel
-from dse.runs.store import write_atomically
 
 WEBGL_FROM = 5_000
 """Points of one class from which the graphics processor draws them; fewer stay sharp vectors."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dse.core.parameters import FloatArray
 from dse.core.problem import Objective, Trials
 from dse.plots.axes import Axis, Limit, Notation, spans_decades
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 
 MOST_PANELS = 3
 

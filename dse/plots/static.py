@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from dse.core.files import write_atomically
 from dse.core.parameters import FloatArray
 from dse.plots.axes import Axis
 from dse.plots.front_view import CLASSES, DRAWN, FrontView, TrialClass
 from dse.plots.looks import INK, LIMIT_COLOUR, LOOKS, wrapped
 from dse.plots.panels import Border, Panel
-from dse.runs.store import write_atomically
 
 DPI = 150
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import moocore
 import numpy as np
 
+from dse.core.files import canonical_json
 from dse.core.parameters import FloatArray
 from dse.pareto.dominance import non_dominated
-from dse.runs.store import Run, canonical_json
+from dse.runs.store import Run
 
 
 def runs_by_search(runs: Sequence[Run]) -> list[tuple[str, list[int]]]:

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import DseError, RowsFailed
-from dse.core.evaluation import TEXT_UNITS, Evaluator, evaluate_rows
+from dse.core.evaluation import Evaluator, evaluate_rows
+from dse.core.files import canonical_json
 from dse.core.parameters import Column
 from dse.core.problem import Trials
+from dse.core.signature import TEXT_UNITS
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
-from dse.runs.store import Question, Run, canonical_json
+from dse.runs.run_schema import Question
+from dse.runs.store import Run
 
 Limits: TypeAlias = tuple[float, float] | Collection[str]
 """Least and greatest value in the SI unit, both allowed (-inf and inf set none); or names."""
@@ -69,8 +72,8 @@ class Front:
         except RowsFailed as error:
             columns, failed = dict(error.columns), set(error.reasons)
         described = [
-            {"name": name, "unit": unit, "evidence": evaluator.evidence[name]}
-            for name, unit in evaluator.outputs.items()
+            {"name": name, "unit": unit, "evidence": evaluator.signature.evidence[name]}
+            for name, unit in evaluator.signature.outputs.items()
             if unit not in TEXT_UNITS and name not in known
         ]
         rows = {

@@ -14,7 +14,7 @@ from dse.core.errors import StudyError
 from dse.core.parameters import Column
 from dse.core.units import pretty, readable
 from dse.results.front import Front
-from dse.runs.store import Quantity
+from dse.runs.run_schema import Quantity
 
 
 @dataclass(frozen=True, slots=True)

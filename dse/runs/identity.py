@@ -19,17 +19,6 @@ COMPUTING = (".py", ".csv", ".toml")
 _SEARCH = ("moocore",)
 _MODELS = ("numpy",)
 _MEASURED = ("torch", "transformers")
-_OF_SEARCHER = {
-    "nsga2": ("pymoo",),
-    "nsga3": ("pymoo",),
-    "sobol": ("scipy",),
-    "grey_box": ("pymoo", "scikit-learn", "scipy"),
-    "tpe": ("optuna", "scipy"),
-    "gp": ("optuna", "scipy", "torch"),
-    "optuna_nsga2": ("optuna",),
-    "optuna_nsga3": ("optuna",),
-    "botorch": ("botorch", "gpytorch", "scipy", "torch"),
-}
 
 
 @lru_cache(maxsize=1)
@@ -39,11 +28,11 @@ def versions() -> dict[str, str]:
     return {**here, **_installed(LIBRARIES)}
 
 
-def used_libraries(searcher: str, *, measured: bool) -> dict[str, dict[str, str]]:
+def used_libraries(search: Sequence[str], *, measured: bool) -> dict[str, dict[str, str]]:
     """Versions of the libraries that the numbers of a run come from; none is imported.
 
     Args:
-        searcher: Its name in a study file.
+        search: Distributions that the searcher stands on.
         measured: Whether real runs are made.
 
     Returns:
@@ -51,7 +40,7 @@ def used_libraries(searcher: str, *, measured: bool) -> dict[str, dict[str, str]
     """
     return {
         "models": _installed((*_MODELS, *(_MEASURED if measured else ()))),
-        "search": _installed((*_SEARCH, *_OF_SEARCHER.get(searcher, ()))),
+        "search": _installed((*_SEARCH, *search)),
     }
 
 

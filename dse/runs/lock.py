@@ -1,7 +1,7 @@
 """One driver per run: a lock that the kernel takes back when its holder dies, however it dies."""
 
 import contextlib
-import fcntl
+import importlib.util
 import json
 import os
 import socket
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dse.core.errors import RunHeld, RunUnwritable
+from dse.core.errors import DseError, RunHeld, RunUnwritable
 from dse.core.files import canonical_json
 
 LOCK = "run.lock"
@@ -45,9 +45,15 @@ class RunLock:
     Raises:
         RunHeld: If a living process holds it; the message shows who.
         RunUnwritable: If the folder does not take the lock file.
+        DseError: If the platform has no such lock.
     """
 
     def __init__(self, folder: Path) -> None:
+        if not _lockable():
+            raise DseError(
+                f"{folder}: a run is locked by flock, which this platform does not have; runs are "
+                "made and resumed on Linux"
+            )
         path = folder / LOCK
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -77,13 +83,15 @@ class RunLock:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Who works on a run at this moment; None if nobody does."""
+    """Who works on a run at this moment; None if nobody does, as where no run can be locked."""
+    if not _lockable():
+        return None
     try:
         file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        return None if _taken(file, fcntl.LOCK_SH) else _read(file)
+        return None if _taken(file, shared=True) else _read(file)
     finally:
         os.close(file)
 
@@ -93,7 +101,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _taken(file: int, kind: int = fcntl.LOCK_EX) -> bool:
+def _lockable() -> bool:
+    return importlib.util.find_spec("fcntl") is not None
+
+
+def _taken(file: int, *, shared: bool = False) -> bool:
+    import fcntl  # here and not above: a run can be looked at where there is none
+
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:

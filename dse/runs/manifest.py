@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dse.core.errors import RunDamaged, RunError
+from dse.core.errors import DseError, RunDamaged, RunError
 from dse.core.files import write_atomically
 from dse.runs.database import DATABASE, read_texts
 from dse.runs.run_schema import Question
@@ -79,6 +79,25 @@ def read_resolved(folder: Path) -> str:
     if digest_of(text) != read_manifest(folder)["study_sha256"]:
         raise RunDamaged(f"{path} is not the study that the run was begun with: its digest differs")
     return text
+
+
+def require_system(folder: Path, wanted: str, instead: str = "") -> None:
+    """Refuse the run of another system.
+
+    Args:
+        folder: Of the run.
+        wanted: The system that the command knows.
+        instead: What to do with a run of another one.
+
+    Raises:
+        DseError: If the run is of another system, or its study cannot be read.
+    """
+    from ruamel.yaml import YAML
+
+    found = YAML(typ="safe").load(read_resolved(folder)).get("system")
+    if found != wanted:
+        said = f"{folder} is a run of the system {found}; this command reads runs of {wanted}"
+        raise DseError(f"{said}; {instead}" if instead else said)
 
 
 def file_texts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, str]:

@@ -44,10 +44,10 @@ class Question:
         knobs = tuple(
             Quantity(p.name, p.unit, "knob", stage=p.stage) for p in problem.space.parameters
         )
-        evidence = problem.evaluator.evidence
+        evidence = problem.evaluator.signature.evidence
         metrics = tuple(
             Quantity(name, unit, "metric", evidence=evidence[name])
-            for name, unit in problem.evaluator.outputs.items()
+            for name, unit in problem.evaluator.signature.outputs.items()
         )
         return cls(study, question, knobs + metrics, problem.objectives, problem.constraints)
 

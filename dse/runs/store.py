@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from dse.core.errors import RunDamaged, RunExists, RunUnwritable
-from dse.core.files import canonical_json as canonical_json  # known by this address to its users
-from dse.core.files import write_atomically as write_atomically
+from dse.core.files import canonical_json, write_atomically
 from dse.core.parameters import Column
 from dse.core.problem import Trials, judge
 from dse.runs.database import (
@@ -37,8 +36,7 @@ from dse.runs.manifest import (
     read_manifest,
     restore_files,
 )  # fmt: skip
-from dse.runs.run_schema import Quantity as Quantity
-from dse.runs.run_schema import Question as Question
+from dse.runs.run_schema import Quantity, Question
 
 VIEWS = ("front.json", "trials.csv", "trials.parquet")
 """Files that are made from the truth and can be made again."""

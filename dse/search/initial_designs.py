@@ -6,7 +6,7 @@ from dse.core.parameters import FloatArray
 from dse.searchers.searcher import Answers, Searcher
 
 
-class Opened:
+class WithInitialDesigns:
     """A searcher that proposes given designs first, and then what another searcher proposes.
 
     Mutable on purpose, as the searcher inside, which is told what became of the given designs.

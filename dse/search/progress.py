@@ -16,12 +16,12 @@ from dse.runs.store import RunWriter
 from dse.workers.workers import STOPPED
 
 
-class Drained(Exception):
+class SearchStopped(Exception):
     """Somebody asked for an end, or the time is up, and everything that was begun is stored."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunProgress:
     """How far a run is.
 
     Attributes:
@@ -44,27 +44,27 @@ class Standing:
     runs_reused: int
 
 
-class Onlooker(Protocol):
+class ProgressListener(Protocol):
     """Sees a study being answered."""
 
     def preparing(self, what: str, share: float) -> None:
         """A long preparation: what, and which share of it is done."""
 
-    def searching(self, standing: Standing) -> None:
+    def searching(self, progress: RunProgress) -> None:
         """After each batch."""
 
     def noting(self, what: str) -> None:
         """Something that a person should know and that stops nothing."""
 
 
-class Watch:
+class ProgressRecorder:
     """Stores each batch and reports where the run stands. Mutable on purpose.
 
     Args:
         writer: Of the run.
         count_runs: Real runs made and reused so far.
         ended: Whether nothing new shall be begun.
-        onlooker: Is told how it goes.
+        listener: Is told how it goes.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Watch:
         writer: RunWriter,
         count_runs: Callable[[], tuple[int, int]],
         ended: Callable[[], bool],
-        onlooker: Onlooker,
+        listener: ProgressListener,
     ) -> None:
         self._writer, self._count_runs = writer, count_runs
-        self._ended, self._onlooker = ended, onlooker
+        self._ended, self._onlooker = ended, listener
         self._losses: FloatArray | None = None
         self._reference: Reference | None = None
         if "reference" in writer.manifest:
@@ -90,7 +90,7 @@ class Watch:
         """Take a batch of new trials; of one that was broken off, the first that are complete.
 
         Raises:
-            Drained: If nothing new shall be begun.
+            SearchStopped: If nothing new shall be begun.
         """
         stopped = [row for row, why in enumerate(trials.failures) if why == STOPPED]
         done = trials.rows(np.arange(stopped[0])) if stopped else trials
@@ -99,9 +99,9 @@ class Watch:
             classes = failure_counts(done.failures)
             self._writer.add(done, {"seconds": round(seconds, 4), "failures": classes})
             self._count(done)
-            self._onlooker.searching(self.standing())
+            self._onlooker.searching(self.progress())
         if self._ended():
-            raise Drained
+            raise SearchStopped
 
     def _count(self, trials: Trials) -> None:
         good = trials.losses[trials.feasible]
@@ -117,11 +117,11 @@ class Watch:
         known = good if self._losses is None else np.concatenate([self._losses, good])
         self._losses = known[non_dominated(known)]
 
-    def standing(self) -> Standing:
+    def progress(self) -> RunProgress:
         """Where the run stands."""
         volume = 0.0
         if self._reference is not None and self._losses is not None:
             volume = hypervolume(self._losses, self._reference)
         made, reused = self._count_runs()
         trials, failed, stopped, feasible = self._counts
-        return Standing(trials, failed, stopped, feasible, volume, made, reused)
+        return RunProgress(trials, failed, stopped, feasible, volume, made, reused)

@@ -1,6 +1,5 @@
 """BoTorch's acquisition over a pool of candidates, behind our protocol."""
 
-import importlib.util
 import warnings
 from types import ModuleType
 from typing import ClassVar
@@ -8,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.core.errors import DseError, MissingDependency
+from dse.core.errors import DseError
+from dse.core.extras import require_extra
 from dse.core.parameters import FloatArray
 from dse.core.space import SearchSpace
 from dse.pareto.dominance import non_dominated
@@ -74,10 +74,7 @@ class BotorchSearch:
         check_batch("batch", batch)
         if starts < 2:
             raise DseError(f"starts = {starts}: a model needs at least 2 answers")
-        if importlib.util.find_spec("botorch") is None:
-            raise MissingDependency(
-                "the searcher 'botorch' needs the library botorch: pip install 'edge-dse[botorch]'"
-            )
+        require_extra("the searcher 'botorch'", "botorch")
         self._space = space
         self._unseen = Unseen(space)
         self._pool = CandidatePool(space, self._unseen, most=CANDIDATES)

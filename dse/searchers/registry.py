@@ -1,12 +1,17 @@
-"""The searcher that a study asks for: the one place that knows their names."""
+"""All searchers that a study can ask for, in one table; reading it imports none of them.
 
-from typing import Protocol
+Names in study files and their check, libraries in a run's identity, what a study needs before it
+runs, and `dse doctor` are read from here: a new searcher is one file and one row.
+"""
 
-from dse.core.errors import DseError
-from dse.core.problem import Problem
-from dse.core.space import SearchSpace
-from dse.searchers.exhaustive import Exhaustive
-from dse.searchers.searcher import Searcher
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from dse.core.problem import Problem
+    from dse.searchers.searcher import Searcher
 
 
 class Wanted(Protocol):
@@ -25,47 +30,88 @@ class Wanted(Protocol):
         """Of every random choice."""
 
 
-def searcher_of(search: Wanted, problem: Problem) -> Searcher:
-    """The searcher that a study asks for; equal arguments give equal searchers."""
-    space = problem.space
-    if search.searcher == "exhaustive":
-        return Exhaustive(space, batch=search.batch)
-    if search.searcher in ("random", "sobol"):
-        return _blind(search, space)
-    if search.searcher == "grey_box":
-        from dse.searchers.grey_box.grey_box import GreyBox
-
-        return GreyBox(problem, seed=search.seed, batch=search.batch)
-    return _learning(search, problem)
+Arguments: TypeAlias = "Callable[[Wanted, Problem], dict[str, Any]]"
+"""What a searcher is constructed with."""
 
 
-def _blind(search: Wanted, space: SearchSpace) -> Searcher:
-    if search.searcher == "random":
-        from dse.searchers.random_search import RandomSearch
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A searcher.
 
-        return RandomSearch(space, seed=search.seed, batch=search.batch)
-    from dse.searchers.sobol_search import SobolSearch
+    Attributes:
+        path: `module:class`, imported when the searcher is made.
+        arguments: Of the class.
+        libraries: Distributions whose versions its proposals depend on.
+        extra: Of `dse.core.extras`, which brings those that not every installation has.
+    """
 
-    return SobolSearch(space, seed=search.seed, batch=search.batch)
+    path: str
+    arguments: Arguments
+    libraries: tuple[str, ...] = ()
+    extra: str | None = None
 
 
-def _learning(search: Wanted, problem: Problem) -> Searcher:
-    """A searcher of a library; the library is imported only now."""
-    space, seed = problem.space, search.seed
+def _in_order(search: Wanted, problem: "Problem") -> dict[str, Any]:
+    return {"space": problem.space, "batch": search.batch}
+
+
+def _drawn(search: Wanted, problem: "Problem") -> dict[str, Any]:
+    return {"space": problem.space, "seed": search.seed, "batch": search.batch}
+
+
+def _knowing(search: Wanted, problem: "Problem") -> dict[str, Any]:
+    return {"problem": problem, "seed": search.seed, "batch": search.batch}
+
+
+def _learning(search: Wanted, problem: "Problem") -> dict[str, Any]:
     m, c = len(problem.objectives), len(problem.constraints)
-    if search.searcher in ("nsga2", "nsga3"):
-        from dse.searchers.pymoo_search import Nsga2, Nsga3
+    return {**_drawn(search, problem), "objectives": m, "constraints": c}
 
-        genetic = Nsga2 if search.searcher == "nsga2" else Nsga3
-        return genetic(space, objectives=m, constraints=c, seed=seed, population=search.batch)
-    if search.searcher == "botorch":
-        from dse.searchers.botorch_search import BotorchSearch
 
-        return BotorchSearch(space, objectives=m, constraints=c, seed=seed, batch=search.batch)
-    from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
+def _breeding(search: Wanted, problem: "Problem") -> dict[str, Any]:
+    asked = _learning(search, problem)
+    return {"population": asked.pop("batch"), **asked}
 
-    kinds = {"tpe": Tpe, "gp": OptunaGp, "optuna_nsga2": OptunaNsga2, "optuna_nsga3": OptunaNsga3}
-    if search.searcher not in kinds:
+
+_PYMOO, _OPTUNA = "dse.searchers.pymoo_search", "dse.searchers.optuna_search"
+
+SEARCHERS: Mapping[str, Row] = {
+    "nsga2": Row(f"{_PYMOO}:Nsga2", _breeding, ("pymoo",)),
+    "nsga3": Row(f"{_PYMOO}:Nsga3", _breeding, ("pymoo",)),
+    "tpe": Row(f"{_OPTUNA}:Tpe", _learning, ("optuna", "scipy")),
+    "gp": Row(f"{_OPTUNA}:OptunaGp", _learning, ("optuna", "scipy", "torch"), "gp"),
+    "optuna_nsga2": Row(f"{_OPTUNA}:OptunaNsga2", _learning, ("optuna",)),
+    "optuna_nsga3": Row(f"{_OPTUNA}:OptunaNsga3", _learning, ("optuna",)),
+    "random": Row("dse.searchers.random_search:RandomSearch", _drawn),
+    "sobol": Row("dse.searchers.sobol_search:SobolSearch", _drawn, ("scipy",)),
+    "exhaustive": Row("dse.searchers.exhaustive:Exhaustive", _in_order),
+    "grey_box": Row(
+        "dse.searchers.grey_box.grey_box:GreyBox", _knowing, ("pymoo", "scikit-learn", "scipy")
+    ),
+    "botorch": Row(
+        "dse.searchers.botorch_search:BotorchSearch",
+        _learning,
+        ("botorch", "gpytorch", "scipy", "torch"),
+        "botorch",
+    ),
+}
+"""Name in a study file -> the searcher."""
+
+
+def searcher_of(search: Wanted, problem: "Problem") -> "Searcher":
+    """The searcher that a study asks for; equal arguments give equal searchers.
+
+    Raises:
+        DseError: If there is none of that name.
+        MissingDependency: If it needs a library that is not installed.
+    """
+    from dse.core.errors import DseError
+    from dse.core.extras import require_extra
+
+    if search.searcher not in SEARCHERS:
         raise DseError(f"there is no searcher {search.searcher!r}")
-    kind = kinds[search.searcher]
-    return kind(space, objectives=m, constraints=c, seed=seed, batch=search.batch)
+    row = SEARCHERS[search.searcher]
+    if row.extra is not None:
+        require_extra(f"the searcher {search.searcher!r}", row.extra)
+    made: Searcher = pkgutil.resolve_name(row.path)(**row.arguments(search, problem))
+    return made

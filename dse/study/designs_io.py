@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dse.core.errors import DseError, MissingDependency
+from dse.core.extras import install
 from dse.core.parameters import Parameter
 from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
@@ -115,7 +116,7 @@ def _parquet(path: Path) -> Cells:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingDependency(
-            f"{path}: Parquet needs pyarrow; install edge-dse[parquet], or give CSV"
+            f"{path}: Parquet needs pyarrow: {install('parquet')}; or give CSV"
         ) from error
     try:
         # The library's own threads may outlive a short command, which then aborts at its very end.

@@ -17,11 +17,11 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
 from dse.core.errors import DseError, StudyError
+from dse.core.files import canonical_json
 from dse.core.parameters import Categorical, Parameter, Value
 from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
-from dse.runs.store import canonical_json
 from dse.study.schema import (
     Defaulted,
     Knob,
@@ -305,7 +305,12 @@ def _unknown(given: str, allowed: Sequence[str]) -> str:
 
 
 def _nearest(given: str, allowed: Sequence[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(given, allowed, n=1, cutoff=0.5)), None)
+    """The most similar name; of equally similar ones the first, as `nsga2` for `nsgaII`."""
+    likeness = [
+        difflib.SequenceMatcher(None, name.casefold(), given.casefold()).ratio() for name in allowed
+    ]
+    best = max(likeness, default=0.0)
+    return allowed[likeness.index(best)] if best >= 0.5 else None
 
 
 def _existing(content: object, detail: ErrorDetails) -> KeyPath:

@@ -19,16 +19,17 @@ from dse.runs.events import read_events
 from dse.runs.identity import source_digest, used_libraries, versions
 from dse.runs.lock import now
 from dse.runs.manifest import read_resolved
-from dse.runs.store import Question, RunWriter, read_run, require_free
-from dse.search.initial_designs import Opened
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run, require_free
+from dse.search.initial_designs import WithInitialDesigns
 from dse.search.interrupts import Clock, Stop
 from dse.search.loop import explore, never_enough
-from dse.search.progress import Drained, Onlooker, Standing, Watch
+from dse.search.progress import ProgressListener, ProgressRecorder, RunProgress, SearchStopped
 from dse.search.termination import Plateau
-from dse.searchers.registry import searcher_of
+from dse.searchers.registry import SEARCHERS, searcher_of
 from dse.study.loader import Study
 from dse.study.schema import Composed, Execution, Staged, Watcher
-from dse.study.warm_start import Opening, opening_of
+from dse.study.warm_start import InitialDesigns, initial_designs_of
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
@@ -36,11 +37,11 @@ from dse.workers.workers import Needs, Spread, Workers
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndedRun:
     """A run that has ended, by itself or because somebody asked it to.
 
     Attributes:
-        folder, standing, front: Of the run.
+        folder, progress, front: Of the run.
         ending: `budget`, `exhausted`, `nothing new`, `plateau`, `wall time` or `interrupted`.
         seconds: Of this session.
         max_failed_share: What the study takes.
@@ -48,7 +49,7 @@ class Answer:
     """
 
     folder: Path
-    standing: Standing
+    progress: RunProgress
     front: Front
     ending: str
     seconds: float
@@ -56,7 +57,7 @@ class Answer:
     why: str = ""
 
 
-def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer:
+def run_study(study: Study, folder: Path, listener: ProgressListener, stop: Stop) -> EndedRun:
     """Search what a study asks and leave the run in a folder.
 
     The folder is created only when everything that can be checked before the search has been.
@@ -64,7 +65,7 @@ def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer
     Args:
         study: Checked.
         folder: Must not exist, or be empty.
-        onlooker: Is told how it goes.
+        listener: Is told how it goes.
         stop: Says when to stop.
 
     Raises:
@@ -74,10 +75,10 @@ def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer
     require_free(folder)
     clock = Clock()
     with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
-        job = _Job.of(study, workers, onlooker, stop, clock)
-        opening = opening_of(study, job.problem, job.identified)
+        job = _Job.of(study, workers, listener, stop, clock)
+        opening = initial_designs_of(study, job.problem, job.identified)
         for note in opening.notes:
-            onlooker.noting(note)
+            listener.noting(note)
         identified = _opened(job.identified, opening)
         manifest = {
             "identity": sha256(canonical_json(identified).encode()).hexdigest(),
@@ -107,7 +108,7 @@ def _stopping(study: Study) -> dict[str, Any]:
     }
 
 
-def _opened(identified: Mapping[str, Any], opening: Opening) -> dict[str, Any]:
+def _opened(identified: Mapping[str, Any], opening: InitialDesigns) -> dict[str, Any]:
     """What identifies a job, and which designs were given beforehand."""
     if not opening.record:
         return dict(identified)
@@ -119,10 +120,10 @@ def resume(
     folder: Path,
     load: Callable[[int], Study],
     trials: str | None,
-    onlooker: Onlooker,
+    listener: ProgressListener,
     stop: Stop,
     stopping: Mapping[str, Any] | None = None,
-) -> Answer:
+) -> EndedRun:
     """Go on with a run as if it had never stopped, and with more trials if asked.
 
     The search is gone through again from its seed with the stored trials as answers, so whatever
@@ -133,7 +134,7 @@ def resume(
         load: Gives the study of the run for a number of trials.
         trials: `+200` for so many more than last asked, `600` for so many in all; None for as many
             as last asked.
-        onlooker: Is told how it goes.
+        listener: Is told how it goes.
         stop: Says when to stop.
         stopping: Rules that replace those that the run was begun with: `max_wall_s`, the seconds
             that all of its sessions may take together, and `plateau` (None: no such rule).
@@ -146,15 +147,15 @@ def resume(
     """
     with RunWriter.reopen(folder) as writer:
         if writer.repaired:
-            onlooker.noting(writer.repaired)
+            listener.noting(writer.repaired)
         read_resolved(folder)  # verified before it is read again by `load`
         asked = int(writer.manifest["trials_asked"])
         wanted = grown(asked, trials)
         study = load(wanted)
         clock = Clock(_seconds_spent(folder))
         with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
-            job = _Job.of(study, workers, onlooker, stop, clock)
-            opening = Opening.recorded(writer.manifest, job.problem)
+            job = _Job.of(study, workers, listener, stop, clock)
+            opening = InitialDesigns.recorded(writer.manifest, job.problem)
             _require_same(writer.manifest, _opened(job.identified, opening))
             if wanted > asked:
                 writer.note("grown", {"from": asked, "to": wanted})
@@ -219,22 +220,22 @@ class _Job:
     problem: Problem
     composed: Composed
     staged: Staged | None
-    onlooker: Onlooker
+    listener: ProgressListener
     stop: Stop
     clock: Clock
 
     @classmethod
     def of(
-        cls, study: Study, workers: Workers, onlooker: Onlooker, stop: Stop, clock: Clock
+        cls, study: Study, workers: Workers, listener: ProgressListener, stop: Stop, clock: Clock
     ) -> "_Job":
         """Compose a study with its measured parts on the workers."""
-        composed = compose(study, workers, onlooker.preparing)
+        composed = compose(study, workers, listener.preparing)
         staged = _staged(study, composed)
         evaluator = composed.evaluator if staged is None else staged.evaluator
         problem = Problem(study.space, evaluator, study.objectives, study.constraints)
         if staged is not None:
             staged.early.follow(problem, staged.handle)
-        return cls(study, problem, composed, staged, onlooker, stop, clock)
+        return cls(study, problem, composed, staged, listener, stop, clock)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -247,8 +248,9 @@ class _Job:
     @property
     def identified(self) -> dict[str, Any]:
         """What is asked and all that the answers depend on, libraries too."""
-        measured = self.composed.evaluator.cost == "measured"
-        libraries = used_libraries(self.study.file.search.searcher, measured=measured)
+        measured = self.composed.evaluator.signature.cost == "measured"
+        search = SEARCHERS[self.study.file.search.searcher].libraries
+        libraries = used_libraries(search, measured=measured)
         return {**self.study.identified_by(self.facts), "libraries": libraries}
 
     @property
@@ -256,10 +258,10 @@ class _Job:
         """What is asked."""
         return Question.of(self.study.file.study, self.study.file.question, self.problem)
 
-    def search(self, writer: RunWriter, folder: Path, opening: Opening) -> Answer:
+    def search(self, writer: RunWriter, folder: Path, opening: InitialDesigns) -> EndedRun:
         """Search until a rule or somebody stops it; the views are left up to date."""
         began = time.monotonic()
-        watch = Watch(writer, self.composed.count_runs, self._over, self.onlooker)
+        recorder = ProgressRecorder(writer, self.composed.count_runs, self._over, self.listener)
         where = self.study.file.execution.model_dump(exclude_none=True)
         sessions = list(writer.manifest["sessions"])
         session = {"began": now(), "trials_before": writer.trials, **where}
@@ -268,7 +270,7 @@ class _Job:
         end = _End("interrupted")
         try:
             with self.stop.draining():
-                end = self._explored(writer, watch, opening)
+                end = self._explored(writer, recorder, opening)
                 if end.ending != "interrupted":
                     self._measure_held_out(writer, folder)
         except BaseException:
@@ -282,20 +284,24 @@ class _Job:
             if self.staged is not None:
                 names = ("runs_stopped", "sentences_passed", "sentences_whole")
                 session |= zip(names, self.staged.tally(), strict=True)
-            facts = _facts(watch.standing(), end.repeats, [*sessions, session])
+            facts = _facts(recorder.progress(), end.repeats, [*sessions, session])
             writer.finish(end.ending, {**facts, "why": end.why})
             front = write_views(read_run(folder))
         share = self.study.file.search.max_failed_share
-        return Answer(folder, watch.standing(), front, end.ending, seconds, share, end.why)
+        return EndedRun(folder, recorder.progress(), front, end.ending, seconds, share, end.why)
 
     def _over(self) -> bool:
         """Whether nothing new shall be begun."""
         return self.stop.wanted() or self.clock.expired()
 
-    def _explored(self, writer: RunWriter, watch: Watch, opening: Opening) -> "_End":
+    def _explored(
+        self, writer: RunWriter, recorder: ProgressRecorder, opening: InitialDesigns
+    ) -> "_End":
         """Search until a rule or somebody stops it."""
         search, rules = self.study.file.search, writer.manifest.get("stopping", {})
-        searcher = Opened(searcher_of(search, self.problem), opening.codes, search.batch)
+        searcher = WithInitialDesigns(
+            searcher_of(search, self.problem), opening.codes, search.batch
+        )
         limit = rules.get("max_wall_s")
         self.clock.start(limit)
         late = _End("wall time", f"the {limit} s of search.max_wall are spent")
@@ -306,12 +312,12 @@ class _Job:
                 self.problem,
                 searcher,
                 budget=search.trials,
-                on_batch=watch.batch,
+                on_batch=recorder.batch,
                 known=writer.known,
                 given=opening.given,
                 enough=self._enough(rules),
             )
-        except Drained:
+        except SearchStopped:
             return _End("interrupted") if self.stop.wanted() else late
         finally:
             self.clock.stop()
@@ -331,10 +337,10 @@ class _Job:
     def _measure_held_out(self, writer: RunWriter, folder: Path) -> None:
         if self.composed.held_out is None:
             return
-        self.onlooker.preparing("the front on held-out data", 0.0)
+        self.listener.preparing("the front on held-out data", 0.0)
         front = Front.of(self.question, read_run(folder).trials)
         writer.record({"held_out": front.measured_on(self.composed.held_out)})
-        self.onlooker.preparing("the front on held-out data", 1.0)
+        self.listener.preparing("the front on held-out data", 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +364,7 @@ def _staged(study: Study, composed: Composed) -> Staged | None:
     return composed.staged(rule)
 
 
-def compose(study: Study, workers: Workers, watch: Watcher) -> Composed:
+def compose(study: Study, workers: Workers, recorder: Watcher) -> Composed:
     """The study's evaluator with its measured parts on the workers."""
     execution = study.file.execution
     plain = Needs(execution.cpus, execution.gpus, execution.timeout_s)
@@ -366,7 +372,7 @@ def compose(study: Study, workers: Workers, watch: Watcher) -> Composed:
     def spread(evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
         return Spread(evaluator, workers, needs=needs or plain)
 
-    return study.system.compose(study.settings, spread, watch)
+    return study.system.compose(study.settings, spread, recorder)
 
 
 def workers_of(
@@ -383,13 +389,13 @@ def workers_of(
 
 
 def _facts(
-    standing: Standing, repeats: int | None, sessions: list[dict[str, Any]]
+    progress: RunProgress, repeats: int | None, sessions: list[dict[str, Any]]
 ) -> dict[str, object]:
     return {
-        "trials": standing.trials,
-        "failed": standing.failed,
-        "stopped_early": standing.stopped,
-        "feasible": standing.feasible,
+        "trials": progress.trials,
+        "failed": progress.failed,
+        "stopped_early": progress.stopped,
+        "feasible": progress.feasible,
         "repeats_answered_from_memory": repeats,
         "real_runs_made": sum(s["runs_made"] for s in sessions),
         "real_runs_reused": sum(s["runs_reused"] for s in sessions),

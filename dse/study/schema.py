@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field, field_validator
 
@@ -13,14 +13,16 @@ from dse.core.evaluation import Evaluator
 from dse.core.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
 from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
-from dse.search.sequential import EarlyStop
 from dse.study.search_rules import EarlyStopRule as EarlyStopRule
 from dse.study.search_rules import Number
 from dse.study.search_rules import Search as Search
 from dse.study.search_rules import Section as Section
 from dse.study.search_rules import Wait as Wait
 from dse.study.search_rules import WarmStart as WarmStart
-from dse.workers.workers import Needs
+
+if TYPE_CHECKING:
+    from dse.search.sequential import EarlyStop
+    from dse.workers.workers import Needs
 
 
 class Knob(Section):
@@ -102,7 +104,7 @@ class Staged:
     """
 
     evaluator: Evaluator
-    early: EarlyStop
+    early: "EarlyStop"
     handle: str
     tally: Callable[[], tuple[int, int, int]]
 
@@ -138,7 +140,7 @@ class Watcher(Protocol):
 class Spreader(Protocol):
     """Puts an evaluator on the workers of a study."""
 
-    def __call__(self, evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
+    def __call__(self, evaluator: Evaluator, needs: "Needs | None" = None) -> Evaluator:
         """An evaluator whose rows run there.
 
         Args:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema
+from pydantic_core.core_schema import literal_schema
+
+from dse.searchers.registry import SEARCHERS
 
 
 class Section(BaseModel):
@@ -13,6 +16,11 @@ class Section(BaseModel):
 
 
 Number: TypeAlias = int | float
+
+SearcherName: TypeAlias = Annotated[
+    str, GetPydanticSchema(lambda _type, _handler: literal_schema(list(SEARCHERS)))
+]
+"""One that the table of searchers has."""
 
 
 SECONDS: Mapping[str, float] = {"s": 1.0, "min": 60.0, "h": 3600.0}
@@ -72,19 +80,7 @@ class Search(Section):
     designs of the system's `corners` and of a `warm_start` are its first trials.
     """
 
-    searcher: Literal[
-        "nsga2",
-        "nsga3",
-        "tpe",
-        "gp",
-        "optuna_nsga2",
-        "optuna_nsga3",
-        "random",
-        "sobol",
-        "exhaustive",
-        "grey_box",
-        "botorch",
-    ] = "nsga2"
+    searcher: SearcherName = "nsga2"
     trials: Annotated[int, Field(ge=1)] = 2000
     batch: Annotated[int, Field(ge=2, le=100_000)] = 100
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1

@@ -22,7 +22,7 @@ from dse.study.schema import Cornered, WarmStart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opening:
+class InitialDesigns:
     """Designs that are tried before any searcher proposes one.
 
     Attributes:
@@ -39,14 +39,16 @@ class Opening:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def recorded(cls, manifest: Mapping[str, Any], problem: Problem) -> "Opening":
+    def recorded(cls, manifest: Mapping[str, Any], problem: Problem) -> "InitialDesigns":
         """The opening of a run that goes on: what is not stored yet is evaluated anew."""
         record = manifest.get("opening", {})
         codes = np.array(record.get("codes", []), dtype=np.float64)
         return cls(codes.reshape(-1, len(problem.space.parameters)), None, record)
 
 
-def opening_of(study: Study, problem: Problem, identified: Mapping[str, Any]) -> Opening:
+def initial_designs_of(
+    study: Study, problem: Problem, identified: Mapping[str, Any]
+) -> InitialDesigns:
     """What a study's search opens with.
 
     Args:
@@ -74,8 +76,8 @@ def opening_of(study: Study, problem: Problem, identified: Mapping[str, Any]) ->
         record["warm_start"] = taken.facts
     codes = distinct(np.concatenate(parts))
     if not len(codes):
-        return Opening(codes, notes=tuple(notes))
-    return Opening(codes, given, {**record, "codes": codes.tolist()}, tuple(notes))
+        return InitialDesigns(codes, notes=tuple(notes))
+    return InitialDesigns(codes, given, {**record, "codes": codes.tolist()}, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

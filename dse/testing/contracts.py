@@ -13,7 +13,7 @@ Subclass a contract in a test module, override its hooks, and pytest collects th
 import os
 import pickle
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ import pytest
 from numpy.typing import NDArray
 
 from dse.core.errors import CallOrderError, DseError
-from dse.core.evaluation import EVIDENCE, TEXT_UNITS, Cost, Evaluator
+from dse.core.evaluation import Evaluator
 from dse.core.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter, Real
+from dse.core.signature import EVIDENCE, TEXT_UNITS, Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace, length, take
 from dse.searchers.searcher import Answers, Searcher
 from dse.workers.workers import Outcome, Workers, nothing
@@ -284,20 +285,23 @@ class EvaluatorContract:
     def test_declares_units_evidence_and_cost(self) -> None:
         """Every column has a unit, every output a label of the list."""
         evaluator = self.evaluator()
-        for name, unit in [*evaluator.inputs.items(), *evaluator.outputs.items()]:
+        for name, unit in [
+            *evaluator.signature.inputs.items(),
+            *evaluator.signature.outputs.items(),
+        ]:
             assert name
             assert unit, f"{name} has no unit"
-        assert evaluator.outputs
-        assert set(evaluator.evidence) == set(evaluator.outputs)
-        assert set(evaluator.evidence.values()) <= set(EVIDENCE)
-        assert evaluator.cost in ("closed form", "measured")
+        assert evaluator.signature.outputs
+        assert set(evaluator.signature.evidence) == set(evaluator.signature.outputs)
+        assert set(evaluator.signature.evidence.values()) <= set(EVIDENCE)
+        assert evaluator.signature.cost in ("closed form", "measured")
 
     def test_gives_exactly_the_outputs_one_finite_value_per_row(self) -> None:
         """Text where the unit is `choice` or `handle`, real numbers elsewhere."""
         evaluator, columns = self.evaluator(), self.columns()
         outputs = evaluator(columns)
-        assert set(outputs) == set(evaluator.outputs)
-        for name, unit in evaluator.outputs.items():
+        assert set(outputs) == set(evaluator.signature.outputs)
+        for name, unit in evaluator.signature.outputs.items():
             column = np.asarray(outputs[name])
             assert column.shape == (length(columns),), name
             if unit in TEXT_UNITS:
@@ -321,7 +325,7 @@ class EvaluatorContract:
     def test_reads_only_its_inputs_and_changes_none(self) -> None:
         """Inputs may be read-only; other columns may be absent, or anything."""
         evaluator, columns = self.evaluator(), self.columns()
-        only = {name: np.array(columns[name]) for name in evaluator.inputs}
+        only = {name: np.array(columns[name]) for name in evaluator.signature.inputs}
         for column in only.values():
             column.flags.writeable = False
         strange = np.full(length(columns), np.nan)
@@ -334,7 +338,7 @@ class EvaluatorContract:
         evaluator, columns = self.evaluator(), self.columns()
         copy: Evaluator = pickle.loads(pickle.dumps(evaluator))
         assert_same_columns(copy(columns), evaluator(columns))
-        assert dict(copy.outputs) == dict(evaluator.outputs)
+        assert dict(copy.signature.outputs) == dict(evaluator.signature.outputs)
 
 
 # -- workers --------------------------------------------------------------------------------
@@ -351,14 +355,16 @@ class Inverse:
 
     deaths: str = ""
     lives: int = 0
-    inputs: ClassVar[Mapping[str, str]] = {"x": "s", "name": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"rate": "Hz", "label": "handle", "count": "1"}
-    evidence: ClassVar[Mapping[str, str]] = {
-        "rate": "closed form",
-        "label": "closed form",
-        "count": "closed form",
-    }
-    cost: ClassVar[Cost] = "measured"
+    signature: ClassVar[Signature] = Signature(
+        {"x": "s", "name": "choice"},
+        {"rate": "Hz", "label": "handle", "count": "1"},
+        {
+            "rate": "closed form",
+            "label": "closed form",
+            "count": "closed form",
+        },
+        "measured",
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         """Rate [Hz], a label and a whole number per row."""

@@ -25,10 +25,10 @@ Slot = TypeVar("Slot")
 News: TypeAlias = Outcome | Literal["begun", "lost"]
 
 
-class Crew(Protocol[Slot]):
+class WorkerSlots(Protocol[Slot]):
     """Processes that each evaluate one row at a time. A slot is one of them."""
 
-    def hire(self) -> Slot:
+    def start(self) -> Slot:
         """A new process; it may still be starting."""
 
     def give(self, slot: Slot, row: Columns) -> bool:
@@ -40,7 +40,7 @@ class Crew(Protocol[Slot]):
     def wait(self, slots: Sequence[Slot], seconds: float) -> list[tuple[Slot, News]]:
         """News of busy processes: a row was begun, finished, or its process is lost."""
 
-    def dismiss(self, slot: Slot) -> None:
+    def end(self, slot: Slot) -> None:
         """End a process at once, whatever it does."""
 
 
@@ -96,7 +96,7 @@ class Dispatcher(Generic[Slot]):
         stopping: Whether nothing new shall be begun.
     """
 
-    def __init__(self, crew: Crew[Slot], most: int, stopping: Callable[[], bool]) -> None:
+    def __init__(self, crew: WorkerSlots[Slot], most: int, stopping: Callable[[], bool]) -> None:
         self._crew = crew
         self._most = most
         self._stopping = stopping
@@ -131,7 +131,7 @@ class Dispatcher(Generic[Slot]):
             self._busy[slot] = _Task(task.row, time.monotonic(), timeout, begun=True)
 
     def _begin(self, row: int, rows: Sequence[Columns], timeout: float | None) -> None:
-        slot = self._idle.pop() if self._idle else self._crew.hire()
+        slot = self._idle.pop() if self._idle else self._crew.start()
         begun = self._crew.give(slot, rows[row])
         self._busy[slot] = _Task(row, time.monotonic(), timeout if begun else START, begun)
 
@@ -150,11 +150,11 @@ class Dispatcher(Generic[Slot]):
 
     def _drop(self, slot: Slot) -> None:
         del self._busy[slot]
-        self._crew.dismiss(slot)
+        self._crew.end(slot)
 
     def close(self) -> None:
         """End every process at once."""
         for slot in [*self._idle, *self._busy]:
-            self._crew.dismiss(slot)
+            self._crew.end(slot)
         self._idle.clear()
         self._busy.clear()

@@ -89,7 +89,7 @@ class _Processes:
             self._evaluator = evaluator
         self._cpus = needs.cpus
 
-    def hire(self) -> _Slot:
+    def start(self) -> _Slot:
         """Start a process."""
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
@@ -114,7 +114,7 @@ class _Processes:
         by_pipe: dict[Any, _Slot] = {slot.pipe: slot for slot in slots}
         return [(by_pipe[pipe], _news(by_pipe[pipe])) for pipe in wait(list(by_pipe), seconds)]
 
-    def dismiss(self, slot: _Slot) -> None:
+    def end(self, slot: _Slot) -> None:
         """Kill a process and wait for its end."""
         slot.pipe.close()
         slot.process.kill()

@@ -1,6 +1,5 @@
 """Rows on Ray, started here or found at an address; the only importer of ray."""
 
-import importlib.util
 import logging
 import os
 import signal
@@ -11,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dse.core.errors import DseError, MissingDependency
+from dse.core.errors import DseError
 from dse.core.evaluation import Evaluator, one_line
+from dse.core.extras import require_extra
 from dse.core.space import Columns
 from dse.workers.dispatch import Dispatcher, News
 from dse.workers.workers import PLAIN, Needs, Outcome, evaluate_one, never, pickled
@@ -45,10 +45,7 @@ class RayWorkers:
     ) -> None:
         if workers < 1:
             raise DseError(f"workers = {workers}: Ray needs at least 1")
-        if importlib.util.find_spec("ray") is None:
-            raise MissingDependency(
-                "the executor 'ray' needs the library ray: pip install 'edge-dse[ray]'"
-            )
+        require_extra("the executor 'ray'", "ray")
         self._workers = workers
         self._address = address
         self._started = False
@@ -91,7 +88,9 @@ class RayWorkers:
                 raise DseError(f"no Ray cluster at {self._address}: {error}") from error
             return
         try:
+            # Without "local" Ray joins a node that another program has started on this machine.
             ray.init(
+                address="local",
                 num_cpus=self._workers,
                 include_dashboard=False,
                 logging_level=logging.ERROR,
@@ -199,7 +198,7 @@ class _Actors:
         self._evaluator = None
         self._shared = None
 
-    def hire(self) -> _Slot:
+    def start(self) -> _Slot:
         """Ask for an actor; Ray starts it where there is room."""
         import ray
 
@@ -249,7 +248,7 @@ class _Actors:
             return Outcome(None, f"the evaluator does not arrive at the worker: {one_line(error)}")
         return outcome if isinstance(outcome, Outcome) else "lost"
 
-    def dismiss(self, slot: _Slot) -> None:
+    def end(self, slot: _Slot) -> None:
         """Kill an actor."""
         import ray
 

@@ -1,15 +1,16 @@
 """The seam between an evaluator and the processes that run it."""
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from dse.core.errors import DseError, EvaluationError, RowsFailed
-from dse.core.evaluation import Cost, Evaluator, evaluate_rows, one_line, unanswered
+from dse.core.evaluation import Evaluator, evaluate_rows, one_line, unanswered
 from dse.core.parameters import Column
+from dse.core.signature import Signature
 from dse.core.space import Columns, length, take
 
 LOST = "worker lost"
@@ -137,24 +138,9 @@ class Spread:
     needs: Needs = PLAIN
 
     @property
-    def inputs(self) -> Mapping[str, str]:
+    def signature(self) -> Signature:
         """As the evaluator inside."""
-        return self.evaluator.inputs
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.outputs
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.evidence
-
-    @property
-    def cost(self) -> Cost:
-        """As the evaluator inside."""
-        return self.evaluator.cost
+        return self.evaluator.signature
 
     def __call__(self, columns: Columns) -> Columns:
         """The evaluator's outputs, in the order of the rows whoever was first."""
@@ -170,7 +156,7 @@ class Spread:
         # A failed row repeats a good one's values as filler; RowsFailed tells nobody to read them.
         parts = [o.columns if o.columns is not None else good[0] for o in outcomes]
         results: dict[str, Column] = {
-            name: np.concatenate([part[name] for part in parts]) for name in self.outputs
+            name: np.concatenate([part[name] for part in parts]) for name in self.signature.outputs
         }
         if reasons:
             raise RowsFailed(reasons, results)

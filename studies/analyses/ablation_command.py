@@ -133,7 +133,7 @@ def lines(
 def _tested(arm: Arm, rows: Rows, held_out: Evaluator) -> FloatArray:
     """Accuracy of designs on the test split [1]."""
     knobs = take({**arm.trials.metrics, **arm.trials.designs}, rows)
-    known = {k: v for k, v in knobs.items() if k in held_out.inputs}
+    known = {k: v for k, v in knobs.items() if k in held_out.signature.inputs}
     return np.asarray(held_out(known)["test_accuracy"], dtype=np.float64)
 
 
@@ -204,13 +204,6 @@ def _median_energy(own: Sequence[Line], level: str, scale: float) -> str:
         return "not reached"
     most = "" if len(reached) == len(own) else f" ({len(reached)} of {len(own)})"
     return f"{scale * float(np.median(reached)):,.1f}{most}"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add `dse ablate`."""
-    app.command(
-        "ablate", epilog="Example: dse ablate studies/joint/sentiment.yaml --seeds 3 --out a.json"
-    )(ablate)
 
 
 def ablate(  # noqa: PLR0913  (a flag each)

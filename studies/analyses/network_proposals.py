@@ -5,7 +5,7 @@ The first one is dense; others of the first round are drawn at random. Each late
 a network that carries much of the front found so far: one or two of its knobs move a level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -13,9 +13,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.core.evaluation import Cost
 from dse.core.parameters import Column, FloatArray, Parameter, Value
 from dse.core.problem import Trials
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.pareto.dominance import non_dominated
 from search_spaces.joint import DEFAULTS
@@ -175,16 +175,24 @@ class Picked:
 
     networks: tuple[Network, ...]
 
-    inputs: ClassVar[Mapping[str, str]] = {
-        "network": "1", "split_layer": "layer", "offload": "choice",
-    }  # fmt: skip
-    outputs: ClassVar[Mapping[str, str]] = {
-        "pruning_ratio": "1", "embedding_sparsity": "1", "attention_span": "token",
-        "weight_bits": "bit", "exponent_bits": "bit", "activation_bits": "bit",
-        "finetune_steps": "step", "link_bits": "bit",
-    }  # fmt: skip
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {
+            "network": "1",
+            "split_layer": "layer",
+            "offload": "choice",
+        },
+        {
+            "pruning_ratio": "1",
+            "embedding_sparsity": "1",
+            "attention_span": "token",
+            "weight_bits": "bit",
+            "exponent_bits": "bit",
+            "activation_bits": "bit",
+            "finetune_steps": "step",
+            "link_bits": "bit",
+        },
+        "closed form",
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         """The knobs, shape (n,) each; a state is sent in fewer bits at the network's own cut."""

@@ -135,16 +135,11 @@ def priced_of(folder: Path, front: Front) -> tuple[Evaluator, Columns]:
         model, defaults = joint.priced_packaged(settings), joint_space.DEFAULTS
     known = {**front.trials.designs, **front.trials.metrics}
     columns = {}
-    for name in model.inputs:
+    for name in model.signature.inputs:
         if name not in known and name not in defaults:
             raise DseError(f"{folder} holds no column {name}; runs of today do")
         columns[name] = known[name] if name in known else np.full(len(front), defaults[name])
     return model, columns
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add `dse survive`."""
-    app.command("survive", epilog="Example: dse survive runs/demo --draws 500")(show_survival)
 
 
 def show_survival(

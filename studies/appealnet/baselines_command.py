@@ -48,11 +48,6 @@ COLUMNS: Mapping[str, tuple[str, float]] = {
 """Of a line: head of the printed column, and what its numbers are multiplied by."""
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add `dse appeal`."""
-    app.command("appeal", epilog="Example: dse appeal runs/appeal")(show_sides)
-
-
 def show_sides(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of an appealnet study.")],
     rows: Annotated[int, typer.Option(help="Rows of the front at most.", min=1)] = 8,
@@ -188,7 +183,7 @@ def _answers(settings: Settings, design: Columns, part: str, router: Router) -> 
     from dse.accuracy.cache import cache_root
 
     run = PairRun(pairing_of(settings), cache_root(), "test" if part == "test" else "validation")
-    handle = run({name: design[name] for name in run.inputs})["archive"][0]
+    handle = run({name: design[name] for name in run.signature.inputs})["archive"][0]
     return read_pair(cache_root(), str(handle)).routed(router)
 
 

@@ -20,20 +20,15 @@ from dse.core.units import to_si
 from dse.online.policies.deadline import LeastEnergy
 from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Policy, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.simulation.simulator import simulate
 from dse.results.front import Front
+from dse.runs.manifest import require_system
 from dse.runs.store import Run, read_run
 from hw_models.appeal import Appealing
 from search_spaces.dynasplit import CLOCKS
 from studies.appealnet.system import Appealnet, Settings, around_of, pairing_of, priced
-from studies.whose import require_system
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add `dse appeals`."""
-    app.command("appeals", epilog="Example: dse appeals runs/appeal --deadline 100ms")(show_appeals)
 
 
 def rows_of(model: Appealing, layers: int, cloud_network: str) -> Branches:
@@ -49,7 +44,7 @@ def rows_of(model: Appealing, layers: int, cloud_network: str) -> Branches:
         }
     )
     kept = found["energy"]
-    choices = Choices(
+    choices = Rows(
         np.concatenate([kept, kept + found["energy_appeal"]]),
         np.concatenate([found["latency_kept"], found["latency_appealed"]]),
         np.zeros(2 * n),
@@ -164,7 +159,7 @@ def appeals_of(
         raise DseError(f"trial {number} is not among the evaluated ones of {folder}")
     design = {name: column[[number]] for name, column in run.trials.designs.items()}
     test = PairRun(pairing_of(settings), cache_root(), "test")
-    handle = test({name: design[name] for name in test.inputs})["archive"][0]
+    handle = test({name: design[name] for name in test.signature.inputs})["archive"][0]
     seen = read_pair(cache_root(), str(handle)).routed(settings.router)
     model, around = priced(settings), around_of(settings)
     branches = rows_of(model, int(design["edge_layers"][0]), str(design["cloud_network"][0]))

@@ -11,14 +11,13 @@ from pydantic import Field
 
 from dse.accuracy.cache import cache_root
 from dse.core.errors import CompositionError, SpaceError
-from dse.core.evaluation import Cached, Chain, Evaluator, InBatches
+from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.parameters import Categorical, Parameter, Value
 from dse.core.space import SearchSpace
 from dse.study.schema import Composed, Section, Watcher
 from hw_models.appeal import Appealing
 from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
 from studies.appealnet.testbed import Surroundings, priced_appeal, surroundings, text_macs
-from studies.edgebert.system import Counted
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:

@@ -24,13 +24,6 @@ from hw_models import SplitFit, fit_split
 from hw_models.cloud import GPU
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to `dse trials`, which must be there already."""
-    known = [group.typer_instance for group in app.registered_groups if group.name == "trials"]
-    (trials,) = (group for group in known if group is not None)
-    trials.command("fit", epilog="Example: dse trials fit trials.csv")(show_fit)
-
-
 def show_fit(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Measured trials: .csv or .parquet.")

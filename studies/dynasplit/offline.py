@@ -18,12 +18,12 @@ from dse.core.problem import Problem, Trials
 from dse.online.policies.deadline import LeastEnergy
 from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Requests
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.outcome_models import AsPriced
 from dse.online.simulation.simulator import simulate
 from dse.online.simulation.workloads import PUBLISHED_SEED, stretched_weibull
 from dse.pareto.hypervolume import Reference, hypervolume
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 from dse.search.loop import explore
 from dse.searchers.registry import searcher_of
 from dse.study.loader import load_study
@@ -68,7 +68,7 @@ def ends_of(problem: Problem) -> FloatArray:
 
 def online_cost(problem: Problem, trials: Trials, deadlines: FloatArray) -> tuple[float, float]:
     """Mean energy [J] and share of missed deadlines [1] of the published rule on the trials."""
-    choices = Choices.of(Question.of("offline", "offline", problem), trials)
+    choices = Rows.of(Question.of("offline", "offline", problem), trials)
     run = simulate(
         LeastEnergy.of(choices),
         Requests.of(deadlines),

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from dse.core.errors import CompositionError
-from dse.core.evaluation import Cost, Evaluator, InBatches
+from dse.core.evaluation import Evaluator, InBatches
 from dse.core.parameters import FloatArray, Parameter, Value
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.study.schema import Composed, Section, Watcher
 from hw_models import SplitComputing
@@ -54,7 +55,6 @@ class SplitAt:
     model: SplitComputing
     bandwidth: float
 
-    cost: ClassVar[Cost] = "closed form"
     outputs: ClassVar[Mapping[str, str]] = {
         "latency": "s",
         "energy": "J",
@@ -70,14 +70,10 @@ class SplitAt:
     }
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """As the model's, but for the bandwidth, which is a fact and no choice."""
-        return {name: unit for name, unit in self.model.inputs.items() if name != "bandwidth"}
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """Output name -> the model's label."""
-        return dict.fromkeys(self.outputs, self.model.founded)
+    def signature(self) -> Signature:
+        """Reads what the model does, but for the bandwidth, which is a fact and no choice."""
+        reads = {name: unit for name, unit in self.model.inputs.items() if name != "bandwidth"}
+        return Signature.uniform(reads, self.outputs, self.model.founded)
 
     def __call__(self, columns: Columns) -> Columns:
         """Latency and energy of one request by part, shape (n,) each.

@@ -1,13 +1,12 @@
 """What memory cells do to the numbers in them: bits per cell and misreadings, from the tables."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from dse.accuracy.compression.cell_errors import Cells
-from dse.core.evaluation import Cost
+from dse.core.signature import Signature
 from dse.core.space import Columns
 from hw_models import shipped
 from hw_models.faults import level_misreads
@@ -17,10 +16,9 @@ from hw_models.faults import level_misreads
 class CellBits:
     """Evaluator: bits per cell of a memory, so that memories alike to the network share a run."""
 
-    inputs: ClassVar[Mapping[str, str]] = {"envm_cell": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"cell_bits": "bit"}
-    evidence: ClassVar[Mapping[str, str]] = {"cell_bits": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"envm_cell": "choice"}, {"cell_bits": "bit"}, {"cell_bits": "closed form"}
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         """Bits per cell [bit], shape (n,); SRAM stores one."""

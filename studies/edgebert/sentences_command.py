@@ -33,24 +33,17 @@ from dse.online.simulation.sentence_dvfs import (
     signals,
 )
 from dse.online.simulation.simulator import simulate
+from dse.runs.manifest import require_system
 from dse.runs.store import Run, read_run
 from hw_models import Accelerator, Supply
 from hw_models.stages import total
 from search_spaces.edgebert import DEFAULTS
-from studies.whose import require_system
 
 BUILT = ("attention_span", "embedding_sparsity", "activation_bits")
 """Knobs that are built into a chip."""
 
 FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")
 """What the accelerator reads that a sentence decides, and no design."""
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add `dse sentences`."""
-    app.command("sentences", epilog="Example: dse sentences runs/demo --deadline 5ms")(
-        show_sentences
-    )
 
 
 def voltage_rows(

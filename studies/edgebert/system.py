@@ -14,9 +14,10 @@ from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.networks.pretrained import pretrained, require_network
 from dse.core.errors import CompositionError
-from dse.core.evaluation import Cached, Chain, Cost, Evaluator, InBatches
+from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.parameters import Parameter, Value
 from dse.core.problem import Direction
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.search.sequential import EarlyStop
 from dse.study.schema import Composed, EarlyStopRule, Section, Staged, Watcher
@@ -34,7 +35,7 @@ from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
 from studies.edgebert.memory_cells import CellBits, misread_cells
 from studies.edgebert.teacher import TeacherRule, network_of
 from studies.provenance import table_facts
-from studies.validators import accepted
+from studies.validators import validated_by
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun
@@ -61,8 +62,8 @@ class Settings(Section):
         teacher: Of the dense network; None: it learns labels alone. Absent where it is None, too.
     """
 
-    task: Annotated[str, accepted(require_task)] = "rt-sentiment"
-    network: Annotated[str, accepted(require_network)] = "minilm-l6"
+    task: Annotated[str, validated_by(require_task)] = "rt-sentiment"
+    network: Annotated[str, validated_by(require_network)] = "minilm-l6"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     sentences: Annotated[int, Field(ge=10)] | None = None
     test_sentences: Annotated[int, Field(ge=10)] | None = None
@@ -145,9 +146,8 @@ class Edgebert:
         if not isinstance(settings, Settings):
             raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-        from dse.accuracy.fidelity import PartRun
         from dse.accuracy.networks.finetune_early_stopping import FinetuneEnd
-        from dse.accuracy.staged import Looks, StagedRun, Tally
+        from dse.accuracy.sequential_evaluation import Looks, PartRun, StagedRun, Tally
 
         own, cache = settings, cache_root()
         trained = network_of(own.network, own.task, own.recipe, own.teacher, cache, watch)
@@ -280,7 +280,6 @@ class Chips:
     _machines: dict[tuple[int, float, int], Accelerator] = field(default_factory=dict, init=False)
 
     outputs: ClassVar[Mapping[str, str]] = {**Accelerator.outputs, **Startup.outputs}
-    cost: ClassVar[Cost] = "closed form"
     inputs: ClassVar[Mapping[str, str]] = {
         **Accelerator.inputs,
         "attention_span": "token",
@@ -294,10 +293,11 @@ class Chips:
             object.__setattr__(self, "machine", whole)
 
     @property
-    def evidence(self) -> Mapping[str, str]:
-        """As the accelerator's: every machine reads the same tables."""
+    def signature(self) -> Signature:
+        """Evidence as the accelerator's: every machine reads the same tables."""
         machine = self._machine(128, 0.0, 8)
-        return {**machine.evidence, **Startup(machine).evidence}
+        evidence = {**machine.signature.evidence, **Startup(machine).signature.evidence}
+        return Signature(self.inputs, self.outputs, evidence)
 
     def _machine(self, span: int, sparsity: float, bits: int) -> Accelerator:
         if (span, sparsity, bits) not in self._machines:
@@ -324,54 +324,3 @@ class Chips:
             for name, values in {**machine(part), **Startup(machine)(part)}.items():
                 results[name][rows] = values
         return results
-
-
-@dataclass(frozen=True, eq=False)
-class Counted:
-    """Counts how many archives a run made and how many it found, each archive once.
-
-    Mutable on purpose: it counts. Looks before and after, so a pass that failed counts as neither.
-    """
-
-    evaluator: Evaluator
-    handles: Callable[[Columns], np.ndarray[tuple[int], np.dtype[np.str_]]]
-    exist: Callable[
-        [np.ndarray[tuple[int], np.dtype[np.str_]]], np.ndarray[tuple[int], np.dtype[np.bool_]]
-    ]
-    _made: set[str] = field(default_factory=set)
-    _found: set[str] = field(default_factory=set)
-
-    @property
-    def inputs(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.inputs
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.outputs
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """As the evaluator inside."""
-        return self.evaluator.evidence
-
-    @property
-    def cost(self) -> Cost:
-        """As the evaluator inside."""
-        return self.evaluator.cost
-
-    def counts(self) -> tuple[int, int]:
-        """Archives made, archives found."""
-        return len(self._made), len(self._found)
-
-    def __call__(self, columns: Columns) -> Columns:
-        """The evaluator's outputs."""
-        handles = np.unique(self.handles(columns))
-        before = self.exist(handles)
-        try:
-            return self.evaluator(columns)
-        finally:
-            made = self.exist(handles) & ~before
-            self._made.update(handles[made].tolist())
-            self._found.update(set(handles[before].tolist()) - self._made)

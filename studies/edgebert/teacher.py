@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from dse.accuracy.networks.pretrained import require_network
 from dse.study.schema import Section, Watcher
-from studies.validators import accepted
+from studies.validators import validated_by
 
 if TYPE_CHECKING:
     from dse.accuracy.networks.training import Trained
@@ -18,7 +18,7 @@ class TeacherRule(Section):
     """
 
     recipe: Literal["small", "demo", "full", "frozen"] = "full"
-    network: Annotated[str, accepted(require_network)] | None = None
+    network: Annotated[str, validated_by(require_network)] | None = None
 
 
 def network_of(

@@ -12,12 +12,12 @@ before its answer is known.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
-from dse.core.evaluation import Cost
 from dse.core.parameters import FloatArray
+from dse.core.signature import Label, Signature
 from dse.core.space import Columns
 from hw_models import CloudNode, EdgeDevice
 from hw_models.latency_aware import weighted_quantile
@@ -124,7 +124,6 @@ class Priced:
     waiting: float
     deadline: float
 
-    cost: ClassVar[Cost] = "closed form"
     outputs: ClassVar[Mapping[str, str]] = {
         "energy": "J",
         "energy_cloud": "J",
@@ -137,9 +136,12 @@ class Priced:
     }
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """The device's knobs, what is sent, and the shares of sentences."""
-        return {
+    def signature(self) -> Signature:
+        """Reads the device's knobs, what is sent, and the shares of sentences.
+
+        Device, radio and node stand on recalled or inferred constants.
+        """
+        reads = {
             **self.device.inputs,
             "offload": "choice",
             "link_bits": "bit",
@@ -147,11 +149,10 @@ class Priced:
             **{f"answered_{i + 1}": "1" for i in range(self.layers)},
             "offloaded": "1",
         }
-
-    @property
-    def evidence(self) -> Mapping[str, Literal["closed form", "unverified"]]:
-        """Device, radio and node stand on recalled or inferred constants."""
-        return {n: "closed form" if n == "bytes_sent" else "unverified" for n in self.outputs}
+        evidence: dict[str, Label] = {
+            name: "closed form" if name == "bytes_sent" else "unverified" for name in self.outputs
+        }
+        return Signature(reads, self.outputs, evidence)
 
     def __call__(self, columns: Columns) -> Columns:
         """Mean energy [J], latency [s], lateness [1], area [m^2] and bytes sent; (n,) each.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dse.core.evaluation import Cost
+from dse.core.signature import Signature
 from dse.core.space import Columns
 from hw_models.startup import Startup
 from studies.joint.chip import Chip, Layout
@@ -25,18 +25,13 @@ class PoweredOn:
     priced: Priced
     chip: Chip
 
-    cost: ClassVar[Cost] = "closed form"
     outputs: ClassVar[Mapping[str, str]] = {**Priced.outputs, **Startup.outputs}
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        """As the system's."""
-        return self.priced.inputs
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
+    def signature(self) -> Signature:
         """As the system's and the chip's."""
-        return {**self.priced.evidence, **Startup(self.chip.whole).evidence}
+        priced, startup = self.priced.signature, Startup(self.chip.whole).signature
+        return Signature(priced.inputs, self.outputs, {**priced.evidence, **startup.evidence})
 
     def __call__(self, columns: Columns) -> Columns:
         """As `Priced`; image [byte], power-on energy [J] and time [s], 0 without a layer; (n,)."""

@@ -14,8 +14,9 @@ from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.networks.pretrained import pretrained
 from dse.accuracy.offload import Cloud, OffloadReplay
 from dse.core.errors import CompositionError, SpaceError
-from dse.core.evaluation import Cached, Chain, Cost, Evaluator, InBatches
+from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.parameters import Categorical, Parameter, Value, ends
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.lut.row_requirements import TAUGHT_BY, VOLTAGES
 from dse.study.schema import Composed, Section, Watcher
@@ -40,12 +41,11 @@ from search_spaces.joint import (
 )
 from studies.dynasplit.testbed import priced_testbed
 from studies.edgebert.memory_cells import CellBits, misread_cells
-from studies.edgebert.system import Counted
 from studies.joint.chip import Chip
 from studies.joint.device import Board, Device, Priced
 from studies.joint.power_on import PoweredOn
 from studies.provenance import table_facts
-from studies.validators import accepted
+from studies.validators import validated_by
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun
@@ -79,7 +79,7 @@ class Settings(Section):
         cloud_idle_w: Power of the node that is not charged to the request [W].
     """
 
-    task: Annotated[str, accepted(require_task)] = "rt-sentiment"
+    task: Annotated[str, validated_by(require_task)] = "rt-sentiment"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
     clouds: Annotated[list[Literal["small", "demo", "full"]], Field(min_length=1)] = Field(
         default=["full"]
@@ -333,10 +333,11 @@ class Crossing:
 
     layers: int
 
-    inputs: ClassVar[Mapping[str, str]] = {"split_layer": "layer", "offload": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"link_layer": "layer"}
-    evidence: ClassVar[Mapping[str, str]] = {"link_layer": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"split_layer": "layer", "offload": "choice"},
+        {"link_layer": "layer"},
+        {"link_layer": "closed form"},
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         """Layers before the link [layer], shape (n,).

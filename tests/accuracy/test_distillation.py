@@ -23,7 +23,6 @@ from dse.accuracy.networks.distillation import (
 from dse.accuracy.networks.loop import fit
 from dse.accuracy.networks.training import trained_network
 from dse.cli.app import command_line
-from dse.cli.commands import accuracy
 from dse.core.errors import DseError
 
 
@@ -171,7 +170,7 @@ def test_who_cannot_teach_is_refused(tiny, task, teacher, cache, tmp_path):
 
 def test_the_command_trains_with_a_teacher(tiny, task, cache, distilled, monkeypatch):
     monkeypatch.setenv("EDGE_DSE_CACHE", str(cache))
-    app = command_line({}, (accuracy.add_to,))
+    app = command_line({})
     ask = ["train", task, "--network", tiny, "--recipe", "small", "--format", "json"]
     result = CliRunner().invoke(app, [*ask, "--teacher", "frozen"])
     assert result.exit_code == 0, result.output

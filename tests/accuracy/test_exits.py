@@ -101,7 +101,7 @@ def test_a_batch_equals_its_rows(two_archives):
     batch = replay(columns)
     for i in range(20):
         row = replay({name: column[i : i + 1] for name, column in columns.items()})
-        assert all(row[name][0] == batch[name][i] for name in replay.outputs)
+        assert all(row[name][0] == batch[name][i] for name in replay.signature.outputs)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, np.nan, np.inf])

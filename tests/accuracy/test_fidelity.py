@@ -1,6 +1,5 @@
 """Runs that see few sentences first: limits that hold, parts that make the whole, honest stops."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -17,19 +16,22 @@ from scipy.stats import beta, hypergeom
 from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
 from dse.accuracy.exits import ExitCurve, ExitReplay, limits
-from dse.accuracy.fidelity import (
+from dse.accuracy.sequential_evaluation import (
+    Looks,
     PartRun,
     Seen,
+    StagedRun,
+    Tally,
     joined,
     order_of,
     part_handle,
     upper_limits,
 )
-from dse.accuracy.staged import Looks, StagedRun, Tally
 from dse.core.errors import CompositionError, DseError, RowsFailed
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import STOPPED_EARLY, Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.runs.failures import failure_counts
@@ -160,10 +162,12 @@ class Recorded:
     cache: Path
     archives: tuple[Archive, ...]
     asked: list[int] = field(default_factory=list)
-    inputs: ClassVar[Mapping[str, str]] = {"network": "1", "first": "1", "last": "1"}
-    outputs: ClassVar[Mapping[str, str]] = {"part": "handle"}
-    evidence: ClassVar[Mapping[str, str]] = {"part": "measured"}
-    cost: ClassVar[Cost] = "measured"
+    signature: ClassVar[Signature] = Signature(
+        {"network": "1", "first": "1", "last": "1"},
+        {"part": "handle"},
+        {"part": "measured"},
+        "measured",
+    )
     total: ClassVar[int] = SENTENCES
 
     @property
@@ -191,7 +195,9 @@ class Whole:
     """What a staged run asks of the run that its parts are of."""
 
     cache: Path
-    inputs: ClassVar[Mapping[str, str]] = {"network": "1"}
+    signature: ClassVar[Signature] = Signature.uniform(
+        {"network": "1"}, {"archive": "handle"}, "measured", "measured"
+    )
     total: ClassVar[int] = SENTENCES
 
 
@@ -199,12 +205,16 @@ class Whole:
 class Chip:
     """Depth costs energy; a stronger network costs more of it, a wider chip too, but it is fast."""
 
-    inputs: ClassVar[Mapping[str, str]] = {
-        "network": "1", "width": "1", "mean_exit_layer": "layer", "p95_exit_layer": "layer",
-    }  # fmt: skip
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "time": "s"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {
+            "network": "1",
+            "width": "1",
+            "mean_exit_layer": "layer",
+            "p95_exit_layer": "layer",
+        },
+        {"energy": "J", "time": "s"},
+        "closed form",
+    )
 
     def __call__(self, columns):
         burden = 1.0 + 0.002 * columns["network"]

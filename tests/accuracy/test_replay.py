@@ -11,7 +11,6 @@ from dse.accuracy.exit_rules import replay
 from dse.accuracy.exits import ExitCurve, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
 from dse.cli.app import command_line
-from dse.cli.commands import accuracy
 from dse.core.errors import DseError
 from dse.core.parameters import FloatArray
 
@@ -152,7 +151,7 @@ def test_a_predict_layer_that_leaves_nothing_to_predict_is_refused():
 
 @pytest.fixture
 def run():
-    app = command_line({}, (accuracy.add_to,))
+    app = command_line({})
 
     def call(*arguments):
         return CliRunner().invoke(app, ["replay", *map(str, arguments)])
@@ -216,7 +215,7 @@ def test_entropy_is_what_the_archive_holds():
 
 
 def test_a_table_learnt_by_the_command_is_one_that_replay_reads(tmp_path):
-    app = command_line({}, (accuracy.add_to,))
+    app = command_line({})
     h = some_entropies(5, sentences=300)
     np.savetxt(tmp_path / "h.txt", h, delimiter=",")
     out = tmp_path / "lut.csv"

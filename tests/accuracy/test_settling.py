@@ -18,7 +18,6 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.compression.pipeline import Compression
 from dse.accuracy.compression.pruning import in_layers, share_pruned
 from dse.accuracy.data.tasks import read_split
-from dse.accuracy.fidelity import PartRun, joined
 from dse.accuracy.networks import tuning
 from dse.accuracy.networks.finetune_early_stopping import CurveJudge, FinetuneEnd, FinetuneStop
 from dse.accuracy.networks.learning_curve import FEWEST, Curve
@@ -26,13 +25,14 @@ from dse.accuracy.networks.loop import fit
 from dse.accuracy.networks.network import load_trained
 from dse.accuracy.networks.training import Trained, trained_network
 from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
+from dse.accuracy.sequential_evaluation import PartRun, joined
 from dse.cli.terminal import Bars
 from dse.core.errors import DseError
 from dse.results.exports import trials_csv
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
-from dse.study.runner import answer
+from dse.study.runner import run_study
 from studies.command import SYSTEMS
 
 TUNING = Tuning(0.6, "magnitude", 40, 0.0)
@@ -298,7 +298,7 @@ def test_a_trial_says_how_its_tuning_ended(here, tiny, tmp_path, monkeypatch):
             f"execution.executor={executor}",
         )
         study = load_study(STUDY, SYSTEMS, sets)
-        answer(study, tmp_path / f"run{number}", Bars(), Stop())
+        run_study(study, tmp_path / f"run{number}", Bars(), Stop())
         runs.append(read_run(tmp_path / f"run{number}"))
     one, two, parts = runs
     trials = one.trials

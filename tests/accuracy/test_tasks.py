@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from dse.accuracy.data.tasks import TASKS, fetch_task, list_tasks, read_split, task_classes
+from dse.accuracy.data.sources import TASKS
+from dse.accuracy.data.tasks import fetch_task, list_tasks, read_split, task_classes
 from dse.core.errors import DseError
 
 NAME = "rt-sentiment"

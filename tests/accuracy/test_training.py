@@ -23,7 +23,6 @@ from dse.accuracy.networks.pretrained import pretrained
 from dse.accuracy.networks.training import trained_network
 from dse.accuracy.networks.tuning import Tuning, _first_reach, tuned_network
 from dse.cli.app import command_line
-from dse.cli.commands import accuracy
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +193,7 @@ def test_what_is_kept_is_at_least_as_important_as_what_goes(seed, ratio):
 
 def test_the_command_trains_and_says_what_each_exit_reaches(tiny, task, cache, monkeypatch):
     monkeypatch.setenv("EDGE_DSE_CACHE", str(cache))
-    app = command_line({}, (accuracy.add_to,))
+    app = command_line({})
     flags = ["--network", tiny, "--recipe", "small", "--format", "json"]
     result = CliRunner().invoke(app, ["train", task, *flags])
     assert result.exit_code == 0, result.output

@@ -7,7 +7,7 @@ from dse.core.errors import DseError
 from dse.online.policies.deadline import BySignal, LeastEnergy, PerClass
 from dse.online.policies.switching_costs import Switching
 from dse.online.requests import Request, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.simulation.simulator import simulate
 from dse.online.testing import SettledBeforeTheSignalContract
@@ -22,7 +22,7 @@ def choices():
     """Two clocks: fast and dear, slow and cheap; an appeal adds 50 ms, 8 ms of them transfer."""
     energy = np.array([2.0, 1.0, 12.0, 11.0])
     latency = np.concatenate([KEPT, KEPT + 0.050])
-    return Choices(energy, latency, np.zeros(4), {"clock": np.array([2.0, 1.0, 2.0, 1.0])},
+    return Rows(energy, latency, np.zeros(4), {"clock": np.array([2.0, 1.0, 2.0, 1.0])},
                    np.arange(4), np.ones(4, dtype=bool))  # fmt: skip
 
 

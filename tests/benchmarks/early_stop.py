@@ -21,8 +21,7 @@ import numpy as np
 
 from dse.accuracy.archive import Archive, read_archive_file, rows_of
 from dse.accuracy.exits import ExitCurve, limits
-from dse.accuracy.fidelity import OptimisticReplay, Seen
-from dse.accuracy.staged import Looks
+from dse.accuracy.sequential_evaluation import Looks, OptimisticReplay, Seen
 from dse.core.parameters import Categorical, Ordinal
 from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace

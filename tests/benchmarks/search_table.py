@@ -82,7 +82,7 @@ ENGINES = {
 
 def signature_of(problem):
     """The columns that the measured evaluator reads."""
-    return list(problem.evaluator.stages[0].inputs)
+    return list(problem.evaluator.stages[0].signature.inputs)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from dse.online.policies.bandwidth import Transfers, per_bandwidth
 from dse.online.policies.deadline import LeastEnergy
 from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import Request, Requests, State, follow
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.outcome_models import AsPriced
 from dse.online.simulation.simulator import simulate
 from dse.online.trials.evaluator import MeasuredTrials
@@ -27,7 +27,7 @@ N = 10_000
 def front(k):
     rng = np.random.default_rng(k)
     energy, latency = np.sort(rng.uniform(1, 90, k)), np.sort(rng.uniform(0.09, 5.0, k))[::-1]
-    return Choices(energy, latency.copy(), np.zeros(k), {"row": np.arange(k)}, np.arange(k),
+    return Rows(energy, latency.copy(), np.zeros(k), {"row": np.arange(k)}, np.arange(k),
                    np.ones(k, dtype=bool))  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_load_a_run_and_build_its_policy(benchmark, tmp_path, k):
 
     def load():
         run = read_run(tmp_path / "run")
-        return LeastEnergy.of(Choices.of(run.question, run.trials))
+        return LeastEnergy.of(Rows.of(run.question, run.trials))
 
     assert benchmark(load).levels == (0.0,)
 

@@ -42,7 +42,9 @@ def rows(run, first, count):
     plain = {"1": 8.0, "bit": 8.0}
     found = []
     for ratio in ratios:
-        row = {name: np.array([plain.get(unit, 0.0)]) for name, unit in run.inputs.items()}
+        row = {
+            name: np.array([plain.get(unit, 0.0)]) for name, unit in run.signature.inputs.items()
+        }
         found.append({**row, "pruning_ratio": np.array([ratio])})
     return found
 

@@ -9,7 +9,6 @@ absolute ones, printed as one line of JSON, are this machine's.
 import json
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,11 +20,13 @@ from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.problem import Problem as PymooProblem
 from pymoo.optimize import minimize
 
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.parameters import Ordinal
 from dse.core.problem import Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 from dse.search.loop import explore
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
@@ -39,10 +40,11 @@ BATCH = 100
 class Zdt:
     """ZDT1's two objectives over six knobs."""
 
-    inputs: ClassVar[Mapping[str, str]] = {f"x{i}": "1" for i in range(KNOBS)}
-    outputs: ClassVar[Mapping[str, str]] = {"f1": "1", "f2": "1"}
-    evidence: ClassVar[Mapping[str, str]] = {"f1": "closed form", "f2": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {f"x{i}": "1" for i in range(KNOBS)},
+        {"f1": "1", "f2": "1"},
+        {"f1": "closed form", "f2": "closed form"},
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         f1, f2 = zdt(np.stack([columns[f"x{i}"] for i in range(KNOBS)], axis=1))

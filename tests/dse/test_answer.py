@@ -44,7 +44,7 @@ class Narrow:
     def __init__(self):
         self.hired, self.dismissed, self.given = [], [], []
 
-    def hire(self):
+    def start(self):
         self.hired.append(len(self.hired))
         return self.hired[-1]
 
@@ -55,7 +55,7 @@ class Narrow:
     def wait(self, slots, _):
         return [(slot, Outcome({"slot": slot})) for slot in slots if slot == 0]
 
-    def dismiss(self, slot):
+    def end(self, slot):
         self.dismissed.append(slot)
 
 

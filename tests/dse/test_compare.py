@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.cli.app import command_line
-from dse.cli.commands.compare import add_to
 from dse.core.errors import DseError
 from dse.core.problem import Constraint, Objective, judge
 from dse.results.attainment import surfaces_of
@@ -152,7 +151,7 @@ def test_new_points_are_named_by_their_trials():
 def test_the_command_prints_tables_json_and_a_plot(small_run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(small_run.folder, other)
-    app = command_line({}, [add_to])
+    app = command_line({})
     both = [str(small_run.folder), str(other)]
     shown = CliRunner().invoke(app, ["compare", *both, "--plot", str(tmp_path / "a.png")])
     assert shown.exit_code == 0, shown.output

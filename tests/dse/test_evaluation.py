@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.core.errors import CompositionError, DseError, EvaluationError, RowsFailed
-from dse.core.evaluation import (
-    Cached,
-    Chain,
-    Cost,
-    InBatches,
-    evaluate_rows,
-    one_line,
-)
+from dse.core.evaluation import Cached, Chain, InBatches, evaluate_rows, one_line
+from dse.core.signature import Cost, Signature
 from dse.core.space import Columns, join, length, take
 from dse.testing.contracts import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
 from dse.workers.serial import Serial
@@ -33,6 +27,10 @@ class Stage:
     evidence: Mapping[str, str] = field(default_factory=dict)
     cost: Cost = "closed form"
     calls: list[int] = field(default_factory=list)
+
+    @property
+    def signature(self):
+        return Signature(self.inputs, self.outputs, self.evidence, self.cost)
 
     def __call__(self, columns):
         self.calls.append(len(next(iter(columns.values()))))
@@ -228,10 +226,10 @@ def test_taking_and_joining_are_inverse():
 
 def test_a_chain_reads_the_knobs_and_gives_every_column():
     chain = Chain((root_stage(cost="measured"), half_stage()))
-    assert chain.inputs == {"x": "1"}
-    assert chain.outputs == {"root": "1", "tag": "handle", "half": "1"}
-    assert chain.cost == "measured"
-    assert Chain((half_stage(),)).cost == "closed form"
+    assert chain.signature.inputs == {"x": "1"}
+    assert chain.signature.outputs == {"root": "1", "tag": "handle", "half": "1"}
+    assert chain.signature.cost == "measured"
+    assert Chain((half_stage(),)).signature.cost == "closed form"
     assert chain({"x": np.array([16.0]), "other": np.array([1])})["half"].tolist() == [2.0]
 
 
@@ -249,7 +247,7 @@ def test_evidence_is_that_of_the_weakest_column_behind():
             stage("b", "m", "measured"),
         )
     )
-    assert chain.evidence == {
+    assert chain.signature.evidence == {
         "a": "measured",
         "b": "closed form",
         "u": "unverified",
@@ -279,7 +277,7 @@ def test_a_column_has_one_giver_and_is_given_before_it_is_read():
 def test_a_label_that_does_not_exist_is_passed_on_as_the_weakest():
     guess = Stage({"x": "1"}, {"a": "1"}, root, {"a": "guessed"})
     after = Stage({"a": "1"}, {"b": "1"}, root, {"b": "unverified"})
-    assert Chain((guess, after)).evidence == {"a": "guessed", "b": "guessed"}
+    assert Chain((guess, after)).signature.evidence == {"a": "guessed", "b": "guessed"}
 
 
 def test_a_chain_without_stages_is_refused():

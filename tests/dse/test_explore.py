@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dse.core.errors import DseError, SpaceError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Integer
 from dse.core.problem import Constraint, Objective, Problem, Trials
+from dse.core.signature import Cost, Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.search.loop import IDLE, Proposer, explore
 from dse.search.termination import Plateau
@@ -33,6 +33,10 @@ class Counted:
         default_factory=lambda: {"up": "closed form", "down": "closed form"}
     )
     cost: Cost = "closed form"
+
+    @property
+    def signature(self):
+        return Signature(self.inputs, self.outputs, self.evidence, self.cost)
 
     def __call__(self, columns):
         a, b = columns["a"], columns["b"]
@@ -250,6 +254,10 @@ class Awkward:
         default_factory=lambda: dict.fromkeys(("up", "down", "tag"), "closed form")
     )
     cost: Cost = "closed form"
+
+    @property
+    def signature(self):
+        return Signature(self.inputs, self.outputs, self.evidence, self.cost)
 
     def __call__(self, columns):
         b, c = columns["b"], columns["c"]

@@ -3,15 +3,15 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 from dse.pareto.hypervolume import Reference
 from dse.results.front import Front
 from dse.results.table import front_csv, front_table
@@ -123,10 +123,12 @@ def test_columns_asked_for_come_first(small_run):
 class Elsewhere:
     """Measured on other data: fails at the highest voltage."""
 
-    inputs: ClassVar[Mapping[str, str]] = {"vdd": "V", "bits": "bit"}
-    outputs: ClassVar[Mapping[str, str]] = {"test_margin": "V", "archive": "handle", "bits": "bit"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
-    cost: ClassVar[Literal["measured"]] = "measured"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {"vdd": "V", "bits": "bit"},
+        {"test_margin": "V", "archive": "handle", "bits": "bit"},
+        "measured",
+        "measured",
+    )
 
     def __call__(self, columns):
         if (columns["vdd"] == 0.8).any():

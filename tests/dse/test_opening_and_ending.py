@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 import dse.study.runner
 from dse.cli.app import command_line
 from dse.core.errors import DseError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Ordinal
 from dse.core.problem import Objective, judge
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.status import run_status
@@ -25,7 +25,7 @@ from dse.search.interrupts import Clock, Stop
 from dse.search.termination import Plateau
 from dse.study.designs_io import read_designs
 from dse.study.loader import load_study
-from dse.study.runner import answer, resume
+from dse.study.runner import resume, run_study
 from dse.study.schema import Composed, Section
 
 WIDTHS = tuple(k / 10 for k in range(1, 41))
@@ -36,10 +36,9 @@ class Machine:
     """Time against energy; counts what it is asked."""
 
     asked: list[int]
-    inputs: ClassVar[Mapping[str, str]] = {"width": "V", "kind": "choice", "depth": "1"}
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "time": "s"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {"width": "V", "kind": "choice", "depth": "1"}, {"energy": "J", "time": "s"}, "closed form"
+    )
 
     def __call__(self, columns):
         self.asked.append(len(columns["width"]))
@@ -62,7 +61,7 @@ class System:
         Categorical("kind", ("old", "new")),
         Ordinal("depth", tuple(map(float, range(1, 31))), "1"),
     )
-    metrics: ClassVar[Mapping[str, str]] = Machine.outputs
+    metrics: ClassVar[Mapping[str, str]] = Machine.signature.outputs
     settings = Settings
 
     def __init__(self):
@@ -107,7 +106,7 @@ class Quiet:
     def preparing(self, what, share):
         pass
 
-    def searching(self, standing):
+    def searching(self, progress):
         pass
 
     def noting(self, what):
@@ -123,8 +122,8 @@ def study(tmp_path):
     return load
 
 
-def run_of(study, folder, onlooker=None):
-    answer(study, folder, onlooker or Quiet(), Stop())
+def run_of(study, folder, listener=None):
+    run_study(study, folder, listener or Quiet(), Stop())
     return read_run(folder)
 
 
@@ -410,7 +409,7 @@ def test_a_run_whose_time_is_up_is_a_run_and_goes_on_when_it_is_given_more(
 @pytest.mark.parametrize("text", ["30", "min", "-3min", "30 days", "nan min", "0s"])
 def test_a_time_that_is_none_is_refused(text, study, tmp_path):
     study()
-    app = command_line({"toy": System()}, ())
+    app = command_line({"toy": System()})
     result = CliRunner().invoke(
         app,
         ["run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "r"), f"--max-wall={text}"],
@@ -421,7 +420,7 @@ def test_a_time_that_is_none_is_refused(text, study, tmp_path):
 
 def test_the_flags_of_the_command_reach_the_run(study, tmp_path):
     study()
-    app = command_line({"toy": System()}, ())
+    app = command_line({"toy": System()})
     (tmp_path / "d.csv").write_text("width,kind,depth\n0.5,new,3\n")
     arguments = ["--out", str(tmp_path / "r"), "--max-wall", "1.5h", "--warm-start"]
     file = str(tmp_path / "study.yaml")

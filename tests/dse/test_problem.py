@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.core.errors import CompositionError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Constraint, Objective, Problem, judge
+from dse.core.signature import Cost, Signature
 from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.search.loop import explore
@@ -39,6 +39,10 @@ class Model:
     )
     cost: Cost = "closed form"
     answer: Callable[[Columns], Columns] = plain
+
+    @property
+    def signature(self):
+        return Signature(self.inputs, self.outputs, self.evidence, self.cost)
 
     def __call__(self, columns):
         return self.answer(columns)

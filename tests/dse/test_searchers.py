@@ -1,7 +1,6 @@
 """Every searcher keeps the contract, and the ones that learn find known fronts."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,9 +8,9 @@ import numpy as np
 import pytest
 
 from dse.core.errors import DseError, SpaceError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
@@ -226,12 +225,17 @@ def test_designs_that_violate_equally_are_told_apart_by_the_seed_alone(name):
 class Accelerator:
     """A closed form with the trade-offs of a small accelerator; refuses one corner."""
 
-    inputs: ClassVar[Mapping[str, str]] = {
-        "cell": "choice", "bits": "bit", "verify": "1", "width": "1", "vdd": "V",
-    }  # fmt: skip
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "latency": "s", "error": "1"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {
+            "cell": "choice",
+            "bits": "bit",
+            "verify": "1",
+            "width": "1",
+            "vdd": "V",
+        },
+        {"energy": "J", "latency": "s", "error": "1"},
+        "closed form",
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         bits, width, vdd = columns["bits"], columns["width"], columns["vdd"]
@@ -306,10 +310,9 @@ def test_tpe_finds_most_of_the_enumerated_front_of_a_small_space(truth):
 class Parabolas:
     """Two parabolas; the front is 0 <= x <= 1 V at y = 0 V, f2 = (1 - sqrt(f1))^2."""
 
-    inputs: ClassVar[Mapping[str, str]] = {"x": "V", "y": "V"}
-    outputs: ClassVar[Mapping[str, str]] = {"left": "1", "right": "1"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {"x": "V", "y": "V"}, {"left": "1", "right": "1"}, "closed form"
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         x, y = columns["x"], columns["y"]

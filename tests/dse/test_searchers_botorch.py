@@ -22,7 +22,7 @@ from dse.searchers.deduplication import Unseen
 from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
 from dse.study.loader import load_study
-from dse.study.runner import answer
+from dse.study.runner import run_study
 from dse.testing.contracts import SearcherContract, conditional_space, tiny_space
 
 
@@ -346,7 +346,7 @@ def test_torch_is_left_as_it_was_and_does_not_matter():
 
 def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "botorch", None)
-    with pytest.raises(MissingDependency, match=r"'edge-dse\[botorch\]'"):
+    with pytest.raises(MissingDependency, match=r"needs botorch, .*'\.\[botorch\]'"):
         BotorchSearch(tiny_space(), objectives=2, constraints=0, seed=1)
 
 
@@ -376,19 +376,19 @@ def test_a_study_file_that_asks_for_it_runs_to_the_end(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(toy["STUDY"].replace("nsga2, trials: 200, batch: 10", asked), encoding="utf-8")
     study = load_study(path, toy["SYSTEMS"], ())
-    found = answer(study, tmp_path / "run", Silent(), Stop())
+    found = run_study(study, tmp_path / "run", Silent(), Stop())
     assert found.ending == "budget"
     trials = read_run(tmp_path / "run").trials
     assert len(np.unique(trials.codes, axis=0)) == len(trials) == 30
 
 
 class Silent:
-    """An onlooker that keeps nothing."""
+    """A listener that keeps nothing."""
 
     def preparing(self, what, share):
         pass
 
-    def searching(self, standing):
+    def searching(self, progress):
         pass
 
     def noting(self, what):

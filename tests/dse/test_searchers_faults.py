@@ -1,7 +1,7 @@
 """Whatever an evaluator gives, with every searcher: the trial fails by name, the search goes on."""
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ import pytest
 from dse.core.evaluation import Chain
 from dse.core.parameters import Integer
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import SearchSpace
 from dse.search.loop import explore
-from dse.searchers.registry import searcher_of
+from dse.searchers.registry import SEARCHERS, searcher_of
 from dse.study.search_rules import Search
 
 SPACE = SearchSpace((Integer("a", 0, 7, "1"), Integer("b", 0, 7, "1")))
-SEARCHERS = get_args(Search.model_fields["searcher"].annotation)
 
 
 def bad(a, b):
@@ -68,10 +68,9 @@ class Faulty:
     answer: object
     calls: list
 
-    inputs: ClassVar = {"a": "1", "b": "1"}
-    outputs: ClassVar = {"error": "1"}
-    evidence: ClassVar = {"error": "measured"}
-    cost: ClassVar = "measured"
+    signature: ClassVar[Signature] = Signature(
+        {"a": "1", "b": "1"}, {"error": "1"}, {"error": "measured"}, "measured"
+    )
 
     def __call__(self, columns):
         a, b = columns["a"].astype(float), columns["b"].astype(float)
@@ -83,10 +82,9 @@ class Faulty:
 class Energy:
     """What costs nothing to know."""
 
-    inputs: ClassVar = {"a": "1", "b": "1"}
-    outputs: ClassVar = {"energy": "J"}
-    evidence: ClassVar = {"energy": "closed form"}
-    cost: ClassVar = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"a": "1", "b": "1"}, {"energy": "J"}, {"energy": "closed form"}
+    )
 
     def __call__(self, columns):
         return {"energy": 1.0 + columns["a"] + 8.0 - columns["b"]}

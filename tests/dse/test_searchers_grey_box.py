@@ -12,18 +12,18 @@ from dse.core.errors import CompositionError, RowsFailed
 from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
+from dse.searchers.grey_box.acquisition import OpenBox, count, nodes
 from dse.searchers.grey_box.candidates import Candidates
-from dse.searchers.grey_box.expected_hypervolume import OpenBox, count, nodes
 from dse.searchers.grey_box.grey_box import GreyBox
-from dse.searchers.grey_box.history import Told
-from dse.searchers.grey_box.likelihood import Likelihood
+from dse.searchers.grey_box.history import History
 from dse.searchers.grey_box.problem_split import Features, Parts
-from dse.searchers.grey_box.surrogate import MixedKernel, Surrogate
+from dse.searchers.grey_box.surrogate import Likelihood, MixedKernel, Surrogate
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
@@ -41,8 +41,8 @@ class Stage:
     cost: str = "closed form"
 
     @property
-    def evidence(self):
-        return dict.fromkeys(self.outputs, "closed form")
+    def signature(self):
+        return Signature.uniform(self.inputs, self.outputs, "closed form", self.cost)
 
     def __call__(self, columns):
         return self.formula(columns)
@@ -520,7 +520,7 @@ def test_a_run_that_was_broken_off_is_given_up_at_once_and_one_that_failed_tried
 def test_nsga2_takes_over_from_tpe_where_many_designs_are_known(monkeypatch):
     problem = unlearnable_problem()
     trials = problem.evaluate(problem.space.sample(40, np.random.default_rng(1)))
-    told = Told(problem.space)
+    told = History(problem.space)
     told.add(trials.codes, Answers(trials.losses, trials.violations, trials.ok))
     asked = []
     for name in ("optuna_search.OptunaSearch", "pymoo_search.PymooSearch"):

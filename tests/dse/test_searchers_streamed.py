@@ -1,7 +1,6 @@
 """Sweeping a space finds the front that brute force finds, and nothing else."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from dse.core.errors import SpaceError
 from dse.core.parameters import Categorical, Integer, Real
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.dominance import DominanceGrid, non_dominated
 from dse.search.loop import explore
@@ -36,10 +36,9 @@ SPACE = SearchSpace(
 class Rugged:
     """Three losses with ties, a limit, rows that fail and rows that are not finite."""
 
-    inputs: ClassVar[Mapping[str, str]] = SPACE.units
-    outputs: ClassVar[Mapping[str, str]] = dict.fromkeys(("a", "b", "c"), "1")
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[str] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        SPACE.units, dict.fromkeys(("a", "b", "c"), "1"), "closed form"
+    )
 
     def __call__(self, columns):
         bits, rows, cols = columns["bits"], columns["rows"], columns["columns"]
@@ -86,7 +85,7 @@ def test_a_continuous_space_is_refused():
 
     @dataclass(frozen=True)
     class Square(Rugged):
-        inputs: ClassVar[Mapping[str, str]] = {"vdd": "V"}
+        signature: ClassVar[Signature] = replace(Rugged.signature, inputs={"vdd": "V"})
 
     with pytest.raises(SpaceError, match="vdd is continuous"):
         sweep(Problem(space, Square(), (Objective("a", "1"),)))

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from dse.core.errors import RunDamaged, RunError, RunExists, RunHeld
+from dse.core.files import canonical_json, write_atomically
 from dse.runs.database import TrialTable, read_texts
 from dse.runs.events import EventLog, read_events
 from dse.runs.lock import holder
 from dse.runs.manifest import manifest_text, read_manifest, read_resolved
+from dse.runs.run_schema import Question
 from dse.runs.status import run_status
-from dse.runs.store import Question, RunWriter, canonical_json, read_run, write_atomically
+from dse.runs.store import RunWriter, read_run
 
 
 def test_a_run_reads_back_bit_for_bit(small_run, small_trials):

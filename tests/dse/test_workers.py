@@ -245,7 +245,7 @@ def test_an_evaluator_travels_once_to_each_process_and_not_with_each_row():
 def test_a_process_of_the_pool_is_deaf_to_ctrl_c_before_its_first_import():
     crew = _Processes()
     crew.prepare(Inverse(), Needs())
-    slot = crew.hire()
+    slot = crew.start()
     try:
         status = Path(f"/proc/{slot.process.pid}/status").read_text(encoding="ascii")
         blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))

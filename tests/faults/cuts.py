@@ -61,9 +61,9 @@ class _DiesAt(Acknowledging):
         super().__init__()
         self._trials = trials
 
-    def searching(self, standing) -> None:
+    def searching(self, progress) -> None:
         """Live on, or not."""
-        if standing.trials >= self._trials:
+        if progress.trials >= self._trials:
             os.kill(os.getpid(), 9)
 
 

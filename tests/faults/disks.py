@@ -79,9 +79,9 @@ class _FaultAt(Acknowledging):
         self.stack = ExitStack()
         self._came = False
 
-    def searching(self, standing) -> None:
+    def searching(self, progress) -> None:
         """Let it come once."""
-        if standing.trials >= self._trials and not self._came:
+        if progress.trials >= self._trials and not self._came:
             self._came = True
             self.stack.enter_context(self._fault())
 
@@ -142,9 +142,9 @@ def _suffer(
                 go(folder, load)
         else:
             trials = {"at the first trials": 20, "in the middle": 60, "at the end": 120}[phase]
-            onlooker = _FaultAt(trials, lambda: fault(folder))
-            with onlooker.stack:
-                go(folder, load, onlooker)
+            listener = _FaultAt(trials, lambda: fault(folder))
+            with listener.stack:
+                go(folder, load, listener)
     except DseError as error:
         if "\n" in str(error):
             raise

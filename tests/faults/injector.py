@@ -19,11 +19,11 @@ from dse.runs.identity import source_digest
 from dse.runs.manifest import RESOLVED
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
-from dse.study.runner import Answer, answer, resume
+from dse.study.runner import EndedRun, resume, run_study
 
 
 class Acknowledging:
-    """An onlooker that writes to a pipe how many trials the run has told it of."""
+    """A listener that writes to a pipe how many trials the run has told it of."""
 
     def __init__(self, pipe: int | None = None) -> None:
         self._pipe = pipe
@@ -32,10 +32,10 @@ class Acknowledging:
     def preparing(self, what: str, share: float) -> None:
         """Nothing to acknowledge."""
 
-    def searching(self, standing) -> None:
+    def searching(self, progress) -> None:
         """The trials so far are acknowledged."""
         if self._pipe is not None:
-            os.write(self._pipe, f"{standing.trials}\n".encode())
+            os.write(self._pipe, f"{progress.trials}\n".encode())
 
     def noting(self, what: str) -> None:
         """Keep it."""
@@ -51,19 +51,21 @@ def study_file(folder: Path, name: str, *overrides: str) -> Callable[[], object]
     return lambda: study
 
 
-def go(folder: Path, load, onlooker=None, stop=None, trials: str | None = None, where=()) -> Answer:
+def go(
+    folder: Path, load, listener=None, stop=None, trials: str | None = None, where=()
+) -> EndedRun:
     """Run or resume, whichever the folder asks for, as the command line does.
 
     `where` overrides what the study says of workers, where it is resumed.
     """
-    onlooker, stop = onlooker or Acknowledging(), stop or Stop()
+    listener, stop = listener or Acknowledging(), stop or Stop()
     if not (folder / "manifest.json").is_file():
-        return answer(load(), folder, onlooker, stop)
+        return run_study(load(), folder, listener, stop)
     return resume(
         folder,
         lambda count: load_study(folder / RESOLVED, SYSTEMS, (f"search.trials={count}", *where)),
         trials,
-        onlooker,
+        listener,
         stop,
     )
 

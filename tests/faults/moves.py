@@ -15,23 +15,23 @@ SEARCHERS = ("nsga2", "grey_box")
 
 
 class _Seeing(Acknowledging):
-    """An onlooker that remembers how many trials there are."""
+    """A listener that remembers how many trials there are."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trials = 0
 
-    def searching(self, standing) -> None:
+    def searching(self, progress) -> None:
         """The trials so far."""
-        self.trials = standing.trials
+        self.trials = progress.trials
 
 
 class _StopAfter(Stop):
     """Somebody presses Ctrl-C a few looks after so many trials, in a batch or between two."""
 
-    def __init__(self, onlooker: _Seeing, trials: int, looks: int) -> None:
+    def __init__(self, listener: _Seeing, trials: int, looks: int) -> None:
         super().__init__()
-        self._onlooker, self._trials, self._looks = onlooker, trials, looks
+        self._onlooker, self._trials, self._looks = listener, trials, looks
 
     def wanted(self) -> bool:
         """Serial looks before each row, a pool at each news, the loop after each batch."""

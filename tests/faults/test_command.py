@@ -272,7 +272,7 @@ def test_trials_list_and_doctor_print_what_programs_and_people_read(study, tmp_p
     assert toy("top", "run", cwd=tmp_path)[1] == toy("status", "run", cwd=tmp_path)[1]
     out = toy("doctor", cwd=tmp_path)[1]
     assert "python" in out
-    assert "edge-dse[ray]" in out
+    assert ".[ray]" in out
     code, _, err = toy("status", "nowhere", cwd=tmp_path)
     assert code == 2
     assert "does not exist" in err

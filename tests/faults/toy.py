@@ -21,8 +21,9 @@ import numpy as np
 from pydantic import Field
 
 from dse.cli.app import main as run_command_line
-from dse.core.evaluation import Cached, Chain, Cost, Evaluator
+from dse.core.evaluation import Cached, Chain, Evaluator
 from dse.core.parameters import Categorical, Integer, Ordinal, Parameter
+from dse.core.signature import Signature
 from dse.core.space import Columns
 from dse.study.schema import Composed, Section, Watcher
 
@@ -96,10 +97,9 @@ class Measured:
     faults: tuple[tuple[str, tuple[int, ...]], ...]
     marks: str
     pause: float
-    inputs: ClassVar[Mapping[str, str]] = {"x": "s", "kind": "choice"}
-    outputs: ClassVar[Mapping[str, str]] = {"rate": "Hz"}
-    evidence: ClassVar[Mapping[str, str]] = {"rate": "measured"}
-    cost: ClassVar[Cost] = "measured"
+    signature: ClassVar[Signature] = Signature(
+        {"x": "s", "kind": "choice"}, {"rate": "Hz"}, {"rate": "measured"}, "measured"
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         if self.pause:
@@ -117,10 +117,11 @@ class Measured:
 class Priced:
     """What is arithmetic once the rate is known; refuses one of its 15 counts."""
 
-    inputs: ClassVar[Mapping[str, str]] = {"x": "s", "count": "1", "rate": "Hz"}
-    outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "delay": "s"}
-    evidence: ClassVar[Mapping[str, str]] = {"energy": "unverified", "delay": "closed form"}
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"x": "s", "count": "1", "rate": "Hz"},
+        {"energy": "J", "delay": "s"},
+        {"energy": "unverified", "delay": "closed form"},
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         count, rate = columns["count"], columns["rate"]
@@ -182,4 +183,4 @@ SYSTEMS = {"toy": Toy()}
 
 
 if __name__ == "__main__":
-    sys.exit(run_command_line(SYSTEMS, ()))
+    sys.exit(run_command_line(SYSTEMS))

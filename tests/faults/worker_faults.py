@@ -9,7 +9,7 @@ from injector import study_file
 from dse.runs.failures import failure_class
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
-from dse.study.runner import answer
+from dse.study.runner import run_study
 
 CLASSES = {
     "kill": "crashed",
@@ -29,7 +29,7 @@ class _Quiet:
     def preparing(self, what: str, share: float) -> None:
         """Say nothing."""
 
-    def searching(self, standing) -> None:
+    def searching(self, progress) -> None:
         """Say nothing."""
 
     def noting(self, what: str) -> None:
@@ -59,7 +59,7 @@ def worker_faults(rounds: int, executor: str, root: Path) -> dict[str, Any]:
             ),
         )
         folder = root / f"run{number}"
-        ended = answer(load(), folder, _Quiet(), Stop()).ending
+        ended = run_study(load(), folder, _Quiet(), Stop()).ending
         found["runs"] += 1
         found["runs_ended"] += ended == "exhausted"
         trials = read_run(folder).trials

@@ -60,7 +60,7 @@ def test_a_batch_equals_its_rows(accelerator, designs):
 def test_parts_sum_to_totals_and_none_is_negative(accelerator, design):
     batch = columns(design)
     totals = accelerator(batch)
-    assert list(totals) == list(accelerator.outputs)
+    assert list(totals) == list(accelerator.signature.outputs)
     for name, parts in accelerator.parts(batch).items():
         assert totals[name][0] == sum(part[0] for part in parts.values())
         assert all(part[0] >= 0 for part in parts.values())
@@ -73,7 +73,7 @@ def test_more_zeros_never_cost_more_and_never_change_cycles(accelerator, design,
     a, b = (accelerator.parts(columns(design, pruning_ratio=s)) for s in (few, many))
     for name in ("matmul", "sfu", "embedding_read"):
         assert a["latency_p95"][name][0] == b["latency_p95"][name][0]
-    for name in accelerator.outputs:
+    for name in accelerator.signature.outputs:
         before, after = (sum(part[0] for part in p[name].values()) for p in (a, b))
         assert after <= before * (1 + 1e-12)
 
@@ -84,7 +84,7 @@ def test_more_bits_never_cost_less(accelerator, design):
         return
     fewer = accelerator(columns(design))
     more = accelerator(columns(design, weight_bits=design[1] + 1))
-    for name in accelerator.outputs:
+    for name in accelerator.signature.outputs:
         assert fewer[name][0] <= more[name][0] * (1 + 1e-12)
 
 

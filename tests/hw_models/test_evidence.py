@@ -48,7 +48,7 @@ def test_every_output_that_a_table_moves_carries_its_label(minilm, which):
     model = evaluators(minilm)[which]
     before = model(COLUMNS)
     for table in tables_in(model):
-        after, evidence = changed(model, table)(COLUMNS), labelled(model, table).evidence
+        after, evidence = changed(model, table)(COLUMNS), labelled(model, table).signature.evidence
         for name in before:
             if after[name][0] != before[name][0]:
                 assert evidence[name] == "unverified", (table.name, name)
@@ -56,6 +56,6 @@ def test_every_output_that_a_table_moves_carries_its_label(minilm, which):
 
 def test_without_an_unverified_table_nothing_is_marked(minilm):
     for model in evaluators(minilm):
-        evidence = labelled(model, None).evidence
+        evidence = labelled(model, None).signature.evidence
         assert set(evidence.values()) == {"published"}
-        assert set(model.evidence.values()) == {"unverified"}
+        assert set(model.signature.evidence.values()) == {"unverified"}

@@ -149,8 +149,8 @@ def test_shares_must_be_a_histogram(aware):
 def test_it_travels_and_says_what_it_rests_on(aware):
     columns = batch((0.5, 8, "rram", 1e-2, [1] * 6))
     assert pickle.loads(pickle.dumps(aware))(columns) == aware(columns)
-    assert list(aware(columns)) == list(aware.outputs)
-    assert set(aware.evidence) == set(aware.outputs)
-    assert aware.inputs["exit_share_6"] == "1"
+    assert list(aware(columns)) == list(aware.signature.outputs)
+    assert set(aware.signature.evidence) == set(aware.signature.outputs)
+    assert aware.signature.inputs["exit_share_6"] == "1"
     with pytest.raises(ValueError, match="early_layers = 7 is outside 1 to 6"):
         LatencyAware(aware.accelerator, 7)

@@ -62,6 +62,6 @@ def test_it_travels_and_keeps_spans_and_evidence(minilm):
     machine = SizedAccelerator(Accelerator(minilm, 64))
     columns = batch((16, 64, 0.5, "rram"))
     assert pickle.loads(pickle.dumps(machine))(columns) == machine(columns)
-    assert machine.evidence == machine.accelerator.evidence
+    assert machine.signature.evidence == machine.accelerator.signature.evidence
     empty = {name: column[:0] for name, column in columns.items()}
     assert all(column.shape == (0,) for column in machine(empty).values())

@@ -71,7 +71,7 @@ def test_a_batch_equals_its_rows_and_parts_sum(requests):
     together = model(batch(*requests))
     for i, request in enumerate(requests):
         row, parts = model(batch(request)), model.parts(batch(request))
-        for name in model.outputs:
+        for name in model.signature.outputs:
             assert row[name][0] == together[name][i]
             assert row[name][0] == pytest.approx(sum(p[0] for p in parts[name].values()))
 
@@ -138,13 +138,13 @@ def test_parts_that_do_not_fit_each_other_are_refused():
 @pytest.mark.parametrize("worse", ["edge", "link", "cloud", None])
 def test_the_weakest_part_says_how_well_a_total_is_founded(worse):
     model = machine()
-    assert set(model.evidence.values()) == {"published"}
+    assert set(model.signature.evidence.values()) == {"published"}
     if worse is None:
         model = replace(model, founded="unverified")
     else:
         part = replace(getattr(model, worse), founded="unverified")
         model = replace(model, **{worse: part})
-    assert model.evidence == {"latency": "unverified", "energy": "unverified"}
+    assert model.signature.evidence == {"latency": "unverified", "energy": "unverified"}
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_the_weakest_part_says_how_well_a_total_is_founded(worse):
 )
 def test_a_shipped_link_carries_the_evidence_of_its_table(link, founded):
     model = replace(machine(), link=link()[0])
-    assert model.evidence["energy"] == founded
+    assert model.signature.evidence["energy"] == founded
 
 
 def test_a_shipped_board_carries_the_evidence_of_its_table():

@@ -76,6 +76,6 @@ def test_values_out_of_range_are_refused(minilm, change, message):
 
 
 def test_evidence_is_the_weakest_link(minilm):
-    found = Startup(chip(minilm)).evidence
+    found = Startup(chip(minilm)).signature.evidence
     assert found == {"image_bytes": "closed form", "power_on_energy": "unverified",
                      "power_on_time": "unverified"}  # fmt: skip

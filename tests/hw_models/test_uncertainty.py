@@ -59,7 +59,7 @@ def test_machines_are_drawn_in_one_call_and_evaluated_side_by_side(minilm):
              "mean_exit_layer": np.full(3, 3.0), "p95_exit_layer": np.full(3, 5.0)}  # fmt: skip
     results = evaluate_each(machines, batch)
     assert {name: column.shape for name, column in results.items()} == dict.fromkeys(
-        machine.outputs, (50, 3)
+        machine.signature.outputs, (50, 3)
     )
     assert len(np.unique(results["energy"][:, 0])) == 50
     losses = np.stack([results["energy"], results["area"]], axis=2)
@@ -119,7 +119,7 @@ def test_every_table_inside_an_evaluator_is_drawn_and_each_once(minilm):
                   "accelerator.datapath.silicon.sram.scaling"):  # fmt: skip
         before, after = operator.attrgetter(place)(aware), operator.attrgetter(place)(drawn)
         assert any((after.columns[c] != before.columns[c]).any() for c in before.columns)
-    deadline = {k: v for k, v in front(["stt"]).items() if k in aware.inputs}
+    deadline = {k: v for k, v in front(["stt"]).items() if k in aware.signature.inputs}
     deadline |= {share_column(i + 1): np.full(1, 1 / 6) for i in range(6)}
     deadline["deadline"] = np.array([5e-3])
     assert evaluate_each((aware, drawn), deadline)["energy"].shape == (2, 1)

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-import dse.cli.commands.lut
+from dse.cli.app import command_line
 from dse.lut.exports import FILE_NAMES
 from dse.lut.files import read_table
 from dse.runs.store import RunWriter
@@ -11,11 +11,7 @@ from dse.runs.store import RunWriter
 
 @pytest.fixture
 def command(small_run):
-    import typer
-
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    dse.cli.commands.lut.add_to(app)
+    app = command_line({})
     # The small run was begun without a study file, so it lacks what the study says of exports.
     with RunWriter.reopen(small_run.folder) as writer:
         writer.record({"export": {"sort_by": "energy", "fallback": "delay"}})

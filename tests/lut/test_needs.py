@@ -1,24 +1,24 @@
 """A table is exported only with the parts that its rows need, or says which weights they need."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
-import dse.cli.commands.lut
+from dse.cli.app import command_line
 from dse.cli.terminal import guarded
 from dse.core.errors import DseError
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.lut.build import Order, lookup_table
 from dse.lut.table import ExitPredictor, OperatingPoint
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 
 PREDICTOR = ExitPredictor(1, 10_000, ((650_000, 600_000), (640_000, 0)))
 POINTS = (OperatingPoint(500_000, 400_000_000), OperatingPoint(800_000, 1_000_000_000))
@@ -29,13 +29,19 @@ FACTS = {"task": "sentiment", "torch": "2"}
 class Joint:
     """A lower voltage saves energy, a voltage per sentence saves half, a head saves more."""
 
-    inputs: ClassVar[Mapping[str, str]] = {
-        "split_layer": "layer", "dvfs": "choice", "predict_layer": "layer", "vdd": "V",
-        "appeal_signal": "choice", "cloud_network": "choice", "beta": "1",
-    }  # fmt: skip
-    outputs: ClassVar[Mapping[str, str]] = {"archive": "handle", "energy": "J", "delay": "s"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "unverified")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        {
+            "split_layer": "layer",
+            "dvfs": "choice",
+            "predict_layer": "layer",
+            "vdd": "V",
+            "appeal_signal": "choice",
+            "cloud_network": "choice",
+            "beta": "1",
+        },
+        {"archive": "handle", "energy": "J", "delay": "s"},
+        "unverified",
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         foretold = columns["dvfs"] == "sentence"
@@ -174,9 +180,7 @@ def test_the_archive_that_all_rows_share_names_the_network_as_compressed(tmp_pat
 
 @pytest.fixture
 def export(joint_run):
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.callback()(lambda: None)
-    dse.cli.commands.lut.add_to(app)
+    app = command_line({})
     return lambda *flags: CliRunner().invoke(app, ["export", str(joint_run.folder), *flags])
 
 

@@ -10,7 +10,7 @@ from dse.lut.reader import Reader, Why
 from dse.lut.table import Prediction, Row, Setting, Validity
 from dse.online.policies.deadline import LeastEnergy
 from dse.online.requests import Requests
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 
 NO_LIMIT = -(2**63)
 
@@ -167,7 +167,7 @@ def test_the_device_obeys_the_published_policy_on_100000_deadlines(gcc, rust, bu
     }  # fmt: skip
     table = build(parts, predictions, rows, "energy", "latency")
     columns = np.array([row.predictions for row in table.rows], dtype=np.float64)
-    choices = Choices(
+    choices = Rows(
         energy=columns[:, 0],
         latency=columns[:, 2],
         accuracy=columns[:, 1],

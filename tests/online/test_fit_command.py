@@ -6,13 +6,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-import dse.cli.commands.trials_import
 from dse.cli.app import command_line
 from dse.core.errors import DseError
 from dse.online.trials.evaluator import MeasuredTrials
 from dse.online.trials.table_file import read_layout, read_trials
 from hw_models.fit import fit_split
-from studies.dynasplit import fit_command as trials_fit
+from studies.command import COMMANDS
 from studies.dynasplit.fit_command import coefficients
 
 
@@ -22,7 +21,7 @@ def fit_of(path):
 
 
 def fitted(*arguments):
-    app = command_line({}, (dse.cli.commands.trials_import.add_to, trials_fit.add_to))
+    app = command_line({}, COMMANDS)
     return CliRunner().invoke(app, ["trials", "fit", *map(str, arguments)])
 
 

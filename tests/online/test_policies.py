@@ -19,7 +19,7 @@ from dse.online.policies.deadline import (
 )
 from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import UNSET, Request, Requests, State, follow
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 
 # Few distinct values, so that ties of energy, latency and accuracy are common.
 VALUE = st.sampled_from([0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.7, 2.5])
@@ -36,7 +36,7 @@ def choices_of(rows):
     energy, latency, accuracy, clock, gpu = (np.array(column) for column in zip(*rows, strict=True))
     settings_ = {"clock": clock, "gpu": np.array(["off", "on"])[gpu]}
     k = len(rows)
-    return Choices(energy, latency, accuracy, settings_, np.arange(k), np.ones(k, dtype=bool))
+    return Rows(energy, latency, accuracy, settings_, np.arange(k), np.ones(k, dtype=bool))
 
 
 def one_by_one(policy, requests, state=BEFORE):
@@ -107,7 +107,7 @@ def test_more_time_never_costs_more_energy(rows, deadlines):
 @given(ROWS, DEADLINES)
 def test_accuracy_decides_only_between_equal_energies(rows, deadlines):
     choices, requests = choices_of(rows), Requests.of(np.array(deadlines))
-    blind = Choices(choices.energy, choices.latency, np.zeros(len(rows)), choices.settings,
+    blind = Rows(choices.energy, choices.latency, np.zeros(len(rows)), choices.settings,
                     choices.numbers, choices.open)  # fmt: skip
     seeing = follow(LeastEnergy.of(choices), requests)
     unseeing = follow(LeastEnergy.of(blind), requests)
@@ -257,15 +257,15 @@ def test_rows_are_of_one_device(small_run):
     # Knobs cell and bits are silicon; only vdd may change from request to request.
     question, trials = small_run.question, small_run.trials
     with pytest.raises(DseError, match="one value of cell, bits; give --design"):
-        Choices.of(question, trials, latency="delay")
-    choices = Choices.of(question, trials, design={"cell": "a", "bits": 8.0}, latency="delay")
+        Rows.of(question, trials, latency="delay")
+    choices = Rows.of(question, trials, design={"cell": "a", "bits": 8.0}, latency="delay")
     assert len(choices) == 4
     assert (trials.designs["bits"][choices.numbers] == 8).all()
     assert choices.fastest_at("vdd", "highest") == int(np.argmax(choices.settings["vdd"]))
     for design, said in (({"vdd": 0.5}, "vdd is no design knob; there are cell, bits"),
                          ({"bits": 9.0}, "no trial has the design")):  # fmt: skip
         with pytest.raises(DseError, match=said):
-            Choices.of(question, trials, design=design, latency="delay")
+            Rows.of(question, trials, design=design, latency="delay")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_nonsense_is_refused(make, said):
 def test_large_random_fronts_agree_with_a_scan(k, seed):
     rng = np.random.default_rng(seed)
     energy, latency = np.sort(rng.random(k)), np.sort(rng.random(k))[::-1]
-    choices = Choices(energy, latency + 1e-3, np.zeros(k), {"row": np.arange(k)}, np.arange(k),
+    choices = Rows(energy, latency + 1e-3, np.zeros(k), {"row": np.arange(k)}, np.arange(k),
                       np.ones(k, dtype=bool))  # fmt: skip
     requests = Requests.of(rng.uniform(1e-4, 1.2, 50))
     scanned = [published_rule(choices, d) for d in requests.deadline]

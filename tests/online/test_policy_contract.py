@@ -7,7 +7,7 @@ from dse.online.policies.bandwidth import Transfers, per_bandwidth
 from dse.online.policies.deadline import BySignal, LeastEnergy, PerClass, fastest
 from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import Requests
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.sentence_dvfs import (
     ByForetoldExit,
     ExitLut,
@@ -22,7 +22,7 @@ K, N = 20, 60
 def choices():
     rng = np.random.default_rng(3)
     energy, latency = np.sort(rng.uniform(1, 9, K)), np.sort(rng.uniform(0.1, 2, K))[::-1]
-    return Choices(energy, latency.copy(), rng.choice([0.6, 0.7, 0.8], K),
+    return Rows(energy, latency.copy(), rng.choice([0.6, 0.7, 0.8], K),
                    {"row": np.arange(K)}, np.arange(K), np.ones(K, dtype=bool))  # fmt: skip
 
 

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.cli.app import command_line
-from dse.cli.commands import lut, online, trials_import
 from dse.core.errors import DseError
 from dse.online.policies.bandwidth import Transfers
 from dse.online.policies.deadline import Fixed, LeastEnergy
 from dse.online.policies.policy_set import NAMES
 from dse.online.policies.switching_costs import Switching
 from dse.online.requests import UNSET, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.outcome_models import AsPriced, AtBandwidth, Drawn, Noisy
-from dse.online.simulation.simulation_setup import Scene, Wishes
+from dse.online.simulation.simulation_setup import SimulationConfig, SimulationSetup
 from dse.online.simulation.simulator import hopeless, simulate, waiting
 from dse.online.simulation.workloads import published_deadlines
 from dse.online.trials.store import Measurements
@@ -34,7 +33,7 @@ LAW = settings(max_examples=40, deadline=None)
 
 def choices_of(energy, latency):
     k = len(energy)
-    return Choices(np.array(energy), np.array(latency), np.zeros(k), {"row": np.arange(k)},
+    return Rows(np.array(energy), np.array(latency), np.zeros(k), {"row": np.arange(k)},
                    np.arange(k), np.ones(k, dtype=bool))  # fmt: skip
 
 
@@ -212,9 +211,7 @@ def test_nonsense_is_refused(make, said):
 @pytest.fixture(scope="module")
 def dse():
     """Runs the command in this process; returns the result."""
-    app = command_line(
-        {"dynasplit": Dynasplit()}, (lut.add_to, online.add_to, trials_import.add_to)
-    )
+    app = command_line({"dynasplit": Dynasplit()})
 
     def run(*arguments):
         return CliRunner().invoke(app, [str(a) for a in arguments])
@@ -263,15 +260,22 @@ def test_a_changing_link_and_noise_bring_the_careful_policies(dse, split_run):
 def test_classes_of_a_drawn_link_are_those_of_another_trace(split_run):
     run = read_run(split_run)
     levels = "1Mbit/s,20Mbit/s,592Mbit/s"
-    scene = Scene.of(run, Wishes(requests=3, bandwidth=levels, dwell=1e6))
+    setup = SimulationSetup.of(run, SimulationConfig(requests=3, bandwidth=levels, dwell=1e6))
     # Three requests meet one level; that there are others is known from before.
-    assert len(np.unique(scene.requests.bandwidth)) == 1
-    assert scene.lineup.floors == (1e6, 2e7, 5.92e8)
-    assert scene.start.bandwidth in scene.lineup.floors
+    assert len(np.unique(setup.requests.bandwidth)) == 1
+    assert setup.policy_set.floors == (1e6, 2e7, 5.92e8)
+    assert setup.start.bandwidth in setup.policy_set.floors
     many = ",".join(f"{n}Mbit/s" for n in range(1, 30))
-    floors = Scene.of(run, Wishes(requests=300, bandwidth=many, dwell=1.0)).lineup.floors
+    floors = SimulationSetup.of(
+        run, SimulationConfig(requests=300, bandwidth=many, dwell=1.0)
+    ).policy_set.floors
     assert len(floors) == 8
-    assert floors == Scene.of(run, Wishes(requests=600, bandwidth=many, dwell=1.0)).lineup.floors
+    assert (
+        floors
+        == SimulationSetup.of(
+            run, SimulationConfig(requests=600, bandwidth=many, dwell=1.0)
+        ).policy_set.floors
+    )
 
 
 def test_the_first_tenth_of_a_recorded_link_is_learned_from_and_not_asked(split_run, tmp_path):
@@ -285,13 +289,14 @@ def test_the_first_tenth_of_a_recorded_link_is_learned_from_and_not_asked(split_
         trace = tmp_path / f"{name}_trace.csv"
         lines = [f"{i},{mbit}\n" for i, mbit in enumerate(before + later)]
         trace.write_text("time_s,bandwidth_mbit_s\n" + "".join(lines))
-        found += [Scene.of(run, Wishes(workload=replay)),
-                  Scene.of(run, Wishes(requests=30, bandwidth=str(trace)))]  # fmt: skip
-    for scene in found:
-        assert scene.lineup.floors == (5e6, 9e6)
-        assert scene.start == State(UNSET, 5e6)
-        assert len(scene.requests) == 27
-        assert "1 to 40 Mbit/s in 2 classes of 3 earlier values" in scene.facts
+        traced = SimulationConfig(requests=30, bandwidth=str(trace))
+        found += [SimulationSetup.of(run, SimulationConfig(workload=replay)),
+                  SimulationSetup.of(run, traced)]  # fmt: skip
+    for setup in found:
+        assert setup.policy_set.floors == (5e6, 9e6)
+        assert setup.start == State(UNSET, 5e6)
+        assert len(setup.requests) == 27
+        assert "1 to 40 Mbit/s in 2 classes of 3 earlier values" in setup.facts
     assert found[0].requests.deadline[0] == pytest.approx(0.503)
     assert found[0].requests.bandwidth.tolist() == [1e6 * mbit for mbit in after]
 

@@ -11,14 +11,14 @@ from dse.lut.table import Default, LookupTable, Prediction, Row, Setting, Validi
 from dse.online.policies.deadline import LeastEnergy
 from dse.online.policies.lookup_table import TablePolicy
 from dse.online.requests import UNSET, Request, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 
 
 def choices_of(energy, latency, accuracy):
     """Rows by rising energy."""
     k = len(energy)
     columns = [np.array(column, dtype=np.float64) for column in (energy, latency, accuracy)]
-    return Choices(
+    return Rows(
         columns[0],
         columns[1],
         columns[2],

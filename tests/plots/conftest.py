@@ -1,18 +1,19 @@
 """A small real problem, searched and stored: five knobs of an accelerator in closed form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.plots.front_view import FrontView
-from dse.runs.store import Question, Run, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import Run, RunWriter, read_run
 from dse.search.loop import explore
 from dse.searchers.random_search import RandomSearch
 
@@ -41,20 +42,12 @@ class Chip:
     """A made-up accelerator whose trade-offs have the shape of real ones; not a model of any."""
 
     lowest_vdd: float = 0.52
-    cost: Cost = "closed form"
 
     @property
-    def inputs(self) -> Mapping[str, str]:
-        return SPACE.units
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        return {"accuracy": "1", "energy": "J", "latency_p95": "s", "area": "m^2", "power": "W"}
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
+    def signature(self) -> Signature:
+        outputs = {"accuracy": "1", "energy": "J", "latency_p95": "s", "area": "m^2", "power": "W"}
         labels = ("measured", "closed form", "closed form", "unverified", "closed form")
-        return dict(zip(self.outputs, labels, strict=True))
+        return Signature(SPACE.units, outputs, dict(zip(outputs, labels, strict=True)))
 
     def __call__(self, columns: Columns) -> Columns:
         vdd, bits = columns["vdd"], columns["weight_bits"].astype(np.float64)

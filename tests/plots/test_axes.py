@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dse.core.problem import Constraint
 from dse.plots.axes import Axis, Limit, Notation, number_text, span
-from dse.runs.store import Quantity
+from dse.runs.run_schema import Quantity
 
 numbers = st.floats(-1e9, 1e9).map(lambda v: 0.0 if abs(v) < 1e-12 else v)
 columns = st.lists(numbers, min_size=1, max_size=30).map(np.array)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import CLASSES, DRAWN, FrontView, classify
-from dse.runs.store import Quantity, Question
+from dse.runs.run_schema import Quantity, Question
 
 ENERGY = Objective("energy", "J")
 LATENCY = Objective("latency_p95", "s")

@@ -1,6 +1,5 @@
 """Knob importance against a function whose shares of variance are known in closed form."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -8,22 +7,21 @@ import numpy as np
 import pytest
 
 from dse.core.errors import DseError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Real
 from dse.core.problem import Objective, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.plots.importance import TRUSTED, KnobImportance, importance_figure
-from dse.runs.store import Question
+from dse.runs.run_schema import Question
 
 
 @dataclass(frozen=True)
 class Known:
     """linear = 2 a + b; crossed = (a - 1/2) (b - 1/2); luck: what no knob explains."""
 
-    inputs: ClassVar[Mapping[str, str]] = dict.fromkeys("abc", "1")
-    outputs: ClassVar[Mapping[str, str]] = {"linear": "1", "crossed": "1", "luck": "1"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Cost] = "closed form"
+    signature: ClassVar[Signature] = Signature.uniform(
+        dict.fromkeys("abc", "1"), {"linear": "1", "crossed": "1", "luck": "1"}, "closed form"
+    )
 
     def __call__(self, columns: Columns) -> Columns:
         a, b, c = (columns[name] for name in "abc")
@@ -37,7 +35,7 @@ class Known:
 @pytest.fixture(scope="module")
 def problem():
     space = SearchSpace(tuple(Real(name, 0.0, 1.0, "1") for name in "abc"))
-    return Problem(space, Known(), tuple(Objective(name, "1") for name in Known.outputs))
+    return Problem(space, Known(), tuple(Objective(name, "1") for name in Known.signature.outputs))
 
 
 @pytest.fixture(scope="module")

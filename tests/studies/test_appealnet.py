@@ -16,7 +16,7 @@ from dse.results.front import Front
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
-from dse.study.runner import answer
+from dse.study.runner import run_study
 from hw_models.appeal import Appealing
 from hw_models.cloud import CloudNode
 from hw_models.edge_device import EdgeDevice
@@ -148,7 +148,7 @@ def digits_run(tmp_path_factory):
         patch.setenv("EDGE_DSE_CACHE", str(folder / "cache"))
         study = load_study(STUDIES / "appealnet/digits.yaml", SYSTEMS, overrides)
         with Bars() as bars:
-            answer(study, folder / "run", bars, Stop())
+            run_study(study, folder / "run", bars, Stop())
         yield folder / "run"
 
 

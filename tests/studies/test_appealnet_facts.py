@@ -14,7 +14,7 @@ from dse.cli.terminal import Bars
 from dse.core.errors import DseError, StudyError
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
-from dse.study.runner import answer
+from dse.study.runner import run_study
 from studies.appealnet.system import Appealnet, Settings, network_facts
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "appealnet/digits.yaml"
@@ -26,7 +26,7 @@ def run(folder, *overrides):
     small = ["knobs.edge_layers.values=[1]", "knobs.appeal_threshold={values: [0.0, 0.5], unit: 1}"]
     study = load_study(STUDY, SYSTEMS, [*small, *overrides])
     with Bars() as bars:
-        answer(study, folder, bars, Stop())
+        run_study(study, folder, bars, Stop())
     return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +15,8 @@ from dse.accuracy.compression.pipeline import Compression
 from dse.core.errors import DseError, SpaceError, StudyError
 from dse.core.parameters import Categorical
 from dse.core.problem import Objective, Problem
+from dse.core.signature import Signature
+from dse.runs.manifest import require_system
 from dse.runs.store import read_run
 from dse.study.loader import load_study
 from hw_models import EncoderShape
@@ -33,7 +34,6 @@ from studies.analyses.coordinate_descent import energy_of, run_keys, tuned
 from studies.analyses.network_proposals import COMPRESSION, Network, Networks, Picked, real_runs
 from studies.command import SYSTEMS
 from studies.joint.system import LAYERS, priced
-from studies.whose import require_system
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "joint/sentiment.yaml"
@@ -354,9 +354,10 @@ class Uphill:
     """Accuracy of the device 0.8 less what compression takes, of the cloud 0.9; reads all knobs."""
 
     inputs: Mapping[str, str]
-    outputs: ClassVar[Mapping[str, str]] = {"accuracy": "1", "energy": "J"}
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "closed form")
-    cost: ClassVar[Literal["closed form"]] = "closed form"
+
+    @property
+    def signature(self):
+        return Signature.uniform(self.inputs, {"accuracy": "1", "energy": "J"}, "closed form")
 
     def __call__(self, columns):
         sent = np.where(columns["offload"] == "input", columns["appeal_threshold"], 0.0)

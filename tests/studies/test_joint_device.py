@@ -26,7 +26,7 @@ BOARD = priced(Settings(device="board", link="lan", waiting_mw=2700.0), SHAPE)
 def row(priced, n=1, **knobs):
     nobody = {f"answered_{i + 1}": 0.0 for i in range(LAYERS)}
     values = {**DEFAULTS, **nobody, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
-    return {name: np.resize(np.asarray(values[name]), n) for name in priced.inputs}
+    return {name: np.resize(np.asarray(values[name]), n) for name in priced.signature.inputs}
 
 
 def shares(seed, split, sent):
@@ -235,8 +235,8 @@ def test_a_chip_of_fewer_layers_has_less_to_load_and_none_has_nothing():
     assert found["power_on_energy"][3] == 0
     assert found["image_bytes"][3] == found["image_bytes"][2]
     assert found["energy"].tolist() == CHIP(columns)["energy"].tolist()
-    assert system.outputs.keys() == found.keys() <= METRICS.keys()
-    assert system.evidence.keys() == found.keys()
+    assert system.signature.outputs.keys() == found.keys() <= METRICS.keys()
+    assert system.signature.evidence.keys() == found.keys()
 
 
 @pytest.mark.parametrize("priced", [CHIP, BOARD, replace(CHIP, deadline=0.066)])

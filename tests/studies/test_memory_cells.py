@@ -32,7 +32,7 @@ def joint_price(cells, **knobs):
     model = priced(JointSettings(), SHAPE)
     shares = {f"answered_{i + 1}": 1.0 / LAYERS for i in range(LAYERS)}
     design = {**joint.DEFAULTS, **shares, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
-    columns = {name: np.full(len(cells), design[name]) for name in model.inputs}
+    columns = {name: np.full(len(cells), design[name]) for name in model.signature.inputs}
     return model(columns | {"envm_cell": np.array(cells)})
 
 
@@ -99,7 +99,7 @@ def test_what_multi_level_cells_cost_says_how_well_it_is_founded():
     storage = dataclasses.replace(
         machine.storage, envm=dataclasses.replace(machine.storage.envm, table=unverified)
     )
-    evidence = dataclasses.replace(machine, storage=storage).evidence
+    evidence = dataclasses.replace(machine, storage=storage).signature.evidence
     assert set(evidence.values()) == {"unverified"}
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,12 +12,13 @@ from typer.testing import CliRunner
 from dse.accuracy.archive import Archive, write_archive
 from dse.cli.app import command_line
 from dse.core.errors import DseError
-from dse.core.evaluation import Cost
 from dse.core.problem import Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns
-from dse.runs.store import Question, RunWriter
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter
 from dse.study.loader import load_study
-from studies.edgebert import sentences_command as edgebert_online
+from studies.command import COMMANDS
 from studies.edgebert.system import Edgebert
 
 HANDLE = "ab" * 32
@@ -28,17 +28,12 @@ HANDLE = "ab" * 32
 class Archived:
     """Every design has the same archive and plausible figures."""
 
-    outputs: ClassVar[Mapping[str, str]] = {
-        "archive": "handle", "accuracy": "1", "energy": "J", "latency_p95": "s",
-    }  # fmt: skip
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "unverified")
-    cost: ClassVar[Cost] = "closed form"
-
     units: Mapping[str, str]
 
     @property
-    def inputs(self):
-        return self.units
+    def signature(self):
+        outputs = {"archive": "handle", "accuracy": "1", "energy": "J", "latency_p95": "s"}
+        return Signature.uniform(self.units, outputs, "unverified")
 
     def __call__(self, columns: Columns) -> Columns:
         n, threshold = len(columns["exit_threshold"]), columns["exit_threshold"]
@@ -77,7 +72,7 @@ def sentences_run(tmp_path_factory):
 @pytest.fixture
 def sentences(sentences_run, monkeypatch):
     monkeypatch.setenv("EDGE_DSE_CACHE", str(sentences_run))
-    app = command_line({"edgebert": Edgebert()}, (edgebert_online.add_to,))
+    app = command_line({"edgebert": Edgebert()}, COMMANDS)
 
     def run(*arguments):
         words = ["sentences", str(sentences_run / "run"), *map(str, arguments)]

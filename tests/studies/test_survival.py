@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,14 +11,16 @@ from typer.testing import CliRunner
 
 from dse.cli.app import command_line
 from dse.core.errors import DseError
-from dse.core.evaluation import Chain, Cost
+from dse.core.evaluation import Chain
 from dse.core.problem import Constraint, Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns
 from dse.results.front import Front
-from dse.runs.store import Question, RunWriter, read_run
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, read_run
 from dse.study.loader import load_study
-from studies.analyses import survival
 from studies.analyses.survival import priced_of, survival_of
+from studies.command import COMMANDS
 from studies.dynasplit.system import Dynasplit
 from studies.edgebert import system as edgebert
 from studies.joint import system as joint
@@ -34,11 +35,14 @@ class Replayed:
 
     inputs: Mapping[str, str]
 
-    outputs: ClassVar[Mapping[str, str]] = {
-        "accuracy": "1", "mean_exit_layer": "layer", "p95_exit_layer": "layer",
-    }  # fmt: skip
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
-    cost: ClassVar[Cost] = "measured"
+    @property
+    def signature(self):
+        outputs = {
+            "accuracy": "1",
+            "mean_exit_layer": "layer",
+            "p95_exit_layer": "layer",
+        }
+        return Signature.uniform(self.inputs, outputs, "measured", "measured")
 
     def __call__(self, columns: Columns) -> Columns:
         kept = (1 - columns["pruning_ratio"]) * columns["weight_bits"] / 8
@@ -52,11 +56,14 @@ class Divided:
 
     inputs: Mapping[str, str]
 
-    outputs: ClassVar[Mapping[str, str]] = {
-        "accuracy": "1", **{f"answered_{i + 1}": "1" for i in range(6)}, "offloaded": "1",
-    }  # fmt: skip
-    evidence: ClassVar[Mapping[str, str]] = dict.fromkeys(outputs, "measured")
-    cost: ClassVar[Cost] = "measured"
+    @property
+    def signature(self):
+        outputs = {
+            "accuracy": "1",
+            **{f"answered_{i + 1}": "1" for i in range(6)},
+            "offloaded": "1",
+        }
+        return Signature.uniform(self.inputs, outputs, "measured", "measured")
 
     def __call__(self, columns: Columns) -> Columns:
         held = columns["split_layer"]
@@ -94,7 +101,7 @@ def runs(tmp_path_factory):
 
 
 def asked(*arguments):
-    app = command_line(SYSTEMS, (survival.add_to,))
+    app = command_line(SYSTEMS, COMMANDS)
     return CliRunner().invoke(app, ["survive", *map(str, arguments)])
 
 

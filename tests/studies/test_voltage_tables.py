@@ -17,7 +17,7 @@ def price(table, **knobs):
     model = priced(Settings(voltage_table=table), SHAPE)
     shares = {f"answered_{i + 1}": 1.0 / LAYERS for i in range(LAYERS)}
     design = {**DEFAULTS, **shares, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
-    return model({name: np.array([design[name]]) for name in model.inputs})
+    return model({name: np.array([design[name]]) for name in model.signature.inputs})
 
 
 def test_the_settings_name_the_shipped_tables():

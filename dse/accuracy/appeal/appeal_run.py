@@ -19,6 +19,7 @@ from dse.accuracy.appeal.text_pair import text_digests, text_pair
 from dse.accuracy.archive import archive_path
 from dse.accuracy.cache import Watch, key_of, unwatched
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 KNOBS: Mapping[str, str] = {"edge_layers": "layer", "cloud_network": "choice", "beta": "1"}
 """Name and unit of what a pair is trained for."""
@@ -88,10 +89,9 @@ class PairRun:
     cache: Path
     part: Literal["validation", "test"] = "validation"
 
-    inputs: ClassVar[Mapping[str, str]] = KNOBS
-    outputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
-    evidence: ClassVar[Mapping[str, str]] = {"archive": "measured"}
-    cost: ClassVar[Literal["measured"]] = "measured"
+    signature: ClassVar[Signature] = Signature(
+        KNOBS, {"archive": "handle"}, {"archive": "measured"}, "measured"
+    )
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
         """Handles of the archives, shape (n,); trains what is not there.
@@ -135,39 +135,36 @@ class AppealReplay:
     router: Router = "appeal"
     prefix: str = ""
 
-    cost: ClassVar[Literal["closed form"]] = "closed form"
-    inputs: ClassVar[Mapping[str, str]] = {"archive": "handle", "appeal_threshold": "1"}
-
     @property
-    def outputs(self) -> Mapping[str, str]:
-        """accuracy, appeal_rate, edge_accuracy, cloud_accuracy, mean_trust; with the prefix.
+    def signature(self) -> Signature:
+        """Gives accuracy, appeal_rate, edge_accuracy, cloud_accuracy, mean_trust; with the prefix.
 
         `mean_trust` above 0.98 marks a head that stopped learning.
         """
         names = ("accuracy", "appeal_rate", "edge_accuracy", "cloud_accuracy", "mean_trust")
-        return {f"{self.prefix}{name}": "1" for name in names}
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """Real answers of real networks."""
-        return dict.fromkeys(self.outputs, "measured")
+        return Signature.uniform(
+            {"archive": "handle", "appeal_threshold": "1"},
+            {f"{self.prefix}{name}": "1" for name in names},
+            "measured",
+        )
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
-        """Everything in `outputs` [1], shape (n,) each.
+        """Every output [1], shape (n,) each.
 
         Raises:
             DseError: If an archive is missing or damaged.
         """
         thresholds = np.asarray(columns["appeal_threshold"], dtype=np.float64)
         handles = columns["archive"]
-        results = {name: np.empty(len(thresholds)) for name in self.outputs}
+        names = tuple(self.signature.outputs)
+        results = {name: np.empty(len(thresholds)) for name in names}
         for handle in np.unique(handles):
             rows = np.flatnonzero(handles == handle)
             curve, trust = _curve(self.cache, str(handle), self.router)
             rate, accuracy = curve.at(thresholds[rows])
             ends = curve.edge_accuracy, curve.cloud_accuracy, trust
             flat = (np.full(len(rows), end) for end in ends)
-            for name, values in zip(self.outputs, (accuracy, rate, *flat), strict=True):
+            for name, values in zip(names, (accuracy, rate, *flat), strict=True):
                 results[name][rows] = values
         return results
 

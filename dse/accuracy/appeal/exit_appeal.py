@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from dse.accuracy.appeal.curve import RoutingCurve
 from dse.accuracy.appeal.routers import FloatArray, Routed, confidence, sigmoid
 from dse.accuracy.archive import Archive, read_archive
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 Signal: TypeAlias = Literal["appeal", "max-softmax", "margin", "entropy"]
 """What an exit can say of its own answer."""
@@ -175,24 +176,16 @@ class ExitAppeal:
     beta: float = 0.1
     prefix: str = ""
 
-    cost: ClassVar[Literal["closed form"]] = "closed form"
-    inputs: ClassVar[Mapping[str, str]] = {
-        "archive": "handle",
-        "cloud_archive": "handle",
-        "edge_layers": "layer",
-        "appeal_threshold": "1",
-    }
-
     @property
-    def outputs(self) -> Mapping[str, str]:
-        """appeal_rate, accuracy, edge_accuracy, cloud_accuracy, each with the prefix."""
+    def signature(self) -> Signature:
+        """Gives appeal_rate, accuracy, edge_accuracy, cloud_accuracy, each with the prefix."""
         names = ("appeal_rate", "accuracy", "edge_accuracy", "cloud_accuracy")
-        return {f"{self.prefix}{name}": "1" for name in names}
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """Real answers of real networks."""
-        return dict.fromkeys(self.outputs, "measured")
+        reads = {"archive": "handle", "cloud_archive": "handle", "edge_layers": "layer"}
+        return Signature.uniform(
+            {**reads, "appeal_threshold": "1"},
+            {f"{self.prefix}{name}": "1" for name in names},
+            "measured",
+        )
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, FloatArray]:
         """Appealing rate, system accuracy and those of both ends [1], shape (n,) each.
@@ -206,14 +199,15 @@ class ExitAppeal:
             (str(a), str(c), int(k))
             for a, c, k in zip(columns["archive"], columns["cloud_archive"], layers, strict=True)
         ]
-        results = {name: np.empty(len(keys)) for name in self.outputs}
+        names = tuple(self.signature.outputs)
+        results = {name: np.empty(len(keys)) for name in names}
         for key in dict.fromkeys(keys):
             rows = np.array([k == key for k in keys])
             curve = self._curve(*key)
             rate, accuracy = curve.at(thresholds[rows])
             k = len(rate)
             ends = np.full(k, curve.edge_accuracy), np.full(k, curve.cloud_accuracy)
-            for name, values in zip(self.outputs, (rate, accuracy, *ends), strict=True):
+            for name, values in zip(names, (rate, accuracy, *ends), strict=True):
                 results[name][rows] = values
         return results
 

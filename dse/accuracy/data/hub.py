@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from dse.accuracy.data.tasks import Row, ordered
 from dse.core.errors import DseError, MissingDependency
+from dse.core.extras import install
 
 HELD_OUT = 1000
 """Rows taken from the training split for validation where the data set has no split to spare."""
@@ -80,7 +81,7 @@ def _library() -> Any:  # noqa: ANN401  (an optional library without a stub here
         import datasets
     except ImportError as error:
         raise MissingDependency(
-            "hub: and local: tasks are read by `datasets`: pip install 'edge-dse[hub]'"
+            f"hub: and local: tasks are read by `datasets`: {install('hub')}"
         ) from error
     datasets.disable_progress_bars()
     return datasets

@@ -17,21 +17,9 @@ from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
-from dse.accuracy.cache import Watch, cache_root, sha256_of, unwatched, write_whole
+from dse.accuracy.cache import Watch, sha256_of, unwatched, write_whole
 from dse.accuracy.data.sources import TASKS, Source
 from dse.core.errors import DseError
-
-__all__ = [
-    "TASKS",
-    "Examples",
-    "Split",
-    "TaskState",
-    "cache_root",
-    "fetch_task",
-    "list_tasks",
-    "read_split",
-    "task_classes",
-]
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

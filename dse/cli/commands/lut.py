@@ -24,16 +24,6 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 TablePath = Annotated[Path, typer.Argument(metavar="FILE", help="A table: JSON, binary or CBOR.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("export", epilog="Example: dse export runs/demo --format json")(export)
-    lut = typer.Typer(no_args_is_help=True, help="Look at lookup tables and check them.")
-    lut.command("verify", epilog="Example: dse lut verify runs/demo/tables/lut.bin")(verify)
-    lut.command("show", epilog="Example: dse lut show runs/demo/tables/lut.json")(show)
-    lut.command("diff", epilog="Example: dse lut diff old.json runs/demo/tables/lut.bin")(diff)
-    app.add_typer(lut, name="lut")
-
-
 def export(  # noqa: PLR0913  (one argument per flag)
     run: RunPath,
     format_: Annotated[Format, typer.Option("--format", help="Form of the table.")] = "json",

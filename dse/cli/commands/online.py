@@ -16,18 +16,14 @@ from rich.table import Table
 
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
+from dse.core.files import write_atomically
 from dse.online.policies.policy_set import NAMES
-from dse.online.simulation.simulation_setup import Scene, Wishes, compare
+from dse.online.simulation.simulation_setup import SimulationConfig, SimulationSetup, compare
 from dse.online.simulation.simulator import Simulation, Summary
 from dse.online.simulation.workloads import PUBLISHED_SEED
-from dse.runs.store import read_run, write_atomically
+from dse.runs.store import read_run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("simulate", epilog="Example: dse simulate runs/demo --requests 10000")(simulate)
 
 
 def simulate(  # noqa: PLR0913  (one argument per flag)
@@ -95,7 +91,7 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
     Rows are the run's feasible trials of one device. Every policy meets the same requests and the
     same luck.
     """
-    wishes = Wishes(
+    config = SimulationConfig(
         requests=requests, seed=seed, workload=workload, published=published,
         deadlines=deadlines, arrivals=arrivals,
         rate=rate, accuracy=accuracy, quantile=quantile, noise=noise, switch_time=switch_time,
@@ -104,14 +100,14 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
         table=table,
     )  # fmt: skip
     read = read_run(run)
-    scene = Scene.of(read, wishes)
-    runs, lines, reference = compare(scene, policy or scene.lineup.names, queue)
-    notes.print(f"{scene.facts}; energy saved against {reference}", markup=False)
+    setup = SimulationSetup.of(read, config)
+    runs, lines, reference = compare(setup, policy or setup.policy_set.names, queue)
+    notes.print(f"{setup.facts}; energy saved against {reference}", markup=False)
     if plot is not None:
-        _plot(plot, read.question.study, scene, runs, lines, reference)
+        _plot(plot, read.question.study, setup, runs, lines, reference)
         notes.print(f"figure: {plot}", markup=False)
     if log is not None:
-        _write(log, _log(scene, runs))
+        _write(log, _log(setup, runs))
         notes.print(f"decisions: {log}", markup=False)
     _print(lines, format_)
 
@@ -171,9 +167,9 @@ def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     return stream.getvalue()
 
 
-def _log(scene: Scene, runs: Mapping[str, Simulation]) -> str:
+def _log(setup: SimulationSetup, runs: Mapping[str, Simulation]) -> str:
     """Workload columns, policy, the settings that were picked, and what became of it."""
-    requests, choices = scene.requests, scene.lineup.choices
+    requests, choices = setup.requests, setup.policy_set.choices
     rows: list[dict[str, Any]] = []
     for name, run in runs.items():
         settings = {knob: column[run.rows].tolist() for knob, column in choices.settings.items()}
@@ -197,7 +193,7 @@ def _log(scene: Scene, runs: Mapping[str, Simulation]) -> str:
 def _plot(
     path: Path,
     study: str,
-    scene: Scene,
+    setup: SimulationSetup,
     runs: Mapping[str, Simulation],
     lines: Sequence[Summary],
     reference: str,
@@ -211,7 +207,7 @@ def _plot(
     ]
     unavoidable = float(np.mean([line.unavoidable for line in lines]))
     view = SimulationView(
-        f"{study}: {lines[0].requests:,} requests", scene.facts, scene.requests.deadline,
+        f"{study}: {lines[0].requests:,} requests", setup.facts, setup.requests.deadline,
         unavoidable, reference, points,
     )  # fmt: skip
     try:

@@ -16,18 +16,6 @@ from dse.runs.store import read_run
 _SHOWN = 20
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command to `dse trials`, which is made if nobody has yet."""
-    known = [g.typer_instance for g in app.registered_groups if g.name == "trials"]
-    trials = next((group for group in known if group is not None), None)
-    if trials is None:
-        trials = typer.Typer(help="Trials.", no_args_is_help=True)
-        app.add_typer(trials, name="trials")
-    trials.command("import", epilog="Example: dse trials import trials.csv --out runs/measured")(
-        trials_import
-    )
-
-
 def trials_import(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Measured trials: .csv or .parquet.")

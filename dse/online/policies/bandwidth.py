@@ -17,7 +17,7 @@ from dse.core.errors import DseError
 from dse.core.parameters import FloatArray
 from dse.online.policies.deadline import PerClass
 from dse.online.requests import Policy, Request, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.runs.store import Run
 
 _COLUMNS = {
@@ -45,7 +45,7 @@ class Transfers:
     power: FloatArray
 
     @classmethod
-    def of(cls, run: Run, choices: Choices) -> "Transfers":
+    def of(cls, run: Run, choices: Rows) -> "Transfers":
         """The four metrics of a run's rows.
 
         Raises:
@@ -66,7 +66,7 @@ class Transfers:
         latency = self.latency_floor[rows] + sending
         return latency, self.energy_floor[rows] + self.power[rows] * sending
 
-    def choices_at(self, choices: Choices, bandwidth: float) -> Choices:
+    def choices_at(self, choices: Rows, bandwidth: float) -> Rows:
         """The same rows at the price of one bandwidth [bit/s]; at 0, only rows that send nothing.
 
         Raises:
@@ -112,10 +112,10 @@ class ByBandwidth:
 
 
 def per_bandwidth(
-    choices: Choices,
+    choices: Rows,
     transfers: Transfers,
     floors: Sequence[float],
-    policy: Callable[[Choices], Policy],
+    policy: Callable[[Rows], Policy],
 ) -> PerClass:
     """A policy whose table is that of the bandwidth class it finds itself in.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dse.core.errors import DseError
 from dse.online.requests import Policy, Request, Requests, State
-from dse.online.rows import Choices, Staircase, by_energy
+from dse.online.rows import Rows, Staircase, by_energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Fixed:
         return np.full(len(requests), self.row, dtype=np.intp)
 
 
-def fastest(choices: Choices) -> Fixed:
+def fastest(choices: Rows) -> Fixed:
     """Always the fastest row; of equally fast ones, the least energy."""
     order = by_energy(choices)
     return Fixed(int(order[np.argmin(choices.latency[order])]))
 
 
-def least_energy(choices: Choices) -> Fixed:
+def least_energy(choices: Rows) -> Fixed:
     """Always the row of least energy; of equal ones, the more accurate."""
     return Fixed(int(by_energy(choices)[0]))
 
@@ -69,7 +69,7 @@ class LeastEnergy:
     stairs: tuple[Staircase, ...]
 
     @classmethod
-    def of(cls, choices: Choices) -> "LeastEnergy":
+    def of(cls, choices: Rows) -> "LeastEnergy":
         """The policy over all open rows."""
         levels = np.unique(choices.accuracy[choices.open])
         order = by_energy(choices)

@@ -13,7 +13,7 @@ from dse.core.parameters import Value
 from dse.lut.reader import Reader
 from dse.lut.table import LookupTable, Setting
 from dse.online.requests import Request, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class TablePolicy:
     _table_rows: dict[int, int]
 
     @classmethod
-    def of(cls, table: LookupTable, choices: Choices, names: tuple[str, str]) -> "TablePolicy":
+    def of(cls, table: LookupTable, choices: Rows, names: tuple[str, str]) -> "TablePolicy":
         """The policy of a table that was exported from the run of these rows.
 
         Args:
@@ -105,7 +105,7 @@ def _value(setting: Setting, value: int) -> Value:
     return float(Decimal(value).scaleb(-setting.decimals))
 
 
-def _rows_by_setting(choices: Choices, names: Sequence[str]) -> dict[tuple[Value, ...], int]:
+def _rows_by_setting(choices: Rows, names: Sequence[str]) -> dict[tuple[Value, ...], int]:
     missing = [name for name in names if name not in choices.settings]
     if missing:
         raise DseError(f"the table sets {', '.join(missing)}; the run has no such knob")

@@ -11,7 +11,7 @@ from dse.online.policies.bandwidth import Transfers, per_bandwidth
 from dse.online.policies.deadline import Fixed, LeastEnergy, fastest, least_energy
 from dse.online.policies.switching_costs import Switching, SwitchingAware
 from dse.online.requests import Policy
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 
 NAMES: Mapping[str, str] = {
     "cloud": "fastest row that leaves all layers to the cloud",
@@ -29,7 +29,7 @@ NAMES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lineup:
+class PolicySet:
     """Everything the named policies are made of.
 
     Attributes:
@@ -43,11 +43,11 @@ class Lineup:
         table: Of an exported lookup table; None if none is given.
     """
 
-    choices: Choices
+    choices: Rows
     switching: Switching
     hysteresis: float
     cut: str | None
-    pessimist: Callable[[Choices], Choices] | None
+    pessimist: Callable[[Rows], Rows] | None
     transfers: Transfers | None
     floors: tuple[float, ...]
     table: Policy | None = None
@@ -105,7 +105,7 @@ class Lineup:
     def _told(self, *, quantile: bool, switching: bool, bandwidth: bool) -> Policy:
         """DynaSplit's rule, told more than the published one."""
 
-        def rule(table: Choices) -> Policy:
+        def rule(table: Rows) -> Policy:
             told = self.pessimist(table) if quantile and self.pessimist else table
             if switching:
                 return SwitchingAware(told, self.switching, self.hysteresis)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dse.core.errors import DseError
 from dse.core.parameters import Column, FloatArray
 from dse.online.requests import UNSET, Request, Requests, State
-from dse.online.rows import Choices, Staircase, by_energy
+from dse.online.rows import Rows, Staircase, by_energy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +93,7 @@ class SwitchingAware:
         DseError: If the hysteresis is negative.
     """
 
-    choices: Choices
+    choices: Rows
     switching: Switching
     hysteresis: float = 0.0
     _views: dict[tuple[int, int], "_View"] = field(default_factory=dict, init=False, repr=False)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dse.core.errors import DseError
 from dse.core.parameters import FloatArray
 from dse.online.requests import Request, Requests, State
-from dse.online.rows import Choices, Staircase, by_energy
+from dse.online.rows import Rows, Staircase, by_energy
 from dse.online.simulation.outcome_models import Outcome
 
 
@@ -34,7 +34,7 @@ class Branches:
         bandwidth: At which the appealing rows are priced [bit/s].
     """
 
-    choices: Choices
+    choices: Rows
     appeals: NDArray[np.bool_]
     kept: NDArray[np.intp]
     bits: float
@@ -43,7 +43,7 @@ class Branches:
     @classmethod
     def of(
         cls,
-        choices: Choices,
+        choices: Rows,
         appeals: NDArray[np.bool_],
         settled: Sequence[str],
         bits: float,
@@ -85,7 +85,7 @@ class Branches:
         return self.bits / bandwidth - self.bits / self.bandwidth
 
 
-def _kept(choices: Choices, keeps: NDArray[np.bool_], settled: Sequence[str], row: int) -> int:
+def _kept(choices: Rows, keeps: NDArray[np.bool_], settled: Sequence[str], row: int) -> int:
     """The one row that keeps the answer of the edge network as an appealing row sets it."""
     at = {name: choices.settings[name][row].item() for name in settled}
     for name, value in at.items():

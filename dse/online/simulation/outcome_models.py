@@ -14,7 +14,7 @@ from dse.core.errors import DseError
 from dse.core.parameters import FloatArray
 from dse.online.policies.bandwidth import Transfers
 from dse.online.requests import Requests
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.trials.evaluator import at_quantile
 from dse.online.trials.store import Measurements
 
@@ -46,7 +46,7 @@ class AsPriced:
         choices: The rows.
     """
 
-    choices: Choices
+    choices: Rows
 
     def __call__(self, rows: NDArray[np.intp], requests: Requests) -> Outcome:  # noqa: ARG002
         """The columns of the rows."""
@@ -63,7 +63,7 @@ class AtBandwidth:
         transfers: What of their price depends on the bandwidth.
     """
 
-    choices: Choices
+    choices: Rows
     transfers: Transfers
 
     def __call__(self, rows: NDArray[np.intp], requests: Requests) -> Outcome:
@@ -96,7 +96,7 @@ class Drawn:
 
     @classmethod
     def of(
-        cls, choices: Choices, recorded: Measurements, seed: int, names: tuple[str, str]
+        cls, choices: Rows, recorded: Measurements, seed: int, names: tuple[str, str]
     ) -> "Drawn":
         """Draws from the measurements of a run.
 
@@ -169,7 +169,7 @@ class Noisy:
 
 
 def recorded_quantile(
-    choices: Choices, recorded: Measurements, metric: str, level: float
+    choices: Rows, recorded: Measurements, metric: str, level: float
 ) -> FloatArray:
     """The recorded value of each row that at least a share of its runs does not exceed, (k,).
 

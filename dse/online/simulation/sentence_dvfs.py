@@ -20,7 +20,7 @@ from dse.core.errors import DseError
 from dse.core.parameters import FloatArray
 from dse.online.policies.deadline import Fixed, LeastEnergy, PerClass
 from dse.online.requests import Policy, Request, Requests, State
-from dse.online.rows import Choices
+from dse.online.rows import Rows
 from dse.online.simulation.outcome_models import Outcome
 
 Preference: TypeAlias = Literal["lowest voltage", "least energy"]
@@ -240,7 +240,7 @@ def sentence_policy(
     for late in range(1, classes.count):
         layers = np.full(len(every), late)
         energy = rows.vdd if prefer == "lowest voltage" else rows.energy(every, early, layers)
-        table = Choices(
+        table = Rows(
             energy,
             rows.latency(every, early, layers),
             np.zeros(len(every)),

@@ -14,10 +14,10 @@ from dse.core.units import to_si
 from dse.lut.files import read_table
 from dse.online.policies.bandwidth import Transfers
 from dse.online.policies.lookup_table import TablePolicy
-from dse.online.policies.policy_set import Lineup
+from dse.online.policies.policy_set import PolicySet
 from dse.online.policies.switching_costs import Switching
 from dse.online.requests import UNSET, Requests, State
-from dse.online.rows import Choices, Staircase, by_energy
+from dse.online.rows import Rows, Staircase, by_energy
 from dse.online.simulation.outcome_models import (
     AsPriced,
     AtBandwidth,
@@ -54,7 +54,7 @@ _QUANTITY = re.compile(r"^\s*([0-9.eE+-]+)\s*([A-Za-z/%]+)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SimulationConfig:
     """What is asked for, as a person writes it; quantities are texts with their unit.
 
     Attributes:
@@ -101,68 +101,68 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class SimulationSetup:
     """Requests, what rows do to them, and who may decide.
 
     Attributes:
         requests: In the order of arrival, the link's bandwidth among them.
         outcomes: What a row does.
-        lineup: The policies.
+        policy_set: The policies.
         facts: One line for people.
         start: What the first request finds: nothing set, and the bandwidth measured before it.
     """
 
     requests: Requests
     outcomes: Outcomes
-    lineup: Lineup
+    policy_set: PolicySet
     facts: str
     start: State
 
     @classmethod
-    def of(cls, run: Run, wishes: Wishes) -> "Scene":
-        """The scene that a person asks for on a run.
+    def of(cls, run: Run, config: SimulationConfig) -> "SimulationSetup":
+        """The setup that a person asks for on a run.
 
         Raises:
             DseError: If the run lacks what is asked for, or a quantity does not read.
         """
-        choices = Choices.of(
+        choices = Rows.of(
             run.question,
             run.trials,
-            energy=wishes.energy,
-            latency=wishes.latency,
-            design=_design(run, wishes.design),
+            energy=config.energy,
+            latency=config.latency,
+            design=_design(run, config.design),
         )
-        if wishes.accuracy > 0 and not choices.accuracy.any():
+        if config.accuracy > 0 and not choices.accuracy.any():
             raise DseError("--accuracy: the run has no metric accuracy to hold it against")
         # One stream each, so that another link or more noise leaves the requests as they are.
-        streams = np.random.SeedSequence(wishes.seed).spawn(4)
-        requests = _requests(wishes, choices, np.random.default_rng(streams[0]))
+        streams = np.random.SeedSequence(config.seed).spawn(4)
+        requests = _requests(config, choices, np.random.default_rng(streams[0]))
         recorded = read_measurements(run.folder)
-        changing = wishes.bandwidth is not None or bool(np.isfinite(requests.bandwidth).all())
+        changing = config.bandwidth is not None or bool(np.isfinite(requests.bandwidth).all())
         transfers = Transfers.of(run, choices) if changing else None
         link, other = (np.random.default_rng(streams[i]) for i in (1, 3))
-        requests, earlier = _linked(wishes, requests, link, other)
+        requests, earlier = _linked(config, requests, link, other)
         luck = int(streams[2].generate_state(1)[0])
-        outcomes, pessimist = _outcomes(choices, transfers, recorded, wishes, luck)
-        lineup = Lineup(
+        outcomes, pessimist = _outcomes(choices, transfers, recorded, config, luck)
+        policy_set = PolicySet(
             choices=choices,
             switching=Switching(
-                choices.settings, _si(wishes.switch_time, "s"), _si(wishes.switch_energy, "J")
+                choices.settings, _si(config.switch_time, "s"), _si(config.switch_energy, "J")
             ),
-            hysteresis=wishes.hysteresis,
-            cut=wishes.cut if wishes.cut in choices.settings else None,
+            hysteresis=config.hysteresis,
+            cut=config.cut if config.cut in choices.settings else None,
             pessimist=pessimist,
             transfers=transfers,
             floors=_floors(earlier),
-            table=_table_policy(run, wishes, choices),
+            table=_table_policy(run, config, choices),
         )
-        facts = _facts(requests, choices, recorded, wishes, earlier)
+        facts = _facts(requests, choices, recorded, config, earlier)
         start = State(UNSET, float(earlier[-1]) if len(earlier) else np.inf)
-        return cls(requests, outcomes, lineup, facts, start)
+        return cls(requests, outcomes, policy_set, facts, start)
 
 
 def compare(
-    scene: Scene, names: Sequence[str], queue: Queue
+    setup: SimulationSetup, names: Sequence[str], queue: Queue
 ) -> tuple[dict[str, Simulation], list[Summary], str]:
     """Every policy on the same requests; simulations, their summaries, and the reference's name.
 
@@ -171,68 +171,71 @@ def compare(
     Raises:
         DseError: If a policy does not exist here.
     """
-    lineup, requests, outcomes = scene.lineup, scene.requests, scene.outcomes
-    reference = "cloud" if lineup.cut else "fastest"
+    policy_set, requests, outcomes = setup.policy_set, setup.requests, setup.outcomes
+    reference = "cloud" if policy_set.cut else "fastest"
     asked = list(dict.fromkeys(names))
     runs = {
         name: simulate(
-            lineup.policy(name), requests, outcomes, lineup.switching, queue, scene.start
+            policy_set.policy(name), requests, outcomes, policy_set.switching, queue, setup.start
         )
         for name in dict.fromkeys([*asked, reference])
     }
-    beyond = hopeless(requests, outcomes, _fast_rows(scene))
+    beyond = hopeless(requests, outcomes, _fast_rows(setup))
     base = float(runs[reference].energy.mean())
     lines = [
-        summary(name, runs[name], reference=base, hopeless=beyond, places=lineup.places())
+        summary(name, runs[name], reference=base, hopeless=beyond, places=policy_set.places())
         for name in asked
     ]
     return {name: runs[name] for name in asked}, lines, reference
 
 
-def _fast_rows(scene: Scene) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _fast_rows(setup: SimulationSetup) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     """Rows of which one is the fastest for every request: a front, or all if there are few."""
-    choices = scene.lineup.choices
-    if len(choices) <= 200 or scene.lineup.floors or scene.lineup.pessimist:
+    choices = setup.policy_set.choices
+    if len(choices) <= 200 or setup.policy_set.floors or setup.policy_set.pessimist:
         return np.flatnonzero(choices.open)
     return Staircase.of(by_energy(choices), choices.latency).rows
 
 
-def _requests(wishes: Wishes, choices: Choices, rng: np.random.Generator) -> Requests:
-    set_by = {"--workload": wishes.workload, "--published": wishes.published,
-              "--deadlines": wishes.deadlines}  # fmt: skip
+def _requests(config: SimulationConfig, choices: Rows, rng: np.random.Generator) -> Requests:
+    set_by = {"--workload": config.workload, "--published": config.published,
+              "--deadlines": config.deadlines}  # fmt: skip
     given = [name for name, value in set_by.items() if value is not None]
     if len(given) > 1:
         raise DseError(f"{' and '.join(given)} both say what the deadlines are; give one")
-    if wishes.workload is not None:
-        if wishes.accuracy > 0 or wishes.arrivals != "steady":
+    if config.workload is not None:
+        if config.accuracy > 0 or config.arrivals != "steady":
             raise DseError("a replayed file says itself when requests come and what they ask for")
-        return read_requests(wishes.workload)
+        return read_requests(config.workload)
     low, high = float(choices.latency.min()), float(choices.latency.max())
-    if wishes.deadlines is not None:
-        ends = wishes.deadlines.split(",")
+    if config.deadlines is not None:
+        ends = config.deadlines.split(",")
         if len(ends) != 2:
-            raise DseError(f"--deadlines {wishes.deadlines}: write LOW,HIGH, e.g. 90ms,5s")
+            raise DseError(f"--deadlines {config.deadlines}: write LOW,HIGH, e.g. 90ms,5s")
         low, high = (_si(end, "s") for end in ends)
-    n = wishes.requests
-    if wishes.published is None:
+    n = config.requests
+    if config.published is None:
         deadline = stretched_weibull(n, low, high, rng)
     else:
-        deadline = published_deadlines(n, wishes.published)
-    return Requests.of(deadline, arrival=_arrivals(wishes, n, rng), accuracy=wishes.accuracy)
+        deadline = published_deadlines(n, config.published)
+    return Requests.of(deadline, arrival=_arrivals(config, n, rng), accuracy=config.accuracy)
 
 
-def _arrivals(wishes: Wishes, n: int, rng: np.random.Generator) -> FloatArray:
-    if wishes.arrivals == "poisson":
-        return poisson_arrivals(n, wishes.rate, rng)
-    if wishes.arrivals == "bursty":
-        return Bursts.around(wishes.rate).arrivals(n, rng)
-    if not wishes.rate > 0:
-        raise DseError(f"--rate {wishes.rate} must be positive")
-    return np.arange(float(n)) / wishes.rate
+def _arrivals(config: SimulationConfig, n: int, rng: np.random.Generator) -> FloatArray:
+    if config.arrivals == "poisson":
+        return poisson_arrivals(n, config.rate, rng)
+    if config.arrivals == "bursty":
+        return Bursts.around(config.rate).arrivals(n, rng)
+    if not config.rate > 0:
+        raise DseError(f"--rate {config.rate} must be positive")
+    return np.arange(float(n)) / config.rate
 
 
 def _linked(
-    wishes: Wishes, requests: Requests, rng: np.random.Generator, other: np.random.Generator
+    config: SimulationConfig,
+    requests: Requests,
+    rng: np.random.Generator,
+    other: np.random.Generator,
 ) -> tuple[Requests, FloatArray]:
     """Requests over their link, and what had been measured of it before the first one [bit/s].
 
@@ -240,7 +243,7 @@ def _linked(
     requests is what has been measured, and only the others are asked. Nothing is measured of an
     endless link.
     """
-    text = wishes.bandwidth
+    text = config.bandwidth
     if text is None and not np.isfinite(requests.bandwidth).all():
         return requests, np.empty(0)
     if text is not None and not text.endswith((".csv", ".parquet")):
@@ -248,8 +251,8 @@ def _linked(
         if len(levels) == 1:
             return with_bandwidth(requests, np.broadcast_to(levels, len(requests))), levels
         end = float(requests.arrival[-1])
-        trace = BandwidthTrace.drawn(levels, wishes.dwell, end, rng)
-        earlier = BandwidthTrace.drawn(levels, wishes.dwell, CALIBRATION * wishes.dwell, other)
+        trace = BandwidthTrace.drawn(levels, config.dwell, end, rng)
+        earlier = BandwidthTrace.drawn(levels, config.dwell, CALIBRATION * config.dwell, other)
         return with_bandwidth(requests, trace.at(requests.arrival)), earlier.bandwidth
     if text is not None:
         requests = with_bandwidth(requests, read_trace(Path(text)).at(requests.arrival))
@@ -269,26 +272,26 @@ def _floors(bandwidth: FloatArray) -> tuple[float, ...]:
 
 
 def _outcomes(
-    choices: Choices,
+    choices: Rows,
     transfers: Transfers | None,
     recorded: Measurements | None,
-    wishes: Wishes,
+    config: SimulationConfig,
     luck: int,
-) -> tuple[Outcomes, Callable[[Choices], Choices] | None]:
+) -> tuple[Outcomes, Callable[[Rows], Rows] | None]:
     """What rows do, and how a careful policy sees them."""
     if recorded is not None:
         if transfers is not None:
             raise DseError("measured runs were measured over one link; it cannot change")
-        latency = recorded_quantile(choices, recorded, wishes.latency, wishes.quantile)
-        names = (wishes.latency, wishes.energy)
+        latency = recorded_quantile(choices, recorded, config.latency, config.quantile)
+        names = (config.latency, config.energy)
         drawn = Drawn.of(choices, recorded, luck, names)
-        outcomes: Outcomes = Noisy(drawn, wishes.noise, luck + 1) if wishes.noise else drawn
+        outcomes: Outcomes = Noisy(drawn, config.noise, luck + 1) if config.noise else drawn
         return outcomes, lambda table: table.promising(latency)
     plain = AtBandwidth(choices, transfers) if transfers is not None else AsPriced(choices)
-    if not wishes.noise:
+    if not config.noise:
         return plain, None
-    noisy = Noisy(plain, wishes.noise, luck)
-    factor = noisy.quantile(wishes.quantile)
+    noisy = Noisy(plain, config.noise, luck)
+    factor = noisy.quantile(config.quantile)
     return noisy, lambda table: table.promising(table.latency * factor)
 
 
@@ -306,16 +309,16 @@ def _design(run: Run, texts: Sequence[str]) -> dict[str, Value]:
     return design
 
 
-def _table_policy(run: Run, wishes: Wishes, choices: Choices) -> TablePolicy | None:
-    if wishes.table is None:
+def _table_policy(run: Run, config: SimulationConfig, choices: Rows) -> TablePolicy | None:
+    if config.table is None:
         return None
-    table, _ = read_table(wishes.table)
+    table, _ = read_table(config.table)
     if table.run_identity != run.identity:
         raise DseError(
-            f"{wishes.table.name} was exported from the run {table.run_identity[:12]}..., "
+            f"{config.table.name} was exported from the run {table.run_identity[:12]}..., "
             f"{run.folder} is {run.identity[:12]}..."
         )
-    return TablePolicy.of(table, choices, (wishes.latency, wishes.energy))
+    return TablePolicy.of(table, choices, (config.latency, config.energy))
 
 
 def _si(text: str, unit: str) -> float:
@@ -333,26 +336,26 @@ def _si(text: str, unit: str) -> float:
 
 def _facts(
     requests: Requests,
-    choices: Choices,
+    choices: Rows,
     recorded: Measurements | None,
-    wishes: Wishes,
+    config: SimulationConfig,
     earlier: FloatArray,
 ) -> str:
     parts = [
         f"{len(requests):,} requests over {len(choices):,} rows",
         f"deadlines {requests.deadline.min():.4g} to {requests.deadline.max():.4g} s",
-        f"of {wishes.workload.name}" if wishes.workload else f"{wishes.arrivals} arrivals",
+        f"of {config.workload.name}" if config.workload else f"{config.arrivals} arrivals",
     ]
-    if wishes.published:
-        parts.append(f"published workload of {wishes.published}")
+    if config.published:
+        parts.append(f"published workload of {config.published}")
     if recorded is not None:
         parts.append(f"outcomes drawn from {len(recorded.trial):,} measured runs")
-    if wishes.noise:
-        parts.append(f"log-normal noise, sigma {wishes.noise:g}")
+    if config.noise:
+        parts.append(f"log-normal noise, sigma {config.noise:g}")
     if len(earlier):
         mbit, classes = requests.bandwidth / 1e6, len(_floors(earlier))
         known = f"in {classes} classes of {len(earlier):,} earlier values"
         parts.append(f"link {mbit.min():.4g} to {mbit.max():.4g} Mbit/s {known}")
-    if wishes.workload is None:
-        parts.append(f"seed {wishes.seed}")
+    if config.workload is None:
+        parts.append(f"seed {config.seed}")
     return ", ".join(parts)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import DseError
-from dse.core.evaluation import Cost
 from dse.core.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter
 from dse.core.problem import Direction, Objective
+from dse.core.signature import Cost, Signature
 from dse.core.space import Columns
 from dse.online.trials.table_file import RawTrials, TrialsLayout
 
@@ -146,20 +146,13 @@ class Measured:
     quantile: float = 0.5
     cost: Cost = "closed form"
 
-    @property
-    def inputs(self) -> Mapping[str, str]:
-        """The knobs of the file."""
-        return {name: self.trials.raw.units[name] for name in self.trials.designs}
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """Metrics that every run has."""
-        return {name: self.trials.raw.units[name] for name in self.trials.metrics}
-
-    @property
-    def evidence(self) -> Mapping[str, str]:
-        """All measured."""
-        return dict.fromkeys(self.outputs, "measured")
+    @cached_property
+    def signature(self) -> Signature:
+        """Reads the knobs of the file, gives the metrics that every run has, all measured."""
+        units = self.trials.raw.units
+        reads = {name: units[name] for name in self.trials.designs}
+        gives = {name: units[name] for name in self.trials.metrics}
+        return Signature.uniform(reads, gives, "measured", self.cost)
 
     @cached_property
     def _rows(self) -> dict[tuple[object, ...], int]:
@@ -176,11 +169,11 @@ class Measured:
         Raises:
             ValueError: If a design was not measured.
         """
-        designs = zip(*(columns[name].tolist() for name in self.inputs), strict=True)
+        designs = zip(*(columns[name].tolist() for name in self.signature.inputs), strict=True)
         found = [self._rows.get(design, -1) for design in designs]
         if -1 in found:
             row = found.index(-1)
-            said = ", ".join(f"{n} = {columns[n][row]}" for n in self.inputs)
+            said = ", ".join(f"{n} = {columns[n][row]}" for n in self.signature.inputs)
             raise ValueError(
                 f"{said} was not measured; {self.trials.raw.file} holds {len(self._rows)} designs"
             )

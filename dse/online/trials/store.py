@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import DseError
+from dse.core.files import canonical_json, write_atomically
 from dse.core.parameters import FloatArray
 from dse.core.problem import Problem, Trials, judge
 from dse.core.space import SearchSpace
 from dse.online.trials.evaluator import Measured, MeasuredTrials, at_quantile, objectives_of
 from dse.online.trials.table_file import TrialsLayout
 from dse.results.front import Front
-from dse.runs.store import Question, RunWriter, canonical_json, require_free, write_atomically
+from dse.runs.run_schema import Question
+from dse.runs.store import RunWriter, require_free
 
 MEASUREMENTS = "measurements.npz"
 """In the folder of an imported run: metric by metric, and the trial of each measurement."""

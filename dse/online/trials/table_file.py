@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dse.core.errors import DseError, MissingDependency
+from dse.core.extras import install
 from dse.core.parameters import Column
 from dse.core.units import notations
 
@@ -238,7 +239,7 @@ def _read_parquet(path: Path) -> _TextTable:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingDependency(
-            f"{path.name}: Parquet needs pyarrow; install edge-dse[parquet], or give CSV"
+            f"{path.name}: Parquet needs pyarrow: {install('parquet')}; or give CSV"
         ) from error
     try:
         table = pyarrow.parquet.read_table(path, use_threads=False, pre_buffer=False)

@@ -10,12 +10,10 @@ from dse.core.errors import CompositionError
 from dse.core.parameters import Column, FloatArray
 from dse.core.problem import Problem
 from dse.pareto.dominance import non_dominated
-from dse.searchers.grey_box.acquisition import gains_of, together
+from dse.searchers.grey_box.acquisition import OpenBox, gains_of, nodes, together
 from dse.searchers.grey_box.candidates import Candidates, Pool
-from dse.searchers.grey_box.expected_hypervolume import OpenBox, nodes
-from dse.searchers.grey_box.history import Told
+from dse.searchers.grey_box.history import History, Runs
 from dse.searchers.grey_box.problem_split import Parts, Priced
-from dse.searchers.grey_box.run_cache import Runs
 from dse.searchers.grey_box.surrogate import Surrogate
 from dse.searchers.searcher import (
     Answers,
@@ -93,7 +91,7 @@ class GreyBox:
         self._surrogates = {name: Surrogate(named) for name in self._parts.learned}
         self._ranges: dict[str, tuple[float, float]] = {}
         self._fitted = 0
-        self._told = Told(problem.space)
+        self._told = History(problem.space)
         self.fell_back = 0
         self._runs = Runs()
         self._fresh: list[FloatArray] = []

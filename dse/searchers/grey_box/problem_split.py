@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import CompositionError, RowsFailed
-from dse.core.evaluation import TEXT_UNITS, Chain, Evaluator, evaluate_rows
+from dse.core.evaluation import Chain, Evaluator, evaluate_rows
 from dse.core.parameters import Categorical, Column, FloatArray, Parameter, Real
 from dse.core.problem import Problem
+from dse.core.signature import TEXT_UNITS
 from dse.core.space import Columns, length
 
 
@@ -80,21 +81,21 @@ class Parts:
         run: set[str] = set()
         replay: set[str] = set()
         for stage in stages:
-            behind = frozenset[str]().union(*(knobs[name] for name in stage.inputs))
-            knobs.update(dict.fromkeys(stage.outputs, behind))
-            numbers = [k for k, unit in stage.outputs.items() if unit not in TEXT_UNITS]
+            behind = frozenset[str]().union(*(knobs[name] for name in stage.signature.inputs))
+            knobs.update(dict.fromkeys(stage.signature.outputs, behind))
+            numbers = [k for k, unit in stage.signature.outputs.items() if unit not in TEXT_UNITS]
             role = _role(stage, texts, uncertain)
             roles.append(role)
             if role == "exact":
                 continue
-            uncertain |= set(stage.outputs)
+            uncertain |= set(stage.signature.outputs)
             if role == "after":
                 continue
-            texts |= set(stage.outputs) - set(numbers)
+            texts |= set(stage.signature.outputs) - set(numbers)
             learned += numbers
             if role == "measured":
                 run |= behind
-                handed += list(stage.outputs)
+                handed += list(stage.signature.outputs)
             else:
                 replay |= behind
         if "measured" not in roles:
@@ -130,7 +131,9 @@ class Parts:
     def entered(self) -> frozenset[str]:
         """Learned numbers that a closed form reads: it may refuse what no run ever gave."""
         after = [s for s, role in zip(self.stages, self.roles, strict=True) if role == "after"]
-        return frozenset(self.learned) & {name for stage in after for name in stage.inputs}
+        return frozenset(self.learned) & {
+            name for stage in after for name in stage.signature.inputs
+        }
 
     @property
     def separable(self) -> bool:
@@ -180,7 +183,7 @@ class Parts:
         known = dict(columns)
         ok = np.ones(length(columns), dtype=bool)
         for stage, role in zip(self.stages, self.roles, strict=True):
-            if role not in roles or any(name not in known for name in stage.inputs):
+            if role not in roles or any(name not in known for name in stage.signature.inputs):
                 continue
             try:
                 known.update(evaluate_rows(stage, known))
@@ -211,11 +214,11 @@ def _flat(evaluator: Evaluator) -> Iterable[Evaluator]:
 
 
 def _role(stage: Evaluator, texts: set[str], uncertain: set[str]) -> str:
-    if stage.cost == "measured":
+    if stage.signature.cost == "measured":
         return "measured"
-    if texts & set(stage.inputs):
+    if texts & set(stage.signature.inputs):
         return "replay"
-    return "after" if uncertain & set(stage.inputs) else "exact"
+    return "after" if uncertain & set(stage.signature.inputs) else "exact"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import moocore
 import numpy as np
 
 from dse.core.evaluation import Cached, Chain
 from dse.core.problem import Problem
+from dse.core.signature import Signature
 from dse.core.space import Columns
 
 
@@ -20,11 +20,10 @@ class Measured:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     formula: Callable[[Columns], Columns]
-    cost: ClassVar[str] = "measured"
 
     @property
-    def evidence(self):
-        return dict.fromkeys(self.outputs, "measured")
+    def signature(self):
+        return Signature.uniform(self.inputs, self.outputs, "measured", "measured")
 
     def __call__(self, columns):
         return self.formula(columns)
@@ -37,11 +36,10 @@ class Analytic:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     formula: Callable[[Columns], Columns]
-    cost: ClassVar[str] = "closed form"
 
     @property
-    def evidence(self):
-        return dict.fromkeys(self.outputs, "closed form")
+    def signature(self):
+        return Signature.uniform(self.inputs, self.outputs, "closed form", "closed form")
 
     def __call__(self, columns):
         return self.formula(columns)

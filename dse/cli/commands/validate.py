@@ -1,0 +1,42 @@
+"""`dse validate`, and how the commands that take a study file load it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dse.cli.command_table import Session
+from dse.cli.terminal import notes
+from dse.core.errors import StudyError
+from dse.study.loader import Study, load_study
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. search.seed=3."),
+]
+
+
+def validate(ctx: typer.Context, study: StudyPath, set_: Setting = None) -> None:
+    """Check a study file: every problem at once, nothing is run or written."""
+    checked = loaded_study(ctx.obj, study, set_ or [])
+    size = checked.space.size
+    count = f"{size:,} designs" if size is not None else "a continuous space"
+    notes.print(
+        f"{study}: no problems; {count}, {checked.file.search.trials:,} trials", markup=False
+    )
+
+
+def loaded_study(session: Session, path: Path, overrides: Sequence[str]) -> Study:
+    """The study of a file, checked.
+
+    Raises:
+        StudyError: With every problem found; with the studies that come along if there is no file.
+    """
+    if session.studies is not None and not path.exists():
+        files = sorted(session.studies.rglob("*.yaml"))
+        names = ", ".join(file.relative_to(session.studies).as_posix() for file in files)
+        said = f"{path}: does not exist; studies that come along, in {session.studies}: {names}"
+        raise StudyError((said,))
+    return load_study(path, session.systems, overrides)
