@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/demo
 STUDY ?= studies/edgebert/sentiment.yaml
 
-.PHONY: demo test test-slow search-table check format bench clean
+.PHONY: demo test test-ci ci-tools test-slow search-table check format bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -23,11 +23,24 @@ demo: .venv/installed
 	$(BIN)/dse export $(RUN) --format json
 
 # Two processes, a file to each: half the time, and files keep their own networks and clusters.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --no-skips
+SPREAD := -n 2 --dist loadfile
+
+# The quick tier: wants no network, no compiler and no cluster.
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) $(SPREAD)
+
+# The rest that every change must pass: tasks from the registries, compilers and sanitizers, Ray,
+# notebooks, whole studies.
+test-ci: .venv/installed
+	$(PYTEST) $(SPREAD) -m "ci and not slow"
+
+# Installs, as root on Debian, what test-ci needs of the system: tests/tools.csv.
+ci-tools:
+	.ci/tools
 
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow --timeout 5400
+	$(PYTEST) -m slow --timeout 5400
 
 # Speed is measured here and nowhere asserted with a clock: each figure stands beside a peer's.
 bench: .venv/installed

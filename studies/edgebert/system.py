@@ -73,8 +73,10 @@ class Settings(Section):
     mac_width: Literal[2, 4, 8, 16, 32] = 16
     sequence_length: Annotated[int, Field(ge=1, le=512)] = 64
     idle_memory: Literal["gated", "powered"] = "gated"
-    finetune_stop: FinetuneStopRule | None = Field(None, exclude_if=lambda rule: rule is None)
-    teacher: TeacherRule | None = Field(None, exclude_if=lambda rule: rule is None)
+    finetune_stop: FinetuneStopRule | None = Field(
+        default=None, exclude_if=lambda rule: rule is None
+    )
+    teacher: TeacherRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
 
     @model_validator(mode="after")
     def _teaches_somebody(self) -> Self:

@@ -81,7 +81,9 @@ class Settings(Section):
 
     task: Annotated[str, validated_by(require_task)] = "rt-sentiment"
     recipe: Literal["small", "demo", "full", "frozen"] = "demo"
-    clouds: Annotated[list[Literal["small", "demo", "full"]], Field(min_length=1)] = Field(["full"])
+    clouds: Annotated[list[Literal["small", "demo", "full"]], Field(min_length=1)] = Field(
+        default=["full"]
+    )
     sentences: Annotated[int, Field(ge=10)] | None = None
     test_sentences: Annotated[int, Field(ge=10)] | None = None
     fault_draws: Annotated[int, Field(ge=1, le=100)] = 3

@@ -121,7 +121,7 @@ def test_a_broken_training_with_a_teacher_goes_on_to_the_same_bytes(
     with pytest.raises(Broken):
         distilled_network(tiny, task, "small", teacher, tmp_path, stumble)
     assert len(list(tmp_path.rglob("*.checkpoint"))) == 1
-    seen = {}
+    seen: dict[str, list[float]] = {}
     again = distilled_network(
         tiny, task, "small", teacher, tmp_path, lambda what, share: seen.setdefault(what, share)
     )
@@ -143,8 +143,9 @@ def test_a_teacher_of_another_shape_is_asked_about_what_is_trained_on(
         if found.is_file():
             (tmp_path / name).write_bytes(found.read_bytes())
     with torch.random.fork_rng():
-        shape = {"num_attention_heads": 2, "intermediate_size": 8, "num_hidden_layers": 2}
-        BertModel(BertConfig(hidden_size=16, **shape)).save_pretrained(tmp_path)
+        shape = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 8,
+                 "num_hidden_layers": 2}  # fmt: skip
+        BertModel(BertConfig.from_dict(shape)).save_pretrained(tmp_path)
     seen = set()
     by = Teacher("frozen", f"local:{tmp_path}")
     taught = network_of(tiny, task, "small", by, cache, lambda what, _: seen.add(what))

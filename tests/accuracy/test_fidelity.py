@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
 from dse.accuracy.accuracy_run import AccuracyRun
-from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
+from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
 from dse.accuracy.exits import ExitCurve, ExitReplay, limits
 from dse.accuracy.sequential_evaluation import (
     Looks,
@@ -25,7 +25,6 @@ from dse.accuracy.sequential_evaluation import (
     joined,
     order_of,
     part_handle,
-    rows_of,
     upper_limits,
 )
 from dse.core.errors import CompositionError, DseError, RowsFailed
@@ -123,9 +122,10 @@ def test_parts_joined_and_put_in_order_are_the_whole(draws, sizes):
     np.testing.assert_array_equal(again.labels, whole.labels)
 
 
-def test_a_run_in_parts_answers_as_a_run_in_one_piece(trained_small, fetched, tmp_path):
-    (tmp_path / "tasks").symlink_to(fetched / "tasks")
-    run = AccuracyRun(trained_small, "rt-sentiment", tmp_path, sentences=48)
+def test_a_run_in_parts_answers_as_a_run_in_one_piece(trained_made, made_task, tmp_path):
+    cache, name = made_task
+    (tmp_path / "tasks").symlink_to(cache / "tasks")
+    run = AccuracyRun(trained_made, name, tmp_path, sentences=48)
     design = {"pruning_ratio": np.array([0.2]), "weight_bits": np.array([6])}
     part = PartRun(run)
     early = EarlyStop(None, ExitReplay(tmp_path), {})

@@ -24,7 +24,7 @@ WORDS = ["good", "fine", "great", "bad", "poor", "awful", "film", "plot", "the",
 def sentences(seed, count):
     """Labelled by the kind of their adjectives; different, and easy to learn."""
     rng = np.random.default_rng(seed)
-    rows = {}
+    rows: dict[str, str] = {}
     while len(rows) < count:
         label = int(rng.integers(2))
         adjectives = rng.choice(WORDS[:3] if label else WORDS[3:6], 2)

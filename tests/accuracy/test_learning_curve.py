@@ -15,7 +15,7 @@ STEPS = np.arange(50.0, 501.0, 50.0)
 @given(st.floats(0.6, 0.95), st.floats(0.05, 0.5), st.floats(60.0, 400.0))
 def test_points_of_a_curve_give_the_curve_back_beyond_them(level, gap, steps):
     true = Curve(level, gap, steps)
-    found = fitted(STEPS, true.at(STEPS))
+    found = fitted(STEPS.tolist(), true.at(STEPS).tolist())
     np.testing.assert_allclose(found.at(STEPS), true.at(STEPS), atol=1e-5)
     assert float(found.at(2_000.0)) == pytest.approx(float(true.at(2_000.0)), abs=2e-3)
 
@@ -28,7 +28,7 @@ def test_the_closed_form_is_that_of_the_source():
 
 
 def test_a_level_line_is_its_own_prediction():
-    assert float(fitted(STEPS, np.full(10, 0.7)).at(5_000.0)) == pytest.approx(0.7, abs=1e-4)
+    assert float(fitted(STEPS.tolist(), [0.7] * 10).at(5_000.0)) == pytest.approx(0.7, abs=1e-4)
 
 
 def test_predictions_of_a_noisy_curve_settle_near_its_end_and_stop_early():
@@ -37,18 +37,20 @@ def test_predictions_of_a_noisy_curve_settle_near_its_end_and_stop_early():
     true = Curve(0.86, 0.25, 300.0)
     seen = true.at(steps) + rng.normal(scale=0.004, size=len(steps))
     rule = Extrapolation(2_000.0, window=3, tolerance=0.01)
-    stop = next(k for k in range(FEWEST, 41) if rule.converged(steps[:k], seen[:k]) is not None)
-    said = rule.converged(steps[:stop], seen[:stop])
+    many = range(FEWEST, 41)
+    x, y = steps.tolist(), seen.tolist()
+    stop = next(k for k in many if rule.converged(x[:k], y[:k]) is not None)
+    said = rule.converged(x[:stop], y[:stop])
     assert steps[stop - 1] <= 1_000.0
     assert said == pytest.approx(float(true.at(2_000.0)), abs=0.02)
 
 
 def test_before_enough_predictions_nothing_has_converged():
     rule = Extrapolation(500.0, window=3)
-    flat = np.full(10, 0.8)
+    flat, steps = [0.8] * 10, STEPS.tolist()
     early = FEWEST + 1
-    assert rule.converged(STEPS[:early], flat[:early]) is None
-    assert rule.converged(STEPS[: early + 1], flat[: early + 1]) == pytest.approx(0.8, abs=1e-3)
+    assert rule.converged(steps[:early], flat[:early]) is None
+    assert rule.converged(steps[: early + 1], flat[: early + 1]) == pytest.approx(0.8, abs=1e-3)
     assert Extrapolation(500.0).converged([], []) is None
 
 

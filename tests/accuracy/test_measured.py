@@ -22,10 +22,11 @@ def design(ratio, bits):
 
 
 @pytest.fixture
-def here(trained_small, fetched, tmp_path):
-    """64 sentences of the validation split, with an empty cache for the archives."""
-    (tmp_path / "tasks").symlink_to(fetched / "tasks")
-    return AccuracyRun(trained_small, "rt-sentiment", tmp_path, sentences=64)
+def here(trained_made, made_task, tmp_path):
+    """64 made-up sentences of the validation split, with an empty cache for the archives."""
+    cache, name = made_task
+    (tmp_path / "tasks").symlink_to(cache / "tasks")
+    return AccuracyRun(trained_made, name, tmp_path, sentences=64)
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +63,12 @@ def test_pruning_everything_away_leaves_nothing_learned(here):
 
 def test_a_pass_is_made_once(here, monkeypatch):
     passes = []
-    original = measured.all_means
-    monkeypatch.setattr(
-        measured, "all_means", lambda *a, **k: passes.append(1) or original(*a, **k)
-    )
+
+    def counted(*arguments, **options):
+        passes.append(1)
+        return all_means(*arguments, **options)
+
+    monkeypatch.setattr(measured, "all_means", counted)
     columns = {"pruning_ratio": np.zeros(3), "weight_bits": np.array([8, 8, 8])}
     first = here(columns)["archive"]
     assert len(set(first)) == 1

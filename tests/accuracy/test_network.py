@@ -29,8 +29,8 @@ def encoder(request):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         if request.param == "bert":
-            return BertModel(BertConfig(**SMALL)).eval()
-        return AlbertModel(AlbertConfig(**SMALL, embedding_size=16)).eval()
+            return BertModel(BertConfig.from_dict(SMALL)).eval()
+        return AlbertModel(AlbertConfig.from_dict({**SMALL, "embedding_size": 16})).eval()
 
 
 @pytest.fixture
@@ -147,8 +147,13 @@ def test_activations_take_few_values_and_the_hooks_go_away(trained, tokens):
 
 
 def test_activations_are_gauged_once_whatever_their_width_and_link(trained, tokens, monkeypatch):
-    passes, original = [], compression.layer_means
-    monkeypatch.setattr(compression, "layer_means", lambda *a: passes.append(1) or original(*a))
+    passes = []
+
+    def counted(*arguments):
+        passes.append(1)
+        return layer_means(*arguments)
+
+    monkeypatch.setattr(compression, "layer_means", counted)
     gauge = tokens[:7]
     runs = [
         compressed(trained, Compression(weight_bits=6, activation_bits=bits), gauge)
@@ -166,23 +171,28 @@ def test_what_several_layers_read_is_rounded_once_and_to_the_same_bits(
 ):
     run = compressed(trained, Compression(weight_bits=32, activation_bits=5), tokens[:8])
     rounds = []
-    monkeypatch.setattr(
-        compression, "quantised", lambda *a: rounds.append(a[0].shape) or quantised(*a)
-    )
+
+    def noted(*arguments):
+        rounds.append(arguments[0].shape)
+        return quantised(*arguments)
+
+    monkeypatch.setattr(compression, "quantised", noted)
     with run.running() as encoder:
         together = all_means(encoder, tokens)
     entered = []
 
+    form, tops = run.form, run.activations
+    assert form is not None
+    assert tops is not None
+
     def round_anew(inputs, top):
         entered.append(top)
-        return quantised(inputs[0], run.form, top)
+        return quantised(inputs[0], form, top)
 
     each = [
-        module.register_forward_pre_hook(
-            lambda _m, inputs, top=run.activations[name]: round_anew(inputs, top)
-        )
+        module.register_forward_pre_hook(lambda _m, inputs, top=tops[name]: round_anew(inputs, top))
         for name, module in run.network.encoder.named_modules()
-        if name in run.activations
+        if name in tops
     ]
     assert torch.equal(all_means(run.network.encoder, tokens), together)
     assert len(rounds) == len(entered) - 2 * 3  # of query, key and value, in three layers

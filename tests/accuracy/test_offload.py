@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, routed_exit
+from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, Signal, routed_exit
 from dse.accuracy.archive import Archive, read_archive, rows_of, write_archive
-from dse.accuracy.exits import ExitReplay, entropy, limits, scores
+from dse.accuracy.exits import ExitReplay, Rule, entropy, limits, scores
 from dse.accuracy.offload import FOLDS, Cloud, OffloadReplay
 from dse.accuracy.predictor import fitted
 from dse.core.errors import DseError
@@ -84,7 +84,8 @@ def table_of(folder, dense, p):
 def trust_of(world, row):
     """Trust in the answer of the device's last layer; None where nobody asks."""
     folder, dense, small, cloud, _ = world
-    split, signal = int(row["split_layer"][0]), str(row["appeal_signal"][0])
+    split = int(row["split_layer"][0])
+    signal: Signal = row["appeal_signal"][0]
     if not split or row["offload"][0] != "input":
         return None
     head = head_of(folder, dense, cloud, split, 0.1) if signal == "appeal" else None
@@ -95,7 +96,7 @@ def trust_of(world, row):
 def exits_of(world, row):
     """Layer after which each sentence leaves, one after another."""
     folder, dense, small, _, _ = world
-    rule = str(row["exit_rule"][0])
+    rule: Rule = row["exit_rule"][0]
     below = limits(rule, row[RULES[rule]])[0]
     value = scores(rule, read_archive(folder, small).logits)
     own = [
@@ -196,8 +197,8 @@ def test_a_sentence_that_teaches_is_judged_by_a_head_that_has_not_seen_it(world)
     trust = np.empty(SENTENCES)
     for fold in range(FOLDS):
         mine = np.arange(SENTENCES) % FOLDS == fold
-        seen = (rows_of(one, np.flatnonzero(~mine)) for one in (teacher, expert))
-        head = ExitHead.fitted(*seen, 2, beta=0.1)
+        one, other = (rows_of(each, np.flatnonzero(~mine)) for each in (teacher, expert))
+        head = ExitHead.fitted(one, other, 2, beta=0.1)
         trust[mine] = head.trust(device)[mine]
     right = device.logits[:, 1].argmax(axis=1) == device.labels
     there = expert.logits[:, -1].argmax(axis=1) == expert.labels

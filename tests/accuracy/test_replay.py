@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 from dse.accuracy.archive import Archive, archive_path, write_archive
 from dse.accuracy.exit_rules import replay
-from dse.accuracy.exits import ExitCurve, entropy, limits, scores
+from dse.accuracy.exits import ExitCurve, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
 from dse.cli.app import command_line
 from dse.core.errors import DseError
+from dse.core.parameters import FloatArray
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -26,7 +27,7 @@ def some_entropies(seed, sentences=40, layers=6):
 def some_table(seed, layers=6, p=1):
     rng = np.random.default_rng(seed)
     predicted = rng.uniform(0, 0.6, (100, layers - 1 - p)).round(2)
-    return ExitTable(np.arange(100) * 0.01, predicted, p)
+    return ExitTable(np.arange(100.0) * 0.01, predicted, p)
 
 
 def told(h, threshold, table, early_stop=True, quirk=False):
@@ -54,6 +55,7 @@ def test_the_replay_does_what_the_rule_says_sentence_by_sentence(seed, p, early_
     h, table = some_entropies(seed), some_table(seed, p=p)
     thresholds = np.array([0.0, 0.05, 0.2, 0.335, 0.6, 0.7])
     depths = replay(h, thresholds, table, early_stop=early_stop, countdown_quirk=quirk)
+    assert depths.predicted is not None
     for k, threshold in enumerate(thresholds):
         for i, row in enumerate(h):
             exit_layer, planned = told(row, threshold, table, early_stop, quirk)
@@ -66,11 +68,12 @@ def test_without_a_table_the_replay_agrees_with_the_step_function(seed):
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(30, 5, 3)) * 2
     labels = rng.integers(0, 3, 30)
-    for rule, thresholds in (
+    rules: tuple[tuple[Rule, FloatArray], ...] = (
         ("entropy", np.linspace(0, 1.2, 20)),
         ("max-probability", np.linspace(0.2, 1.1, 20)),
         ("patience", np.arange(1.0, 8.0)),
-    ):
+    )
+    for rule, thresholds in rules:
         below = limits(rule, thresholds)
         depths = replay(scores(rule, logits), below)
         accuracy, mean, _, _ = ExitCurve.of(logits, labels, rule).at(below)
@@ -95,6 +98,7 @@ def test_max_probability_leaves_strictly_above():
 def test_a_sentence_never_stays_beyond_its_plan():
     h, table = some_entropies(7), some_table(7)
     depths = replay(h, np.linspace(0, 0.7, 30), table)
+    assert depths.predicted is not None
     assert (depths.exits <= depths.predicted).all()
     deep = replay(h, np.linspace(0, 0.7, 30), table, early_stop=False)
     assert (deep.exits == deep.predicted).all()
@@ -226,4 +230,5 @@ def test_a_table_learnt_by_the_command_is_one_that_replay_reads(tmp_path):
     found = CliRunner().invoke(app, ["replay", str(tmp_path / "h.txt"), *options])
     table = ExitTable.from_csv(out.read_text(), 2)
     expected = replay(h, np.array([0.3]), table)
+    assert expected.mean_predicted_layer is not None
     assert json.loads(found.stdout)["mean_predicted_layer"] == expected.mean_predicted_layer[0]

@@ -1,6 +1,5 @@
 """Tuning that ends where its learning curve has settled: a law of the rule, and real tunings."""
 
-import csv
 import json
 from dataclasses import asdict, replace
 from functools import partial
@@ -18,7 +17,7 @@ from dse.accuracy.archive import read_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.compression.pipeline import Compression
 from dse.accuracy.compression.pruning import in_layers, share_pruned
-from dse.accuracy.data.tasks import fetch_task, read_split
+from dse.accuracy.data.tasks import read_split
 from dse.accuracy.networks import tuning
 from dse.accuracy.networks.finetune_early_stopping import CurveJudge, FinetuneEnd, FinetuneStop
 from dse.accuracy.networks.learning_curve import FEWEST, Curve
@@ -45,17 +44,9 @@ NEVER = FinetuneStop(checkpoints=20, window=10, tolerance=0.5, sentences=60)
 
 
 @pytest.fixture(scope="module")
-def here(real_cache, tiny, tmp_path_factory):
-    """Cache, task, dense network: a few short real sentences in a cache of their own."""
-    folder, cache = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("cache")
-    for split, count in (("train", 96), ("validation", 80), ("test", 20)):
-        all_ = read_split("rt-sentiment", real_cache, split)
-        pairs = zip(all_.sentences, all_.labels, strict=True)
-        few = [(text, label) for text, label in pairs if len(text) < 60][:count]
-        with (folder / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *few])
-    task = f"local:{folder}"
-    fetch_task(task, cache)
+def here(made_task, tiny):
+    """Cache, task, dense network."""
+    cache, task = made_task
     return cache, task, trained_network(tiny, task, "small", cache)
 
 
@@ -111,7 +102,7 @@ def judged(accuracies, resumed_at=None):
 
 
 def test_a_settled_curve_ends_tuning_and_foretells_its_end():
-    at = np.arange(1, 20) * 35.0  # of the 700 steps after the ramp
+    at = 35.0 * np.arange(1.0, 20.0)  # of the 700 steps after the ramp
     true = Curve(0.88, 0.08, 120.0)
     noise = np.random.default_rng(1).normal(scale=0.001, size=19)
     ending = judged(true.at(at) + noise)
@@ -144,9 +135,11 @@ def test_a_rule_that_could_end_nothing_is_refused(wrong, said):
 
 def test_a_tuning_ends_early_as_a_pruned_network_that_says_so(ended):
     ending = ending_of(ended)
+    assert ending is not None
     assert (ending.asked, ending.made) == (40, 36)
     assert [step for step, _ in ending.seen] == [31, 32, 33, 34, 35, 36]
     assert all(accuracy * 60 == pytest.approx(round(accuracy * 60)) for _, accuracy in ending.seen)
+    assert ending.foretold is not None
     assert 0.3 < ending.foretold <= 1.0
     for name, p in load_trained(ended.path, ended.folder).encoder.named_parameters():
         if p.dim() == 2 and in_layers(name):
@@ -166,6 +159,7 @@ def test_a_rule_that_ends_nothing_changes_nothing(here):
     plain = tuned_network(dense, task, TUNING, cache)
     looked = tuned_network(dense, task, TUNING, cache, stop=NEVER)
     ending = ending_of(looked)
+    assert ending is not None
     assert (ending.made, ending.foretold, len(ending.seen)) == (40, None, 9)
     assert ending_of(plain) is None
     assert plain.path != looked.path
@@ -218,7 +212,9 @@ def test_the_archive_says_how_tuning_ended(here, ended):
     asked = columns((0, 8), (40, 8), (2, 8), (40, 6))
     handles = run(asked)["archive"]
     said = FinetuneEnd(cache)({"archive": handles})["finetune_ended"].tolist()
-    foretold = ending_of(ended).foretold
+    ending = ending_of(ended)
+    assert ending is not None
+    foretold = ending.foretold
     told = (
         f"ended after 36 of 40 steps: accuracy {foretold:.4f} foretold for the last, "
         "predictions within 0.5"
@@ -226,7 +222,7 @@ def test_the_archive_says_how_tuning_ended(here, ended):
     assert said == ["not tuned", told, "all 2 steps made", told]
     record = read_archive(cache, str(handles[1])).provenance
     assert record["finetune_stop"] == asdict(LOOSE)
-    assert record["finetune_ending"] == json.loads(json.dumps(ending_of(ended).facts()))
+    assert record["finetune_ending"] == json.loads(json.dumps(ending.facts()))
 
 
 def test_parts_of_a_run_say_how_tuning_ended_too(here):
@@ -273,8 +269,8 @@ def test_without_a_rule_every_address_is_what_it_was(here):
 
 def test_sentences_that_do_not_exist_and_learned_spans_are_refused(here):
     cache, task, dense = here
-    many = replace(LOOSE, sentences=81)
-    with pytest.raises(DseError, match=r"finetune_stop.sentences = 81; the validation .* has 80"):
+    many = replace(LOOSE, sentences=101)
+    with pytest.raises(DseError, match=r"finetune_stop.sentences = 101; the validation .* has 100"):
         tuned_network(dense, task, TUNING, cache, stop=many)
     with pytest.raises(DseError, match=r"span_penalty = 0\.05 move on"):
         tuned_network(dense, task, replace(TUNING, span_penalty=0.05), cache, stop=LOOSE)

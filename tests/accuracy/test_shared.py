@@ -22,10 +22,11 @@ DESIGNS = ((0.0, 32), (0.5, 5))
 
 
 @pytest.fixture
-def here(trained_small, fetched, tmp_path):
-    """20 sentences of the validation split, with an empty cache for the archives."""
-    (tmp_path / "tasks").symlink_to(fetched / "tasks")
-    return AccuracyRun(trained_small, "rt-sentiment", tmp_path, sentences=20)
+def here(trained_made, made_task, tmp_path):
+    """20 made-up sentences of the validation split, with an empty cache for the archives."""
+    cache, name = made_task
+    (tmp_path / "tasks").symlink_to(cache / "tasks")
+    return AccuracyRun(trained_made, name, tmp_path, sentences=20)
 
 
 def rows():
@@ -47,7 +48,8 @@ def archives(run, workers):
 
 def memory(pid, path):
     """What a process has of a file in its memory [KiB], by kind."""
-    found, inside = {}, False
+    found: dict[str, int] = {}
+    inside = False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         name, _, value = line.partition(":")
         if "-" in line.split()[0]:
@@ -57,6 +59,7 @@ def memory(pid, path):
     return found
 
 
+@pytest.mark.ci  # each process loads torch
 def test_two_processes_write_the_archives_of_one_and_read_the_same_pages(here):
     serial = archives(here, Serial())
     with ProcessPool(2) as pool:
@@ -81,12 +84,12 @@ def test_archives_are_the_same_bytes_whoever_writes_them(kind, workers, here):
         assert archives(here, spread) == serial
 
 
-def test_what_is_not_compressed_stays_where_the_file_has_it(trained_small):
-    few = tokenised(trained_small.folder, ["a fine film"])
-    made = compressed(trained_small, Compression(pruning_ratio=0.5), few)
-    dense = load_trained(trained_small.path, trained_small.folder)
+def test_what_is_not_compressed_stays_where_the_file_has_it(trained_made):
+    few = tokenised(trained_made.folder, ["a fine film"])
+    made = compressed(trained_made, Compression(pruning_ratio=0.5), few)
+    dense = load_trained(trained_made.path, trained_made.folder)
     own = dict(made.network.encoder.named_parameters())
-    mapped = _mapped(trained_small.path)
+    mapped = _mapped(trained_made.path)
     for name, parameter in dense.encoder.named_parameters():
         shared = any(own[name].data_ptr() in addresses for addresses in mapped)
         assert shared == (parameter.dim() == 1 or "pooler" in name), name
@@ -94,7 +97,7 @@ def test_what_is_not_compressed_stays_where_the_file_has_it(trained_small):
             assert torch.equal(own[name], parameter)
     # Another setting replaces its own and leaves these alone.
     before = {name: parameter.clone() for name, parameter in own.items()}
-    compressed(trained_small, Compression(pruning_ratio=0.9, embedding_sparsity=0.5), few)
+    compressed(trained_made, Compression(pruning_ratio=0.9, embedding_sparsity=0.5), few)
     assert all(torch.equal(own[name], before[name]) for name in own)
 
 

@@ -75,6 +75,7 @@ def test_a_damaged_task_is_not_read(tmp_path, content):
         read_split(NAME, tmp_path, "train")
 
 
+@pytest.mark.ci  # the package registries are asked
 @pytest.mark.parametrize(
     ("name", "classes", "sizes"),
     [

@@ -102,6 +102,7 @@ def test_movement_keeps_other_weights_than_magnitude(dense, task, cache):
 def test_a_penalty_on_spans_shortens_them_and_they_are_kept(dense, task, cache):
     tuned = tuned_network(dense, task, Tuning(0.0, "magnitude", 30, 0.5), cache)
     network = load_trained(tuned.path, tuned.folder)
+    assert network.reach is not None
     assert network.reach.shape == (3, 4)
     assert network.reach.mean() < 15.0  # from 20
     assert (network.reach >= 0).all()
@@ -111,6 +112,7 @@ def test_a_penalty_on_spans_shortens_them_and_they_are_kept(dense, task, cache):
 def test_one_batch_that_attends_beyond_the_reach_cannot_hold_a_head_there(dense):
     encoder = load_trained(dense.path, dense.folder).encoder
     reach = _first_reach(encoder, Tuning(0.0, "magnitude", 30, 0.5))
+    assert reach is not None
     optimizer = torch.optim.AdamW([{"params": [reach], "lr": 0.5, "weight_decay": 0.0}])
     for step in range(60):
         optimizer.zero_grad()

@@ -16,18 +16,21 @@ import numpy as np
 from dse.accuracy.appeal.appeal_run import archived
 from dse.accuracy.appeal.archive import PairArchive, read_pair
 from dse.accuracy.appeal.curve import Prices, RoutingCurve, auroc
+from dse.accuracy.appeal.losses import CloudAccess
 from dse.accuracy.appeal.pairing import IMAGE_SCHEDULE, TEXT_SCHEDULE, Pairing
-from dse.accuracy.appeal.routers import CONFIDENCES, ROUTERS, Routed, degenerate
+from dse.accuracy.appeal.routers import CONFIDENCES, ROUTERS, Routed, Router, degenerate
 from dse.accuracy.cache import cache_root
 from studies.appealnet.system import Settings, priced
 
 DOCS = Path(__file__).parents[2] / "docs"
 RESULTS = DOCS / "appealnet.jsonl"
-STYLES = {"appeal": "C3-", "max-softmax": "C0-", "margin": "C2--", "learning-to-exit": "C4:",
-          "random": "C7:", "oracle": "k-."}  # fmt: skip
+STYLES: dict[Router, str] = {
+    "appeal": "C3-", "max-softmax": "C0-", "margin": "C2--", "learning-to-exit": "C4:",
+    "random": "C7:", "oracle": "k-.",
+}  # fmt: skip
 SEEDS = (1, 2, 3, 4, 5)
 IMPROVEMENTS = (0.5, 0.75, 0.9, 0.95)
-BETAS = {"white-box": (0.03, 0.1), "black-box": (0.2,)}
+BETAS: dict[CloudAccess, tuple[float, ...]] = {"white-box": (0.03, 0.1), "black-box": (0.2,)}
 TEXT = {
     "tweet3": ("demo", "demo", (2, 1)),
     "rt-sentiment": ("demo", "demo", (2,)),
@@ -43,14 +46,14 @@ def targets(archive: PairArchive) -> list[float]:
     return [curve.edge_accuracy + share * gap for share in IMPROVEMENTS]
 
 
-def needed(archive: PairArchive, router: str) -> list[float | None]:
+def needed(archive: PairArchive, router: Router) -> list[float | None]:
     """Appealing rates at those accuracies; None where one is out of reach."""
     curve = RoutingCurve.of(archive.routed(router))
     most = curve.accuracies.max()
     return [round(curve.appeal_rate_for(a), 4) if a <= most else None for a in targets(archive)]
 
 
-def figures(archive: PairArchive, router: str) -> dict[str, object]:
+def figures(archive: PairArchive, router: Router) -> dict[str, object]:
     routed = archive.routed(router)
     curve = RoutingCurve.of(routed)
     helped = routed.cloud_right & ~routed.edge_right
@@ -201,7 +204,8 @@ def doubt(task: str = "tweet3", layers: int = 2, beta: float = 0.03) -> None:
     """How far the test inputs themselves decide: appeals saved at AccI 0.9, 1,000 resamples."""
     one = first_pair(task, layers, beta)
     archive = read_pair(cache_root(), archived(one, cache_root())["test"])
-    routed = {name: archive.routed(name) for name in ("appeal", *CONFIDENCES)}
+    routers: tuple[Router, ...] = ("appeal", *CONFIDENCES)
+    routed = {name: archive.routed(name) for name in routers}
     rng = np.random.default_rng(1)
     saved = []
     for _ in range(1000):

@@ -57,6 +57,7 @@ def test_the_gradient_is_the_published_one(edge, cloud, beta, logit):
     joint_loss(torch.tensor([edge]), s, beta, torch.tensor([cloud])).sum().backward()
     q = 1 / (1 + np.exp(-logit))
     expected = (1 - q) * (q * (edge - cloud) - beta)
+    assert s.grad is not None
     assert s.grad.item() == pytest.approx(expected, rel=1e-6, abs=1e-7)
 
 
@@ -67,6 +68,7 @@ def test_the_approximator_learns_in_proportion_to_trust():
     joint_loss(edge, s, 0.1).sum().backward()
     p = torch.softmax(logits.detach(), dim=1)
     onehot = torch.tensor([[0.0, 1.0, 0.0]])
+    assert logits.grad is not None
     assert logits.grad.numpy() == pytest.approx((torch.sigmoid(s) * (p - onehot)).numpy())
 
 
@@ -81,6 +83,7 @@ def test_trust_that_underflows_has_a_finite_price():
     loss = joint_loss(torch.tensor([2.0]), s, 0.5, torch.tensor([1.0]))
     loss.sum().backward()
     assert loss.item() == pytest.approx(0.5 * 300 + 1.0)
+    assert s.grad is not None
     assert s.grad.item() == pytest.approx(-0.5)
 
 

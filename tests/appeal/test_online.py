@@ -71,7 +71,7 @@ def test_what_is_trusted_stays_and_what_cannot_be_back_in_time_stays_too():
 
 def outcomes():
     right = np.random.default_rng(1)
-    return AppealOutcomes(branches(), 2.7, (right.random(N) < 0.7) * 1.0, np.ones(N))
+    return AppealOutcomes(branches(), 2.7, np.where(right.random(N) < 0.7, 1.0, 0.0), np.ones(N))
 
 
 def simulated(policy, asked):

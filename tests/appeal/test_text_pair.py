@@ -99,11 +99,14 @@ def test_off_ramps_of_a_frozen_encoder_are_fitted_without_the_heads_sentences():
     lied_to = found.labels.clone()
     lied_to[apart] = (lied_to[apart] + 1) % 3
     once, again = (ramps_for(f, "frozen", seen) for f in (found, replace(found, labels=lied_to)))
+    assert once is not None
+    assert again is not None
     assert torch.equal(once.of(found).logits, again.of(found).logits)
     assert not torch.equal(once.of(found).logits, found.logits)
     lied_to = found.labels.clone()
     lied_to[seen] = (lied_to[seen] + 1) % 3
     other = ramps_for(replace(found, labels=lied_to), "frozen", seen)
+    assert other is not None
     assert not torch.equal(once.of(found).logits, other.of(found).logits)
 
 

@@ -108,15 +108,19 @@ def test_surfaces_are_what_so_many_fronts_attain_by_brute_force(points):
         np.testing.assert_array_equal(attained_by(surface), counts >= k)
 
 
+def below(rows, grid):
+    """Points of a grid that some row dominates or equals."""
+    return np.array([(rows <= point).all(axis=1).any() for point in grid])
+
+
 @pytest.mark.parametrize("m", [1, 3])
 def test_surfaces_of_one_and_of_three_objectives(m):
     rng = np.random.default_rng(1)
     sets = [rng.integers(0, 5, size=(6, m)).astype(float) for _ in range(3)]
     grid = np.stack(np.meshgrid(*[np.arange(6.0)] * m), axis=-1).reshape(-1, m)
-    counts = sum((rows[None] <= grid[:, None]).all(axis=2).any(axis=1).astype(int) for rows in sets)
+    counts = np.sum([below(rows, grid) for rows in sets], axis=0)
     for surface, k in zip(surfaces_of(sets), (1, 2, 3), strict=True):
-        held = (surface[None] <= grid[:, None]).all(axis=2).any(axis=1)
-        np.testing.assert_array_equal(held, counts >= k)
+        np.testing.assert_array_equal(below(surface, grid), counts >= k)
 
 
 def test_runs_are_grouped_by_all_but_their_seed():

@@ -1,6 +1,6 @@
 """The loop spends exactly its budget, never pays twice, and knows when to stop."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,10 +8,11 @@ import pytest
 
 from dse.core.errors import DseError, SpaceError
 from dse.core.parameters import Categorical, Integer
-from dse.core.problem import Constraint, Objective, Problem
+from dse.core.problem import Constraint, Objective, Problem, Trials
 from dse.core.signature import Cost, Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
-from dse.search.loop import IDLE, explore
+from dse.search.loop import IDLE, Proposer, explore
+from dse.search.termination import Plateau
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
@@ -69,7 +70,7 @@ class Scripted:
         self.told.append(answers)
 
 
-SEARCHERS = {
+SEARCHERS: dict[str, Callable[[SearchSpace], Proposer]] = {
     "random": lambda space: RandomSearch(space, seed=5, batch=7),
     "exhaustive": lambda space: Exhaustive(space, batch=7),
     "nsga2": lambda space: Nsga2(space, objectives=2, constraints=0, seed=5, population=7),
@@ -80,12 +81,13 @@ SEARCHERS = {
 @pytest.mark.parametrize("budget", [1, 7, 10])
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_the_budget_is_spent_exactly_and_no_design_twice(name, budget):
-    problem, batches = counted_problem(), []
+    problem = counted_problem()
+    batches: list[Trials] = []
     found = explore(problem, SEARCHERS[name](SPACE), budget=budget, on_batch=batches.append)
     assert found.ending == "budget"
     assert len(found.trials) == budget == len(problem.evaluator.seen)
     assert len(set(problem.evaluator.seen)) == budget
-    assert sum(map(len, batches)) == budget
+    assert sum(len(batch) for batch in batches) == budget
     np.testing.assert_array_equal(np.concatenate([t.codes for t in batches]), found.trials.codes)
 
 
@@ -143,6 +145,33 @@ def test_a_batch_that_the_budget_cuts_is_not_told():
     found = explore(counted_problem(), searcher, budget=2)
     assert found.trials.codes.tolist() == [[0, 0], [1, 0]]
     assert searcher.told == []
+
+
+@pytest.mark.parametrize("rule", ["counting", "plateau"])
+@pytest.mark.parametrize("name", ["random", "exhaustive"])
+def test_a_batch_that_the_budget_cuts_says_nothing_to_the_rule_that_ends(name, rule):
+    """So that an exploration that grows ends where one that was asked for more at once does."""
+
+    def ending_rule():
+        if rule == "plateau":
+            return Plateau(gain=0.9999, trials=1)  # ends at the second batch of which it is told
+        return lambda trials: "few" if len(trials) < 7 else ""
+
+    def explored(budget, known=None):
+        searcher = SEARCHERS[name](SPACE)
+        return explore(
+            counted_problem(), searcher, budget=budget, known=known, enough=ending_rule()
+        )
+
+    for budget in (3, 10, 13):
+        cut = explored(budget)
+        assert (cut.ending, cut.why, len(cut.trials)) == ("budget", "", budget)
+        grown, whole = explored(40, cut.trials), explored(40)
+        assert (grown.ending, grown.why) == (whole.ending, whole.why)
+        assert_same_trials(grown.trials, whole.trials)
+    assert (whole.ending, len(whole.trials)) == (
+        ("plateau", 14) if rule == "plateau" else ("budget", 40)
+    )
 
 
 def test_a_searcher_without_new_ideas_is_stopped():
@@ -244,7 +273,7 @@ def awkward_problem():
     return Problem(TIED, Awkward(), objectives, (Constraint("up", "1", 0.8),))
 
 
-REPLAYED = {
+REPLAYED: dict[str, Callable[[], Proposer]] = {
     "random": lambda: RandomSearch(TIED, seed=5, batch=7),
     "exhaustive": lambda: Exhaustive(TIED, batch=7),
     "nsga2": lambda: Nsga2(TIED, objectives=2, constraints=1, seed=5, population=8),
@@ -272,12 +301,13 @@ def assert_same_trials(one, other):
 def test_a_stopped_search_goes_on_to_the_same_trials_bit_for_bit(name, stop):
     whole = explore(awkward_problem(), REPLAYED[name](), budget=30)
     first = explore(awkward_problem(), REPLAYED[name](), budget=stop)
-    seen, problem = [], awkward_problem()
+    problem = awkward_problem()
+    seen: list[Trials] = []
     again = explore(problem, REPLAYED[name](), budget=30, on_batch=seen.append, known=first.trials)
     assert_same_trials(again.trials, whole.trials)
     assert again.ending == whole.ending
     assert again.repeats == whole.repeats
-    new = sum(map(len, seen))
+    new = sum(len(batch) for batch in seen)
     assert new == len(whole.trials) - len(first.trials)
     assert (whole.trials.ok.sum() - first.trials.ok.sum()) == sum(problem.evaluator.asked)
     if new:
@@ -287,7 +317,7 @@ def test_a_stopped_search_goes_on_to_the_same_trials_bit_for_bit(name, stop):
 
 
 def test_a_last_batch_that_is_known_in_part_is_completed_in_its_order():
-    batches = []
+    batches: list[Trials] = []
     whole = explore(
         awkward_problem(), REPLAYED["nsga2"](), budget=40, on_batch=batches.append
     ).trials
@@ -295,7 +325,7 @@ def test_a_last_batch_that_is_known_in_part_is_completed_in_its_order():
     assert first > 2
     assert second > 2
     stored = np.r_[np.arange(first), first + np.arange(1, second, 2)]
-    seen = []
+    seen: list[Trials] = []
     again = explore(
         awkward_problem(),
         REPLAYED["nsga2"](),

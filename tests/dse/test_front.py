@@ -88,9 +88,10 @@ def test_the_table_shows_units_and_says_when_it_thins(small_run):
 
 
 def shown_at(front, width, **options):
-    console = Console(width=width, file=io.StringIO(), highlight=False)
+    said = io.StringIO()
+    console = Console(width=width, file=said, highlight=False)
     console.print(front_table(front, 4, width=width, **options))
-    return console.file.getvalue()
+    return said.getvalue()
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 280])
@@ -160,6 +161,7 @@ def test_a_front_is_measured_once_more_on_data_that_no_choice_has_seen(small_run
     assert head.endswith(",test_margin [V]")
     assert len(set(head.split(","))) == len(head.split(","))
     assert len({line.count(",") for line in (head, *lines)}) == 1
-    console = Console(width=200, file=io.StringIO())
+    said = io.StringIO()
+    console = Console(width=200, file=said)
     console.print(front_table(front, 5))
-    assert {"test", "margin"} <= set(console.file.getvalue().split())
+    assert {"test", "margin"} <= set(said.getvalue().split())

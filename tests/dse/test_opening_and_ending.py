@@ -361,8 +361,8 @@ def test_a_run_ends_at_a_plateau_says_so_and_stopped_or_not_at_the_same_trial(st
 
 
 def test_a_clock_runs_from_start_to_stop_and_counts_what_was_spent_before(monkeypatch):
-    monkeypatch.setattr("dse.search.interrupts.time.monotonic", lambda: clock_at[0])
     clock_at = [100.0]
+    monkeypatch.setattr("dse.search.interrupts.time.monotonic", lambda: clock_at[0])
     clock = Clock(spent=50.0)
     assert not clock.expired()
     clock.start(60.0)

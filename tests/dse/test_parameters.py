@@ -142,7 +142,7 @@ def test_columns_have_the_types_that_evaluators_are_promised():
         lambda: Integer("1x", 1, 2, "bit"),
         lambda: Integer("", 1, 2, "bit"),
         lambda: Integer("x", 1, 2, ""),
-        lambda: Integer("x", 1, 2, "bit", stage="sometimes"),
+        lambda: Integer("x", 1, 2, "bit", stage="sometimes"),  # type: ignore[arg-type]
         lambda: Integer("x", 2, 1, "bit"),
         lambda: Integer("x", 1, 4, "bit", step=2),
         lambda: Integer("x", 1, 4, "bit", step=0),
@@ -159,7 +159,7 @@ def test_columns_have_the_types_that_evaluators_are_promised():
         lambda: Real("x", float("nan"), 1.0, "V"),
         lambda: Real("x", 0.0, float("inf"), "V"),
         lambda: Real("x", 0.0, 1.0, "V", scale="log"),
-        lambda: Real("x", 1.0, 2.0, "V", scale="Log"),
+        lambda: Real("x", 1.0, 2.0, "V", scale="Log"),  # type: ignore[arg-type]
     ],
 )
 def test_a_parameter_that_contradicts_itself_is_refused(make):

@@ -89,8 +89,8 @@ MISFITS = {
     "bound nan is not finite": lambda: Constraint("delay", "s", float("nan")),
     "objective tag is a handle": lambda: problem(objectives=(Objective("tag", "handle"),)),
     "constraint tag is a handle": lambda: problem(constraints=(Constraint("tag", "handle", 1.0),)),
-    "direction 'minimize' is not one of min, max": lambda: Objective("energy", "J", "minimize"),
-    "side 'upper' is not one of max, min": lambda: Constraint("delay", "s", 1.0, "upper"),
+    "direction 'minimize' is not one of min, max": lambda: Objective("energy", "J", "minimize"),  # type: ignore[arg-type]
+    "side 'upper' is not one of max, min": lambda: Constraint("delay", "s", 1.0, "upper"),  # type: ignore[arg-type]
     "objective energy stands twice": lambda: problem(
         objectives=(Objective("energy", "J"), Objective("energy", "J", "max"))
     ),

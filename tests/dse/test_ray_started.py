@@ -7,6 +7,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.ci  # the driver starts Ray
+
 MARK = "EDGE_DSE_TEST_OF_RAY"
 DRIVER = """
 import time
@@ -66,6 +70,7 @@ def test_ray_listens_on_loopback_has_no_dashboard_and_ends_with_its_driver():
         text=True,
     )
     try:
+        assert driver.stdout is not None
         said = driver.stdout.readline()
         started = marked()
         addresses = heard_at(started)

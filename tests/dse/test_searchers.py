@@ -351,3 +351,22 @@ def test_a_search_that_starts_from_known_designs_is_ahead(name):
         return hypervolume(front_losses(trials), reference)
 
     assert share(warm=True) > share(warm=False)
+
+
+@pytest.mark.parametrize("make", [Nsga2, Nsga3])
+def test_where_a_later_generation_failed_the_same_parents_mate_again(make):
+    space = SearchSpace((Integer("a", 0, 999, "1"), Integer("b", 0, 999, "1")))
+    searcher = make(space, objectives=2, constraints=0, seed=3, population=20)
+
+    def answers(codes, ok):
+        losses = np.stack([codes.sum(axis=1), codes.sum(axis=1) + codes[:, 0]], axis=1)
+        losses[~np.full(len(codes), ok)] = np.nan
+        return Answers(losses, np.zeros((len(codes), 0)), np.full(len(codes), ok))
+
+    for _ in range(20):
+        searcher.tell(answers(searcher.ask(), True))
+    for _ in range(3):
+        codes = searcher.ask()
+        assert len(codes) > 5
+        assert codes.mean() < 250  # random designs have a mean of 500
+        searcher.tell(answers(codes, False))

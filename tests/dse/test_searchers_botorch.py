@@ -122,6 +122,7 @@ def test_half_of_a_pool_differs_from_a_parent_in_at_most_two_knobs():
 def test_a_small_space_is_looked_at_whole():
     space = conditional_space(continuous=False)
     rng = np.random.default_rng(3)
+    assert space.size is not None
     pool = CandidatePool(space, Unseen(space), most=space.size // 2 + 1)
     assert len(pool.drawn(space.sample(1, rng), rng)) == space.size
 
@@ -336,7 +337,8 @@ def test_torch_is_left_as_it_was_and_does_not_matter():
     finally:
         torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
-    np.testing.assert_array_equal(*proposals)
+    one, two = proposals
+    np.testing.assert_array_equal(one, two)
 
 
 # -- how it is asked for -----------------------------------------------------------------------

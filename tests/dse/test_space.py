@@ -68,7 +68,8 @@ def brute_force(space):
     """Designs as tuples of (value, active), worked out with dictionaries and loops."""
     designs = set()
     for values in itertools.product(*(level_values(p) for p in space.parameters)):
-        design, active = {}, {}
+        design: dict[str, object] = {}
+        active: dict[str, bool] = {}
         for parameter, value in zip(space.parameters, values, strict=True):
             rules = [c for c in space.conditions if c.parameter == parameter.name]
             on = all(design[rule.depends_on] in rule.values for rule in rules)

@@ -144,6 +144,7 @@ def test_a_damaged_table_keeps_its_sound_rows_and_is_put_aside(small_run, small_
         assert writer.trials == 9
         assert "first 9 trials" in writer.repaired
         assert "55 acknowledged" in writer.repaired
+        assert writer.known is not None
         np.testing.assert_array_equal(writer.known.losses, small_trials.losses[:9])
         writer.begin({})
         writer.add(small_trials.rows(np.arange(9, 64)))
@@ -343,6 +344,7 @@ def test_a_database_shorter_than_it_says_gives_the_rows_that_are_left(small_run,
         read_run(small_run.folder)
     with RunWriter.reopen(small_run.folder) as writer:
         assert 32 < writer.trials < 64
+        assert writer.known is not None
         np.testing.assert_array_equal(writer.known.losses, small_trials.losses[: writer.trials])
     assert len(read_run(small_run.folder).trials) == writer.trials
 

@@ -204,6 +204,7 @@ def test_impossible_needs_are_refused(wrong, said):
         Needs(**wrong)
 
 
+@pytest.mark.ci  # Ray looks for it for some seconds
 def test_a_cluster_that_is_not_there_is_named():
     code = (
         "from dse.workers.ray_workers import RayWorkers\n"
@@ -214,7 +215,7 @@ def test_a_cluster_that_is_not_there_is_named():
 
 
 def test_a_stop_lets_finish_what_was_begun_and_begins_nothing_more():
-    done = []
+    done: list[int] = []
     with ProcessPool(1, lambda: len(done) >= 2) as pool:
         outcomes = pool.map(Inverse(), rows_of([1.0, 2.0, 4.0, 5.0]), lambda: done.append(1))
     assert [o.failure for o in outcomes] == ["", "", STOPPED, STOPPED]
@@ -237,6 +238,7 @@ def test_an_evaluator_travels_once_to_each_process_and_not_with_each_row():
             pool.map(evaluator, rows_of([1.0, 2.0, 4.0]), nothing)
         assert len(Watched.times) == 1
         changed = pool.map(Inverse(), rows_of([5.0]), nothing)
+    assert changed[0].columns is not None
     assert changed[0].columns["rate"] == 0.2
 
 

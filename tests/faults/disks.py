@@ -10,8 +10,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from injector import Acknowledging, Forked, go, largest_file, rows_of, study_file
 
@@ -56,7 +58,7 @@ def _clock_set_back(_: Path) -> Iterator[None]:
         time.time = real
 
 
-FAULTS: dict[str, Callable[[Path], object]] = {
+FAULTS: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
     "no room at all": lambda _: largest_file(0),
     "room for 1 KiB": lambda _: largest_file(1 << 10),
     "room for 24 KiB": lambda _: largest_file(24 << 10),
@@ -71,7 +73,7 @@ FAULTS: dict[str, Callable[[Path], object]] = {
 class _FaultAt(Acknowledging):
     """The fault comes when so many trials are acknowledged."""
 
-    def __init__(self, trials: int, fault: Callable[[], object]) -> None:
+    def __init__(self, trials: int, fault: Callable[[], AbstractContextManager[None]]) -> None:
         super().__init__()
         self._trials, self._fault = trials, fault
         self.stack = ExitStack()
@@ -84,18 +86,22 @@ class _FaultAt(Acknowledging):
             self.stack.enter_context(self._fault())
 
 
-def disk_faults(root: Path) -> dict[str, object]:
+def disk_faults(root: Path) -> dict[str, Any]:
     """Every fault in every phase; counts those after which nothing was missing."""
     load = study_file(root, "disk", "search.trials=120", "search.batch=20")
     peace = root / "peace"
     go(peace, load)
     truth = rows_of(peace)
-    found = {"faults": 0, "survived": 0, "ended_by_an_error_of_ours": 0, "wrong": []}
+    found: dict[str, Any] = {
+        "faults": 0,
+        "survived": 0,
+        "ended_by_an_error_of_ours": 0,
+        "wrong": [],
+    }
     for fault in FAULTS:
         for phase in PHASES:
             folder = root / f"{fault}-{phase}".replace(" ", "_")
-            child = Forked(lambda _, p=phase, f=fault, d=folder: _suffer(p, FAULTS[f], d, load))
-            code = child.end()
+            code = _forked(partial(_suffer, phase, FAULTS[fault], folder, load))
             rows = rows_of(folder)
             said = {0: "ended well", 1: "an error that is not ours", 2: ""}.get(
                 code, f"code {code}"
@@ -105,7 +111,7 @@ def disk_faults(root: Path) -> dict[str, object]:
             wrong = said if code not in (0, 2) else ""
             if rows != truth[: len(rows)]:
                 wrong = "changed"
-            healed = Forked(lambda _, d=folder: go(d, load)).end()
+            healed = _forked(partial(go, folder, load))
             if healed != 0 or rows_of(folder) != truth:
                 wrong = wrong or "does not go on"
             elif (folder / "front.json").read_bytes() != (peace / "front.json").read_bytes():
@@ -116,7 +122,14 @@ def disk_faults(root: Path) -> dict[str, object]:
     return found
 
 
-def _suffer(phase: str, fault: Callable[[Path], object], folder: Path, load) -> None:
+def _forked(work: Callable[[], object]) -> int:
+    """Exit code of a child process that does it."""
+    return Forked(lambda _: work()).end()
+
+
+def _suffer(
+    phase: str, fault: Callable[[Path], AbstractContextManager[None]], folder: Path, load
+) -> None:
     """Drive a run into a fault; exit code 2 says that an error of ours ended it."""
     try:
         if phase == "before the run":

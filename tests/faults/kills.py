@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from injector import Acknowledging, Forked, go, rows_of, study_file
 from orphans import Marked
@@ -30,7 +31,7 @@ def kills(
     searchers: Sequence[str],
     reach: float = 1.0,
     executor: str = "serial",
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """SIGKILL drivers at random moments, resume, kill again; compare with a run left in peace.
 
     Moments are drawn from the time that a run in peace takes, times `reach`: far below 1 hardly any
@@ -42,7 +43,14 @@ def kills(
     if executor == "pool":
         # What is spawned imports the script that it is of; this one takes seconds.
         vars(sys.modules["__main__"]).pop("__file__", None)
-    found = {"kills": 0, "runs": 0, "lost": 0, "changed": 0, "unreadable": 0, "differing": 0}
+    found: dict[str, Any] = {
+        "kills": 0,
+        "runs": 0,
+        "lost": 0,
+        "changed": 0,
+        "unreadable": 0,
+        "differing": 0,
+    }
     found |= {"acknowledged": 0, "killed_before_the_run_began": 0, "ended_by_an_error": 0}
     if executor != "serial":
         found |= {"workers_killed": 0, "orphans": 0, "orphans_gone_after_s": 0.0}

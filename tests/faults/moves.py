@@ -4,6 +4,7 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from injector import Acknowledging, go, rows_of, study_file
 
@@ -38,9 +39,7 @@ class _StopAfter(Stop):
         return self._looks < 0
 
 
-def moves(
-    seeds: int, root: Path, hosts: Sequence[str], searchers: Sequence[str]
-) -> dict[str, object]:
+def moves(seeds: int, root: Path, hosts: Sequence[str], searchers: Sequence[str]) -> dict[str, Any]:
     """Stop runs on the way and resume them elsewhere, the last host to the end.
 
     Args:
@@ -52,7 +51,7 @@ def moves(
     # What is spawned imports the script that it is of; this one takes seconds.
     if not any(host.startswith("ray") for host in hosts):
         vars(sys.modules["__main__"]).pop("__file__", None)
-    found = {"runs": 0, "stops": 0, "stopped_at": [], "differing": []}
+    found: dict[str, Any] = {"runs": 0, "stops": 0, "stopped_at": [], "differing": []}
     for searcher in searchers:
         for seed in range(1, seeds + 1):
             asked = (f"search.searcher={searcher}", f"search.seed={seed}", *SIZE)

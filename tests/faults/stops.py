@@ -5,6 +5,7 @@ import time
 import typing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from injector import go, rows_of, study_file
 
@@ -27,9 +28,9 @@ class _StopAfter(Stop):
         return self._left < 0
 
 
-def stops(count: int, seed: int, root: Path, searchers: Sequence[str]) -> dict[str, object]:
+def stops(count: int, seed: int, root: Path, searchers: Sequence[str]) -> dict[str, Any]:
     """Stop each searcher `count` times on its way and resume it each time."""
-    found = {"searchers": {}, "stops": 0, "differing": []}
+    found: dict[str, Any] = {"searchers": {}, "stops": 0, "differing": []}
     for searcher in searchers or SEARCHERS:
         rng = random.Random(seed)  # so that a searcher stops alike, whoever stands beside it
         began = time.monotonic()

@@ -53,12 +53,14 @@ def assert_workers_go_with_their_driver(found):
     assert found["ended_by_an_error"] == 0
 
 
+@pytest.mark.ci
 def test_drivers_with_a_pool_are_killed_and_so_are_their_workers():
     found = campaign("kills", "--count", 4, "--searchers", "nsga2", "--executor", "pool")
     assert_nothing_lost(found, 4)
     assert_workers_go_with_their_driver(found)
 
 
+@pytest.mark.ci
 def test_stopped_at_20_points_a_search_ends_as_if_it_had_never_stopped():
     found = campaign("stops", "--count", 20)
     assert len(found["searchers"]) == len(SEARCHERS)
@@ -72,6 +74,7 @@ def assert_at_home_everywhere(found, runs):
     assert found["differing"] == []
 
 
+@pytest.mark.ci
 def test_stopped_on_one_executor_and_resumed_on_another_it_ends_as_if_never_stopped():
     hosts = "serial:1,pool:2,serial:1"
     assert_at_home_everywhere(campaign("moves", "--count", 2, "--hosts", hosts), 4)
@@ -103,6 +106,7 @@ def assert_every_cut_opens_again(found):
         assert counts["notes"] == (counts["resumed"] if torn else 0), name
 
 
+@pytest.mark.ci
 def test_whatever_file_is_cut_wherever_the_run_opens_again():
     assert_every_cut_opens_again(campaign("cuts", "--step", 64, "--resume-every", 16))
 
@@ -122,6 +126,7 @@ def test_240_damages_of_8_kinds_in_3_files():
     assert_never_wrong(campaign("damage"), 240)
 
 
+@pytest.mark.ci
 def test_8_disk_faults_in_5_phases_cost_no_trial():
     found = campaign("disks")
     assert found["faults"] == found["survived"] == 40, found["wrong"]

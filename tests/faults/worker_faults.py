@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from injector import study_file
 
@@ -35,9 +36,9 @@ class _Quiet:
         """Say nothing."""
 
 
-def worker_faults(rounds: int, executor: str, root: Path) -> dict[str, object]:
+def worker_faults(rounds: int, executor: str, root: Path) -> dict[str, Any]:
     """Runs of 60 designs of which each fault has a few; counts the faults that ended as told."""
-    found = {"faults": 0, "right_class": 0, "wrong": [], "runs": 0, "runs_ended": 0}
+    found: dict[str, Any] = {"faults": 0, "right_class": 0, "wrong": [], "runs": 0, "runs_ended": 0}
     for number in range(rounds):
         marks = tempfile.mkdtemp(dir=root)
         places = {fault: [3 + 5 * k] for k, fault in enumerate(CLASSES)}

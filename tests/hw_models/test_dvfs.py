@@ -109,4 +109,4 @@ def test_policies_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="slowest = 0 Hz is outside"):
         SentenceDvfs(slowest=0)
     with pytest.raises(ValueError, match="idle = 'off' is not one of"):
-        SentenceDvfs(idle="off")
+        SentenceDvfs(idle="off")  # type: ignore[arg-type]

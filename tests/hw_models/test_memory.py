@@ -37,11 +37,11 @@ def test_gated_macros_leak_only_while_read_unless_they_would_forget():
 
 def test_choices_outside_their_lists_are_refused():
     with pytest.raises(ValueError, match="idle = 'off' is not one of"):
-        Envm(idle="off")
+        Envm(idle="off")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="mask = 'apart' is not one of"):
-        Envm(mask="apart")
+        Envm(mask="apart")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="weights = 'flash' is not one of"):
-        Storage(weights="flash")
+        Storage(weights="flash")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="embedding_sparsity = 2 is outside"):
         Storage(embedding_sparsity=2)
     with pytest.raises(ValueError, match="technology = 'ddr9' is not one of"):
@@ -73,6 +73,7 @@ def test_the_mask_of_multi_level_data_lies_in_single_level_macros_of_its_own():
     bits = np.full(4, 8.0 * MACRO_BYTES)
     count = macros.count(macros.held(2 * bits, bits))
     assert count.data.tolist() == [2, 1, 1, 1]
+    assert count.mask is not None
     assert count.mask.tolist() == [0, 1, 1, 1]
     table = MLC.table
     data, mask = (table.at(np.array(c), "area")[0] for c in

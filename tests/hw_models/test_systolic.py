@@ -23,7 +23,8 @@ def product(m, n, k):
     "record", json.loads((ORACLES / "scalesim_cycles.json").read_text())["records"], ids=str
 )
 def test_cycles_are_those_of_scalesim(record):
-    array = SystolicArray(*record["array"], DATAFLOW[record["dataflow"]], "exposed")
+    rows, columns = record["array"]
+    array = SystolicArray(rows, columns, DATAFLOW[record["dataflow"]], "exposed")
     assert record["stall"] == 0
     assert array.cycles(product(*record["gemm"]))[0] == record["total"]
 
@@ -84,8 +85,8 @@ def test_arrays_and_products_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="rows = 0 must be at least 1"):
         SystolicArray(0, 4)
     with pytest.raises(ValueError, match="dataflow = 'row' is not one of"):
-        SystolicArray(4, 4, "row")
+        SystolicArray(4, 4, "row")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="weight_load = 'late' is not one of"):
-        SystolicArray(4, 4, weight_load="late")
+        SystolicArray(4, 4, weight_load="late")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"reduction = 0\.0 must be at least 1"):
         product(1, 1, 0)

@@ -113,6 +113,7 @@ def test_every_table_inside_an_evaluator_is_drawn_and_each_once(minilm):
     supply = Supply()
     aware = LatencyAware(Accelerator(minilm, 64, supply=supply), supply=supply)
     (drawn,) = sample_models(aware, 1, np.random.default_rng(0))
+    assert drawn.accelerator.supply is not None
     assert drawn.supply.table is drawn.accelerator.supply.table
     for place in ("accelerator.datapath.silicon.anchor", "accelerator.storage.envm.table",
                   "accelerator.datapath.silicon.sram.scaling"):  # fmt: skip

@@ -13,6 +13,7 @@ from dse.lut.binary import pack
 from dse.lut.table import (
     LARGEST,
     Default,
+    Evidence,
     ExitPredictor,
     FixedKnob,
     KeptLimit,
@@ -26,7 +27,7 @@ from dse.lut.table import (
 
 PRINTABLE = "".join(chr(c) for c in range(0x20, 0x7F))
 UNITS = ("V", "J", "s", "1", "Hz", "nat", "m^2", "layer")
-EVIDENCE = ("measured", "closed form", "published", "unverified")
+EVIDENCE: tuple[Evidence, ...] = ("measured", "closed form", "published", "unverified")
 
 
 def in_order(table_parts, predictions, rows, sorted_by, best):
@@ -64,7 +65,7 @@ class Draw:
         return "".join(PRINTABLE[i] for i in letters)
 
     def names(self, count):
-        found = {}
+        found: dict[str, None] = {}
         while len(found) < count:
             found[self.text()] = None
         return list(found)
@@ -219,17 +220,15 @@ class Device:
         return ran.stdout
 
 
-def compiled(name, folder):
-    """A reader by the name of its compiler; skips the test where there is no such compiler."""
+def compiled(name, folder, tool):
+    """A reader by the name of its compiler."""
     path = folder / name
     if name == "rustc":
         command = ["rustc", "--edition", "2021", "-O", "-D", "warnings", "-A", "dead_code"]
         source = "driver.rs"
     else:
         command, source = [*COMPILERS[name], "-I", str(folder)], "driver.c"
-    if shutil.which(command[0]) is None:
-        assert name != "gcc", "gcc is required to test what is shipped"
-        pytest.skip(f"{command[0]} is not installed")
+    tool(command[0])
     if not path.exists():
         for file in (*(ROOT / "dse" / "lut").glob("reader.*"), *HERE.glob("driver.*")):
             shutil.copy(file, folder)
@@ -246,14 +245,11 @@ def build_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def strict_c():
-    """The command of a C or C++ compiler with every warning an error; skips where there is none."""
+def strict_c(tool):
+    """The command of a C or C++ compiler with every warning an error."""
 
     def command(name):
-        if shutil.which(name) is None:
-            assert name != "gcc", "gcc is required to test what is shipped"
-            pytest.skip(f"{name} is not installed")
-        return COMPILERS[name]
+        return [tool(name), *COMPILERS[name][1:]]
 
     return command
 
@@ -261,26 +257,25 @@ def strict_c():
 @pytest.fixture(
     params=["gcc", "clang", "g++", pytest.param("clang++", marks=pytest.mark.slow), "rustc"]
 )
-def device(request, build_folder):
+def device(request, build_folder, tool):
     """Each compiled reader in turn."""
-    return compiled(request.param, build_folder)
+    return compiled(request.param, build_folder, tool)
 
 
 @pytest.fixture(scope="session")
-def all_devices(build_folder):
-    """Every compiled reader that this machine can build, by the name of its compiler."""
-    present = [name for name in (*COMPILERS, "rustc") if shutil.which(name)]
-    return {name: compiled(name, build_folder) for name in present}
+def all_devices(build_folder, tool):
+    """Every compiled reader, by the name of its compiler."""
+    return {name: compiled(name, build_folder, tool) for name in (*COMPILERS, "rustc")}
 
 
 @pytest.fixture(scope="session")
-def gcc(build_folder):
-    return compiled("gcc", build_folder)
+def gcc(build_folder, tool):
+    return compiled("gcc", build_folder, tool)
 
 
 @pytest.fixture(scope="session")
-def rust(build_folder):
-    return compiled("rustc", build_folder)
+def rust(build_folder, tool):
+    return compiled("rustc", build_folder, tool)
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,7 @@ def test_both_extras_travel_with_the_table(command, csv_files, small_run, tmp_pa
             "--exit-layer", 3, "--points", points, "--out", out)  # fmt: skip
     table, form = read_table(out)
     assert form == "binary"
+    assert table.exit_predictor is not None
     assert (table.exit_predictor.layer, table.exit_predictor.step) == (3, 10_000)
     assert len(table.exit_predictor.entropies) == 100
     assert table.exit_predictor.entropies[99] == (501_000, 0)

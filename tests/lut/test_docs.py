@@ -1,7 +1,6 @@
 """What docs/lut.md shows is what happens, and what it lists is what there is."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,12 +40,10 @@ def test_the_c_example_decides_the_same(example, strict_c):
     assert ran.stdout == block("text")
 
 
-def test_the_rust_example_decides_the_same(example):
-    if shutil.which("rustc") is None:
-        pytest.skip("rustc is not installed")
+def test_the_rust_example_decides_the_same(example, tool):
     folder, _ = example
     (folder / "main.rs").write_text(block("rust"))
-    command = ["rustc", "--edition", "2021", "-A", "dead_code", "main.rs", "-o", "main_rs"]
+    command = [tool("rustc"), "--edition", "2021", "-A", "dead_code", "main.rs", "-o", "main_rs"]
     subprocess.run(command, cwd=folder, check=True)
     ran = subprocess.run([folder / "main_rs"], capture_output=True, text=True, check=True)
     words = {"Fits": "FITS", "Kept": "KEPT", "NothingFits": "NOTHING_FITS"}

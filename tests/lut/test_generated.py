@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -212,13 +211,11 @@ def code_of(source):
     return re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
 
 
-def test_the_rust_module_compiles_without_std_and_selects(small_table, tmp_path):
-    if shutil.which("rustc") is None:
-        pytest.skip("rustc is not installed")
+def test_the_rust_module_compiles_without_std_and_selects(small_table, tmp_path, tool):
     (tmp_path / "lut.rs").write_text(rust_source(small_table))
     root = "#![no_std]\n#![deny(warnings)]\n#![forbid(unsafe_code)]\npub mod lut;\n"
     (tmp_path / "lib.rs").write_text(root)
-    flags = ["rustc", "--edition", "2021"]
+    flags = [tool("rustc"), "--edition", "2021"]
     subprocess.run([*flags, "--crate-type", "lib", "lib.rs"], cwd=tmp_path, check=True)
     (tmp_path / "main.rs").write_text(
         "use lib::lut::*;\nfn main() {\n"
@@ -232,13 +229,11 @@ def test_the_rust_module_compiles_without_std_and_selects(small_table, tmp_path)
     assert ran.stdout == "2 0 4 700000\n"
 
 
-def read_back(text, folder):
+def read_back(text, folder, tool):
     """Compile an overlay with dtc and read its points from the blob, 64-bit cells and all."""
-    for tool in ("dtc", "fdtget"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+    tool("fdtget")
     (folder / "lut.dts").write_text(text)
-    command = ["dtc", "-@", "-I", "dts", "-O", "dtb", "-o", "lut.dtbo", "lut.dts"]
+    command = [tool("dtc"), "-@", "-I", "dts", "-O", "dtb", "-o", "lut.dtbo", "lut.dts"]
     ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert ran.stderr == ""
 
@@ -258,17 +253,22 @@ def read_back(text, folder):
     return points
 
 
-def test_the_overlay_compiles_and_comes_back_exactly(small_table, tmp_path):
+def test_the_overlay_compiles_and_comes_back_exactly(small_table, tmp_path, tool):
     rng = np.random.default_rng(0)
     volts = np.unique(rng.integers(1, 2**32, 40)).tolist()
     hertz = np.unique(rng.integers(1, 2**53, 40)).tolist()
     points = tuple(map(OperatingPoint, volts, hertz))
     for chosen in (small_table.operating_points, points):
         table = dataclasses.replace(small_table, operating_points=chosen)
-        assert read_back(overlay(table), tmp_path) == list(chosen)
+        assert read_back(overlay(table), tmp_path, tool) == list(chosen)
 
 
-def test_without_a_vf_table_the_settings_give_the_points(small_table, tmp_path, build):
+SETTINGS_POINTS = [OperatingPoint(500_000, 400_000_000), OperatingPoint(800_000, 10**9)]
+
+
+@pytest.fixture
+def without_vf_table(small_table, build):
+    """Two voltages, a clock to each, and no points of its own."""
     settings = (Setting("vdd", "V", 6), Setting("clock", "Hz", 0))
     rows = [
         Row((500_000, 400_000_000), (3, 9, 1)),
@@ -279,10 +279,15 @@ def test_without_a_vf_table_the_settings_give_the_points(small_table, tmp_path, 
         "study": "s", "run_identity": "", "valid_for": small_table.valid_for, "depends_on": {},
         "design": (), "settings": settings, "kept_limits": (),
     }  # fmt: skip
-    table = build(parts, small_table.predictions, rows, "energy", "latency")
-    expected = [OperatingPoint(500_000, 400_000_000), OperatingPoint(800_000, 10**9)]
-    assert operating_points(table) == expected
-    assert read_back(overlay(table), tmp_path) == expected
+    return build(parts, small_table.predictions, rows, "energy", "latency")
+
+
+def test_without_a_vf_table_the_settings_give_the_points(without_vf_table):
+    assert operating_points(without_vf_table) == SETTINGS_POINTS
+
+
+def test_points_that_settings_give_come_back_from_the_overlay(without_vf_table, tmp_path, tool):
+    assert read_back(overlay(without_vf_table), tmp_path, tool) == SETTINGS_POINTS
 
 
 def test_a_voltage_that_the_tree_cannot_hold_is_refused(small_table):

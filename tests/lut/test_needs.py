@@ -64,7 +64,7 @@ def run_of(folder, signals=("margin",), layers=(1, 1), facts=FACTS):
         Integer("split_layer", 3, 3, "layer"),
         Ordinal("beta", (0.1,), "1"),
         Categorical("dvfs", ("fixed", "sentence"), "run"),
-        Integer("predict_layer", *layers, "layer", "run"),
+        Integer("predict_layer", layers[0], layers[1], "layer", "run"),
         Ordinal("vdd", (0.5, 0.8), "V", "run"),
         Categorical("appeal_signal", signals, "run"),
         Categorical("cloud_network", ("demo",), "run"),

@@ -85,6 +85,13 @@ def test_compiled_readers_choose_as_the_python_policy(device, random_tables, tab
     assert_all_choose_alike(device, [*random_tables[:10], table_of_4_kib], 600, rng)
 
 
+def test_the_python_reader_chooses_as_the_plain_rule(random_tables, table_of_4_kib):
+    rng = np.random.default_rng(0)
+    for table in (*random_tables[:10], table_of_4_kib):
+        made, reader = requests(table, 60, rng), Reader(table)
+        assert [reader.select(*r) for r in made] == [plainly(table, *r) for r in made]
+
+
 @pytest.mark.slow
 def test_one_hundred_thousand_requests(device, random_tables, table_of_4_kib):
     rng = np.random.default_rng(1)

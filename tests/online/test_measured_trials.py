@@ -120,6 +120,7 @@ def test_an_imported_run_has_the_front_of_its_estimates(trials_csv, tmp_path):
     again = Front.of(run.question, run.trials)
     assert again.to_json() == front.to_json()
     more = read_measurements(tmp_path / "run")
+    assert more is not None
     pessimist = reestimated(run.trials, run.question, more, 1.0)
     assert pessimist.metrics["latency"] == pytest.approx(trials.estimates(1.0)["latency"])
     assert (pessimist.losses[:, 0] >= run.trials.losses[:, 0]).all()

@@ -256,17 +256,16 @@ def test_closed_rows_are_never_taken():
 def test_rows_are_of_one_device(small_run):
     # Knobs cell and bits are silicon; only vdd may change from request to request.
     question, trials = small_run.question, small_run.trials
-    named = {"latency": "delay"}
     with pytest.raises(DseError, match="one value of cell, bits; give --design"):
-        Rows.of(question, trials, **named)
-    choices = Rows.of(question, trials, design={"cell": "a", "bits": 8.0}, **named)
+        Rows.of(question, trials, latency="delay")
+    choices = Rows.of(question, trials, design={"cell": "a", "bits": 8.0}, latency="delay")
     assert len(choices) == 4
     assert (trials.designs["bits"][choices.numbers] == 8).all()
     assert choices.fastest_at("vdd", "highest") == int(np.argmax(choices.settings["vdd"]))
     for design, said in (({"vdd": 0.5}, "vdd is no design knob; there are cell, bits"),
                          ({"bits": 9.0}, "no trial has the design")):  # fmt: skip
         with pytest.raises(DseError, match=said):
-            Rows.of(question, trials, design=design, **named)
+            Rows.of(question, trials, design=design, latency="delay")
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from studies.edgebert.sentences_command import schemes, voltage_rows
 
 LAW = settings(max_examples=40, deadline=None)
 LAYERS = 6
+TWO = np.ones(2)
 
 
 def device(settling=True):
@@ -43,7 +44,7 @@ def trace(n, seed=0):
 
 def flawless(early=1):
     """A table that knows: sentences of entropy 0.1 i leave i - early layers later."""
-    grid = 0.1 * np.arange(1, LAYERS)
+    grid = 0.1 * np.arange(1.0, LAYERS)
     later = np.full((LAYERS - 1, LAYERS - 1 - early), 0.9)
     for i in range(LAYERS - 1 - early):
         later[i, i:] = 0.0
@@ -166,8 +167,8 @@ def test_an_exit_table_reads_as_published(tmp_path):
         (lambda: ExitLut(np.array([0.0, 0.1]), np.zeros((3, 2)), 1, 6), r"shape \(r, c\)"),
         (lambda: ExitLut(np.array([0.1, 0.1]), np.zeros((2, 2)), 1, 6), "must rise"),
         (lambda: ExitLut(np.array([0.0, 0.1]), np.zeros((2, 6)), 1, 6), "more than the 6"),
-        (lambda: VoltageRows(np.array([0.8, 0.5]), *np.ones((3, 2)), 0.0, 0.0), "vdd must rise"),
-        (lambda: VoltageRows(np.array([0.8]), *np.ones((3, 2)), 0.0, 0.0), "one shape"),
+        (lambda: VoltageRows(np.array([0.8, 0.5]), TWO, TWO, TWO, 0.0, 0.0), "vdd must rise"),
+        (lambda: VoltageRows(np.array([0.8]), TWO, TWO, TWO, 0.0, 0.0), "one shape"),
         (lambda: follow(sentence_policy(device(), ByForetoldExit.at(flawless(), 0.1)),
                         Requests.of(np.ones(2))), "carries no entropy"),
     ],

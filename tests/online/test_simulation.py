@@ -80,7 +80,7 @@ class Listening:
 @pytest.mark.parametrize("remembers", [False, True])
 def test_a_policy_knows_the_link_of_the_request_before_and_outcomes_that_of_now(queue, remembers):
     link = np.array([1e6, 2e6, 4e6, 1e6])
-    requests = Requests.of(np.ones(4), arrival=10.0 * np.arange(4), bandwidth=link)
+    requests = Requests.of(np.ones(4), arrival=10.0 * np.arange(4.0), bandwidth=link)
     sending = Transfers(THREE.latency, THREE.energy, np.full(3, 1e6), np.full(3, 2.0))
     policy = Listening(remembers)
     outcomes, before = AtBandwidth(THREE, sending), State(UNSET, 7e6)
@@ -132,7 +132,7 @@ def test_a_policy_that_is_told_of_its_queue_misses_less():
 
 def test_an_idle_device_needs_no_awareness():
     requests = Requests.of(np.random.default_rng(1).uniform(0.05, 1.5, 200),
-                           arrival=100.0 * np.arange(200))  # fmt: skip
+                           arrival=100.0 * np.arange(200.0))  # fmt: skip
     runs = [simulate(LeastEnergy.of(THREE), requests, AsPriced(THREE), FREE, queue)
             for queue in ("none", "blind", "aware")]  # fmt: skip
     for run in runs[1:]:
@@ -192,7 +192,7 @@ def test_holding_to_a_quantile_keeps_that_share_of_deadlines():
     ("make", "said"),
     [
         (lambda: simulate(Fixed(0), Requests.of(np.empty(0)), AsPriced(THREE), FREE), "no request"),
-        (lambda: simulate(Fixed(0), Requests.of(np.ones(1)), AsPriced(THREE), FREE, "lifo"),
+        (lambda: simulate(Fixed(0), Requests.of(np.ones(1)), AsPriced(THREE), FREE, "lifo"),  # type: ignore[arg-type]
          "queue 'lifo' is not one of none, blind, aware"),
         (lambda: Noisy(AsPriced(THREE), -0.1, 0), "sigma = -0.1"),
         (lambda: Drawn.of(THREE, recorded(), 0, ("time", "energy")), "time was not measured"),

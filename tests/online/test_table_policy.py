@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dse.core.problem import Direction
 from dse.lut.fixed_point import cautious
 from dse.lut.table import Default, LookupTable, Prediction, Row, Setting, Validity
 from dse.online.policies.deadline import LeastEnergy
@@ -16,15 +17,23 @@ from dse.online.rows import Rows
 def choices_of(energy, latency, accuracy):
     """Rows by rising energy."""
     k = len(energy)
-    columns = (np.array(column, dtype=np.float64) for column in (energy, latency, accuracy))
-    return Rows(*columns, {"row": np.arange(float(k))}, np.arange(k), np.ones(k, dtype=bool))
+    columns = [np.array(column, dtype=np.float64) for column in (energy, latency, accuracy)]
+    return Rows(
+        columns[0],
+        columns[1],
+        columns[2],
+        {"row": np.arange(float(k))},
+        np.arange(k),
+        np.ones(k, dtype=bool),
+    )
 
 
 def table_of(choices):
     """Every row, rounded as an export rounds."""
     columns, predictions = [], []
-    for name, unit, direction in (("energy", "J", "min"), ("latency", "s", "min"),
-                                  ("accuracy", "1", "max")):  # fmt: skip
+    losses: tuple[tuple[str, str, Direction], ...]
+    losses = (("energy", "J", "min"), ("latency", "s", "min"), ("accuracy", "1", "max"))
+    for name, unit, direction in losses:
         values = getattr(choices, name)
         decimals, steps = cautious(name, unit, values.tolist(), direction)
         columns.append(steps)

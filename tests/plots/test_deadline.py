@@ -34,7 +34,7 @@ def test_the_last_step_in_time_costs_the_least_of_all_rows_in_time(rows, deadlin
 def test_every_row_is_drawn_once_and_named_in_the_legend():
     view = view_of([(1, 9), (2, 8), (5, 3), (7, 4)])
     axes = deadline_figure(view).axes[0]
-    named = {line.get_label(): len(line.get_xdata()) for line in axes.lines}
+    named = {line.get_label(): len(np.asarray(line.get_xdata())) for line in axes.lines}
     assert named["edge (2)"] == named["cloud (2)"] == 2
     assert named["first"] == 1
     assert named["least energy in time"] == 4  # three steps, and the line to the edge

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mpl_toolkits.mplot3d import Axes3D
 
 from dse.core.errors import DseError
 from dse.core.problem import Objective
@@ -34,9 +35,12 @@ def test_every_design_is_drawn_with_its_values_and_its_whole_design(front):
 
 def test_print_says_the_same(front):
     axes = front_3d_print(front, marked={"knee": [front.knee()]}).axes[0]
+    assert isinstance(axes, Axes3D)
     assert axes.get_xlabel() == "energy [µJ]\nlower is better"
     assert axes.get_zlabel() == "accuracy\nhigher is better"
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [t.get_text() for t in legend.get_texts()] == [
         f"front ({len(front)})",
         "knee",
     ]

@@ -3,6 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from matplotlib.collections import LineCollection
 
 from dse.core.errors import DseError
 from dse.core.problem import Objective
@@ -84,6 +85,7 @@ def test_a_brush_on_a_single_value_keeps_the_rows_that_have_it(parallel):
 
 def test_limits_in_si_units_brush_the_rows_that_select_gives(parallel, front):
     middle = float(np.median(front.trials.metrics["energy"]))
+    limits: dict[str, tuple[float, float] | tuple[str, str]]
     limits = {"energy": (-np.inf, middle), "envm_cell": ("SRAM", "SLC ReRAM"), "vdd": (0.6, 0.75)}
     selected = front.select(limits)
     chosen = parallel.chosen(parallel_figure(parallel, limits))
@@ -141,6 +143,6 @@ def test_print_tells_how_many_are_between_the_brushes(parallel, front):
     figure = parallel_print(parallel, limits)
     said = [text.get_text() for text in figure.texts]
     assert said == [f"chip: {len(front)} designs, {len(front.select(limits))} between the brushes"]
-    lines = [c for c in figure.axes[0].collections if len(c.get_segments())]
-    drawn = sorted(len(c.get_segments()) for c in lines)
+    sets = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    drawn = sorted(len(c.get_segments()) for c in sets if len(c.get_segments()))
     assert sum(drawn) == len(front)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 
 from dse.core.errors import DseError
 from dse.plots.sankey import Flows, Link, sankey_figure, sankey_print
@@ -25,8 +26,9 @@ def test_bars_reach_the_total(sizes):
     total = parts["mac"] + parts["read"]
     stack = Stack("one", STAGES, parts, total)
     axes = stacked_figure([stack], "J", "t", quantity="energy", across="stage").axes[0]
-    heights = np.array([bar.get_height() for bar in axes.patches]).reshape(2, 3)
-    tops = np.array([bar.get_y() + bar.get_height() for bar in axes.patches]).reshape(2, 3)
+    bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+    heights = np.array([bar.get_height() for bar in bars]).reshape(2, 3)
+    tops = np.array([bar.get_y() + bar.get_height() for bar in bars]).reshape(2, 3)
     ratio = heights.sum(axis=0) / total
     assert ratio == pytest.approx(ratio[0])  # one scale
     assert tops.max(axis=0) == pytest.approx(heights.sum(axis=0))

@@ -13,6 +13,8 @@ import pytest
 
 from dse.runs.store import read_run
 
+pytestmark = pytest.mark.ci
+
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "edgebert/sentiment.yaml"
 SMALL = (

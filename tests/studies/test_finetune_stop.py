@@ -44,8 +44,9 @@ def test_a_rule_that_cannot_be_is_refused_with_the_file(rule, said):
         assert part in str(refused.value)
 
 
-def test_more_sentences_than_there_are_are_refused_before_any_run(real_cache):
-    assert stop_of(None, "rt-sentiment", real_cache) is None
-    rule = FinetuneStopRule(sentences=1001)
-    with pytest.raises(DseError, match=r"sentences = 1001; the validation split .* has 1000"):
-        stop_of(rule, "rt-sentiment", real_cache)
+def test_more_sentences_than_there_are_are_refused_before_any_run(made_task):
+    cache, name = made_task
+    assert stop_of(None, name, cache) is None
+    rule = FinetuneStopRule(sentences=101)
+    with pytest.raises(DseError, match=r"sentences = 101; the validation split .* has 100"):
+        stop_of(rule, name, cache)

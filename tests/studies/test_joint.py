@@ -318,8 +318,10 @@ def test_no_network_is_written_in_numbers_that_do_not_exist():
     # Widths 4, 5, 6, 8 with 3 or 4 exponent bits, but for 4 with 4; no link, or 2 cuts x 4, 6, 8.
     assert len(every) == networks.size == 4 * (1 + 2 * 3) + 3 * (1 + 2 * 2)
     width, exponent = COMPRESSION.index("weight_bits"), COMPRESSION.index("exponent_bits")
-    assert all(n.compression[width] > n.compression[exponent] for n in every)
-    assert all(n.link_bits > n.compression[exponent] for n in every)
+    widths = [float(n.compression[width]) for n in every]
+    exponents = [float(n.compression[exponent]) for n in every]
+    assert all(w > e for w, e in zip(widths, exponents, strict=True))
+    assert all(n.link_bits > e for n, e in zip(every, exponents, strict=True))
 
 
 def test_a_network_sends_few_bits_at_its_own_cut_alone():

@@ -41,7 +41,7 @@ PRICES = pytest.mark.parametrize("price", [edgebert_price, joint_price])
 
 @PRICES
 def test_every_cell_of_the_domain_is_priced(price):
-    assert joint.ENVM_CELL is edgebert.ENVM_CELL
+    assert any(p is edgebert.ENVM_CELL for p in joint.DOMAIN)
     for name, values in price(CELLS).items():
         assert np.isfinite(values).all(), name
         assert (values >= 0).all(), name

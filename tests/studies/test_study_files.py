@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dse.core.errors import StudyError
+from dse.core.parameters import Ordinal
 from dse.study.loader import load_study
 from studies.command import SYSTEMS
 
@@ -128,6 +129,7 @@ def test_the_unit_1_may_be_written_as_a_number(tmp_path):
 def test_millivolts_become_the_very_floats_that_volts_are():
     space = load_study(FOLDER / "edgebert/sentiment.yaml", SYSTEMS).space
     assert space["vdd"].unit == "V"
+    assert isinstance(space["vdd"], Ordinal)
     assert space["vdd"].values == (
         0.5, 0.525, 0.55, 0.575, 0.6, 0.625, 0.65, 0.675, 0.7, 0.725, 0.75, 0.775, 0.8,
     )  # fmt: skip
@@ -147,6 +149,7 @@ def test_overrides_are_typed_by_the_schema_and_named_in_problems():
     path = FOLDER / "edgebert/sentiment.yaml"
     study = load_study(path, SYSTEMS, ["search.trials=7", "knobs.vdd.start=700"])
     assert study.file.search.trials == 7
+    assert isinstance(study.space["vdd"], Ordinal)
     assert study.space["vdd"].values[0] == 0.7
     with pytest.raises(StudyError, match=r"--set search\.trials=few: search\.trials: got 'few'"):
         load_study(path, SYSTEMS, ["search.trials=few"])
@@ -175,7 +178,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path):
 )
 @given(
     line=st.integers(0, len(GOOD.splitlines()) - 1),
-    text=st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=30),
+    text=st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=30),
 )
 def test_any_damaged_line_is_accepted_or_refused_as_a_study_problem(line, text, tmp_path):
     lines = GOOD.splitlines()

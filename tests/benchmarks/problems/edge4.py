@@ -40,7 +40,7 @@ PRICED = {**REPLAYED, "activation_bits": "bit"}
 @cache
 def recorded():
     """What was measured: network name -> metric -> one value per threshold."""
-    found = {}
+    found: dict[str, dict[str, list[float]]] = {}
     with Path(__file__).with_name("edge4.csv").open(encoding="utf-8") as file:
         rows = csv.reader(file)
         assert [name.split("[")[0] for name in next(rows)] == [*RUN, "exit_threshold", *REPLAYED]
@@ -85,7 +85,10 @@ def problem():
             Chips(Settings(), config, 2),
         )
     )
-    objectives = (Objective("accuracy", "1", "max"), Objective("energy", "J"))
-    objectives += (Objective("latency_p95", "s"),)
+    objectives = (
+        Objective("accuracy", "1", "max"),
+        Objective("energy", "J"),
+        Objective("latency_p95", "s"),
+    )
     limits = (Constraint("accuracy", "1", 0.65, "min"), Constraint("latency_p95", "s", 5e-3))
     return Problem(SPACE, chain, objectives, limits)

@@ -1,5 +1,7 @@
 """The libraries as their users call them, behind our protocol only so that one loop counts all."""
 
+from typing import Literal
+
 import numpy as np
 import optuna
 from problems import cim4
@@ -80,9 +82,9 @@ class BareOptuna:
             "gp": lambda: optuna.samplers.GPSampler(seed=seed, deterministic_objective=True),
         }[kind]()
         self.problem = problem
-        directions = ["minimize"] * len(problem.objectives)
+        directions: list[Literal["minimize"]] = ["minimize"] * len(problem.objectives)
         self.study = optuna.create_study(directions=directions, sampler=sampler)
-        self.distributions = {
+        self.distributions: dict[str, optuna.distributions.BaseDistribution] = {
             p.name: optuna.distributions.CategoricalDistribution(tuple(range(p.count)))
             if isinstance(p, Categorical)
             else optuna.distributions.IntDistribution(0, p.count - 1)
