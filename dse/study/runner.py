@@ -27,6 +27,7 @@ from dse.search.progress import Drained, Onlooker, Standing, Watch
 from dse.search.termination import Plateau
 from dse.searchers.registry import SEARCHERS, searcher_of
 from dse.study.loader import Study
+from dse.study.preflight import require_runnable
 from dse.study.schema import Composed, Execution, Staged, Watcher
 from dse.study.warm_start import Opening, opening_of
 from dse.workers.process_pool import ProcessPool
@@ -69,9 +70,11 @@ def answer(study: Study, folder: Path, onlooker: Onlooker, stop: Stop) -> Answer
 
     Raises:
         RunExists: If the folder holds something.
-        DseError: If a task is not fetched, a library is missing, or the parts do not fit.
+        MissingDependency: If a library, a task, a network or room is not here.
+        DseError: If the parts do not fit.
     """
     require_free(folder)
+    require_runnable(study)
     clock = Clock()
     with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
         job = _Job.of(study, workers, onlooker, stop, clock)
@@ -151,6 +154,7 @@ def resume(
         asked = int(writer.manifest["trials_asked"])
         wanted = grown(asked, trials)
         study = load(wanted)
+        require_runnable(study, resumed=True)
         clock = Clock(_seconds_spent(folder))
         with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
             job = _Job.of(study, workers, onlooker, stop, clock)
