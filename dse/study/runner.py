@@ -26,6 +26,7 @@ from dse.search.loop import explore, never_enough
 from dse.search.progress import Drained, Onlooker, Standing, Watch
 from dse.search.termination import Plateau
 from dse.searchers.registry import SEARCHERS, searcher_of
+from dse.searchers.searcher import Searcher
 from dse.study.loader import Study
 from dse.study.preflight import require_runnable
 from dse.study.schema import Composed, Execution, Staged, Watcher
@@ -223,6 +224,7 @@ class _Job:
     problem: Problem
     composed: Composed
     staged: Staged | None
+    searcher: Searcher
     onlooker: Onlooker
     stop: Stop
     clock: Clock
@@ -238,7 +240,9 @@ class _Job:
         problem = Problem(study.space, evaluator, study.objectives, study.constraints)
         if staged is not None:
             staged.early.follow(problem, staged.handle)
-        return cls(study, problem, composed, staged, onlooker, stop, clock)
+        # A searcher that cannot do with this problem says so before there is a folder.
+        searcher = searcher_of(study.file.search, problem)
+        return cls(study, problem, composed, staged, searcher, onlooker, stop, clock)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -300,7 +304,7 @@ class _Job:
     def _explored(self, writer: RunWriter, watch: Watch, opening: Opening) -> "_End":
         """Search until a rule or somebody stops it."""
         search, rules = self.study.file.search, writer.manifest.get("stopping", {})
-        searcher = Opened(searcher_of(search, self.problem), opening.codes, search.batch)
+        searcher = Opened(self.searcher, opening.codes, search.batch)
         limit = rules.get("max_wall_s")
         self.clock.start(limit)
         late = _End("wall time", f"the {limit} s of search.max_wall are spent")

@@ -23,9 +23,9 @@ CLOSED = STUDIES / "dynasplit/encoder.yaml"
 MODULES = {module for extra in EXTRAS.values() for module in extra.modules}
 
 PLAIN = f"""
-import sys
-for hidden in {sorted(MODULES)!r}:
-    sys.modules[hidden] = None
+from importlib.machinery import PathFinder
+found, hidden = PathFinder.find_spec, {sorted(MODULES)!r}
+PathFinder.find_spec = lambda name, *rest: None if name in hidden else found(name, *rest)
 import studies.command
 studies.command.main()
 """
@@ -153,3 +153,11 @@ def test_a_warm_start_is_needed_to_begin_and_not_to_go_on(tmp_path):
         require_runnable(study)
     path.touch()
     require_runnable(study)
+
+
+def test_a_searcher_that_cannot_do_with_a_study_refuses_before_there_is_a_folder(tmp_path):
+    code, said = plain("run", CLOSED, "--searcher", "grey_box", "--out", "out", cwd=tmp_path)
+    assert code == 2
+    assert len(said) == 1
+    assert "grey_box learns what measured evaluators give" in said[0]
+    assert list(tmp_path.iterdir()) == []
