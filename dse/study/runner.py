@@ -307,9 +307,7 @@ class _Job:
     ) -> "_End":
         """Search until a rule or somebody stops it."""
         search, rules = self.study.file.search, writer.manifest.get("stopping", {})
-        searcher = WithInitialDesigns(
-            searcher_of(search, self.problem), opening.codes, search.batch
-        )
+        searcher = WithInitialDesigns(self.searcher, opening.codes, search.batch)
         limit = rules.get("max_wall_s")
         self.clock.start(limit)
         late = _End("wall time", f"the {limit} s of search.max_wall are spent")
