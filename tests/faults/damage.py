@@ -16,10 +16,12 @@ from itertools import chain, islice, product
 from pathlib import Path
 
 from cuts import _DiesAt
-from dse.errors import DseError
-from dse.front import Front
-from dse.store import read_run
 from injector import Forked, go, rows_of, study_file
+
+from dse.core.errors import DseError
+from dse.results.front import Front
+from dse.runs.store import read_run
+from dse.study.loader import Study
 
 PAGE = 4096
 HEADER = 100
@@ -132,7 +134,7 @@ def _reads(folder: Path, front: str) -> bool:
     return _front(folder) == front
 
 
-def _resumes(folder: Path, load: Callable[[], object], truth: list[tuple[object, ...]]) -> bool:
+def _resumes(folder: Path, load: Callable[[], Study], truth: list[tuple[object, ...]]) -> bool:
     go(folder, load)
     return rows_of(folder) == truth
 
