@@ -22,7 +22,7 @@ Model = TypeVar("Model")
 class Evaluator(Protocol):
     """Columns of designs to columns of outputs."""
 
-    def __call__(self, columns: Columns) -> dict[str, FloatArray]:
+    def __call__(self, columns: Columns) -> Mapping[str, FloatArray]:
         """Outputs, each of shape (n,)."""
         ...
 

@@ -133,7 +133,7 @@ class Composed:
 class Watcher(Protocol):
     """Sees a long preparation go on: what is done, and which share of it."""
 
-    def __call__(self, what: str, share: float) -> None:
+    def __call__(self, what: str, share: float, /) -> None:
         """Take note; share runs from 0 to 1 for each `what`."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -58,7 +59,7 @@ def result(archive: Archive) -> dict[str, object]:
     }
 
 
-def passed(recipe: str, task: str, how: Compression, **more: object) -> Iterator[tuple]:
+def passed(recipe: str, task: str, how: Compression, **more: Any) -> Iterator[tuple]:
     """The archives of both splits of one compressed network, with the seconds they took."""
     cache = cache_root()
     trained = trained_network(NETWORK, task, recipe, cache)

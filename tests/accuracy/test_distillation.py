@@ -121,10 +121,12 @@ def test_a_broken_training_with_a_teacher_goes_on_to_the_same_bytes(
     with pytest.raises(Broken):
         distilled_network(tiny, task, "small", teacher, tmp_path, stumble)
     assert len(list(tmp_path.rglob("*.checkpoint"))) == 1
-    seen: dict[str, list[float]] = {}
-    again = distilled_network(
-        tiny, task, "small", teacher, tmp_path, lambda what, share: seen.setdefault(what, share)
-    )
+    seen: dict[str, float] = {}
+
+    def watch(what, share):
+        seen.setdefault(what, share)
+
+    again = distilled_network(tiny, task, "small", teacher, tmp_path, watch)
     assert again.path.read_bytes() == distilled.path.read_bytes()
     assert seen["training the backbone"] == 3 / steps  # from the checkpoint after two
     assert "asking the teacher" not in seen

@@ -5,7 +5,7 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ from dse.accuracy.sequential_evaluation import (
 from dse.core.errors import CompositionError, DseError, RowsFailed
 from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
-from dse.core.problem import STOPPED_EARLY, Constraint, Objective, Problem
+from dse.core.problem import STOPPED_EARLY, Constraint, Direction, Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
@@ -222,7 +222,12 @@ class Chip:
         return {"energy": energy, "time": burden * columns["p95_exit_layer"] / columns["width"]}
 
 
-BEST = {"accuracy": "max", "accuracy_worst_draw": "max", "energy": "min", "time": "min"}
+BEST: dict[str, Direction] = {
+    "accuracy": "max",
+    "accuracy_worst_draw": "max",
+    "energy": "min",
+    "time": "min",
+}
 KNOBS = (
     Integer("network", 0, len(SKILLS) - 1, "1"),
     Integer("width", 1, 3, "1"),
@@ -241,9 +246,10 @@ CONDITIONAL = SearchSpace(
 
 def staged_problem(cache, archives, confidence=0.95, limits_=(), space=None):
     recorded = Recorded(cache, archives)
+    part: Any = recorded  # gives what a part of a run gives
     early = EarlyStop(None, Chip(), BEST)
     staged = StagedRun(
-        recorded, recorded, Looks((0.1, 0.25, 0.5), confidence), "entropy", early, Tally(SENTENCES)
+        part, recorded, Looks((0.1, 0.25, 0.5), confidence), "entropy", early, Tally(SENTENCES)
     )
     chain = Chain((staged, ExitReplay(cache), Chip()))
     problem = Problem(space or SearchSpace(KNOBS), chain, OBJECTIVES, limits_)
@@ -338,7 +344,8 @@ def test_settings_of_a_run_are_all_designs_that_it_prices_and_no_other():
         (Forbidden({"cell": ("mram",), "bits": (3,)}, "no such cell"),),
     )
     early = EarlyStop(None, Chip(), {})
-    early.follow(SimpleNamespace(space=space, objectives=(), constraints=()), "archive")
+    problem: Any = SimpleNamespace(space=space, objectives=(), constraints=())
+    early.follow(problem, "archive")
     every = np.concatenate(list(space.enumerate()))
     runs = space.decode(every)
     for read in (("bits",), ("verify",), ("bits", "verify"), ("cell", "verify")):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AlbertConfig, AlbertModel, BertTokenizerFast
+from transformers import AlbertConfig, AlbertModel, BertTokenizer
 
 from dse.accuracy.accuracy_run import AccuracyRun
 from dse.accuracy.archive import read_archive
@@ -24,7 +24,7 @@ WORDS = ["good", "fine", "great", "bad", "poor", "awful", "film", "plot", "the",
 def sentences(seed, count):
     """Labelled by the kind of their adjectives; different, and easy to learn."""
     rng = np.random.default_rng(seed)
-    rows: dict[str, str] = {}
+    rows: dict[str, int] = {}
     while len(rows) < count:
         label = int(rng.integers(2))
         adjectives = rng.choice(WORDS[:3] if label else WORDS[3:6], 2)
@@ -142,7 +142,7 @@ def albert(tmp_path_factory):
             vocab_size=30_000,
         )
         AlbertModel(config).save_pretrained(folder)
-    BertTokenizerFast(vocab_file=str(path)).save_pretrained(folder)
+    BertTokenizer(vocab_file=str(path)).save_pretrained(folder)
     return folder
 
 

@@ -9,7 +9,9 @@ the clock starts. Serial, pool and Ray in one run; each pass is of a network tha
 import json
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,12 +65,12 @@ def seconds(run, workers, count, place):
 
 def test_two_workers_are_worth_most_of_two(run):
     """The least of several rounds: what else the machine did in the others is not ours."""
-    contenders = {
+    contenders: dict[str, tuple[Callable[[], Any], int]] = {
         "serial": (Serial, 1),
         "pool": (partial(ProcessPool, 2), 2),
         "ray": (partial(RayWorkers, 2), 2),
     }
-    took = {name: [] for name in contenders}
+    took: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(ROUNDS):
         for place, (name, (workers, count)) in enumerate(contenders.items()):
             first = 100 * place + 10 * number

@@ -29,10 +29,10 @@ def place(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     # Not compiled: the few modules that are imported compile themselves.
-    options = ["--quiet", "--no-compile", "--constraint", ROOT / "constraints.txt"]
+    options = ["--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt")]
     python = folder / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", python]
-    subprocess.run([*pip, "install", *options, wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*pip, "install", *options, str(wheel)], check=True)
     (site,) = (folder / "venv/lib").glob("python3*/site-packages")
     (folder / "work").mkdir()
     text = (site / "studies/dynasplit/encoder.yaml").read_text(encoding="utf-8")

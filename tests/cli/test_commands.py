@@ -28,7 +28,7 @@ STUDY = ROOT / "studies/dynasplit/encoder.yaml"
 def test_the_line_of_help_is_the_first_of_the_command_itself(command):
     doc = pkgutil.resolve_name(command.path).__doc__
     assert doc.splitlines()[0] == command.help
-    assert loaded(command).help.splitlines()[0] == command.help
+    assert (loaded(command).help or "").splitlines()[0] == command.help
 
 
 @pytest.mark.parametrize("command", ALL, ids=lambda command: command.name)

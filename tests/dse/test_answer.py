@@ -1,5 +1,6 @@
 """Small decisions around a run: how it grows, what a failure is called, who waits for whom."""
 
+import numpy as np
 import pytest
 
 import dse.workers.dispatch
@@ -53,7 +54,7 @@ class Narrow:
         return slot == 0
 
     def wait(self, slots, _):
-        return [(slot, Outcome({"slot": slot})) for slot in slots if slot == 0]
+        return [(slot, Outcome({"slot": np.array([slot])})) for slot in slots if slot == 0]
 
     def end(self, slot):
         self.dismissed.append(slot)
@@ -63,8 +64,12 @@ def test_a_row_does_not_wait_for_a_process_that_never_starts(monkeypatch):
     monkeypatch.setattr(dse.workers.dispatch, "PATIENCE", 0.0)
     crew = Narrow()
     dispatcher = Dispatcher(crew, 2, never)
-    outcomes = dispatcher.map([{"x": x} for x in range(5)], None, lambda: None)
-    assert [outcome.columns for outcome in outcomes] == [{"slot": 0}] * 5
+    rows = [{"x": np.array([x])} for x in range(5)]
+    outcomes = dispatcher.map(rows, None, lambda: None)
+    assert len(outcomes) == 5
+    for outcome in outcomes:
+        assert outcome.columns is not None
+        assert outcome.columns["slot"].tolist() == [0]
     assert 1 in crew.dismissed
     dispatcher.close()
     assert sorted(crew.dismissed) == crew.hired

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from dse.core.errors import CompositionError, DseError, EvaluationError, RowsFailed
 from dse.core.evaluation import Cached, Chain, InBatches, evaluate_rows, one_line
-from dse.core.signature import Cost, Signature
+from dse.core.signature import Cost, Label, Signature
 from dse.core.space import Columns, join, length, take
 from dse.testing.contracts import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
 from dse.workers.serial import Serial
@@ -24,7 +25,7 @@ class Stage:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     answer: Callable[[Columns], Columns]
-    evidence: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, Label] = field(default_factory=dict)
     cost: Cost = "closed form"
     calls: list[int] = field(default_factory=list)
 
@@ -44,11 +45,9 @@ def root(columns):
     return {"root": np.sqrt(x), "tag": np.char.add("row", x.astype(int).astype(str))}
 
 
-ROOT = {"inputs": {"x": "1"}, "outputs": {"root": "1", "tag": "handle"}, "answer": root}
-
-
-def root_stage(**more):
-    return Stage(**ROOT, evidence={"root": "measured", "tag": "measured"}, **more)
+def root_stage(cost: Cost = "closed form"):
+    outputs = {"root": "1", "tag": "handle"}
+    return Stage({"x": "1"}, outputs, root, {"root": "measured", "tag": "measured"}, cost)
 
 
 def half_stage(unit="1", **more):
@@ -115,7 +114,7 @@ def test_no_rows_need_no_call():
     assert stage.calls == []
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a column is missing": (lambda _: {}, "gave the columns"),
     "a column is too many": (lambda x: {"y": x, "z": x}, "gave the columns"),
     "too short": (lambda x: {"y": np.resize(x, len(x) - 1)}, "y with shape"),
@@ -217,7 +216,7 @@ def test_a_reason_is_one_line():
 
 def test_taking_and_joining_are_inverse():
     columns = {"x": np.arange(5.0), "tag": np.array(list("abcde"))}
-    parts = [take(columns, np.arange(2)), take(columns, np.arange(2, 5))]
+    parts: list[Columns] = [take(columns, np.arange(2)), take(columns, np.arange(2, 5))]
     assert_same_columns(join(parts), columns)
 
 
@@ -275,7 +274,7 @@ def test_a_column_has_one_giver_and_is_given_before_it_is_read():
 
 
 def test_a_label_that_does_not_exist_is_passed_on_as_the_weakest():
-    guess = Stage({"x": "1"}, {"a": "1"}, root, {"a": "guessed"})
+    guess = Stage({"x": "1"}, {"a": "1"}, root, {"a": "guessed"})  # type: ignore[dict-item]
     after = Stage({"a": "1"}, {"b": "1"}, root, {"b": "unverified"})
     assert Chain((guess, after)).signature.evidence == {"a": "guessed", "b": "guessed"}
 
@@ -342,7 +341,8 @@ def test_a_cache_changes_no_answer(batches):
     plain, cached = root_stage(), Cached(root_stage())
     for batch in batches:
         columns = {"x": np.array(batch, dtype=float)}
-        answers, reasons = [], []
+        answers: list[Columns] = []
+        reasons: list[Mapping[int, str]] = []
         for evaluator in (plain, cached):
             try:
                 answers.append(evaluate_rows(evaluator, columns))

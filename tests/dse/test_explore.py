@@ -9,7 +9,7 @@ import pytest
 from dse.core.errors import DseError, SpaceError
 from dse.core.parameters import Categorical, Integer
 from dse.core.problem import Constraint, Objective, Problem, Trials
-from dse.core.signature import Cost, Signature
+from dse.core.signature import Cost, Label, Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.search.loop import IDLE, Proposer, explore
 from dse.search.termination import Plateau
@@ -29,7 +29,7 @@ class Counted:
     seen: list[tuple[int, int]] = field(default_factory=list)
     inputs: Mapping[str, str] = field(default_factory=lambda: {"a": "1", "b": "1"})
     outputs: Mapping[str, str] = field(default_factory=lambda: {"up": "1", "down": "1"})
-    evidence: Mapping[str, str] = field(
+    evidence: Mapping[str, Label] = field(
         default_factory=lambda: {"up": "closed form", "down": "closed form"}
     )
     cost: Cost = "closed form"
@@ -250,7 +250,7 @@ class Awkward:
     outputs: Mapping[str, str] = field(
         default_factory=lambda: {"up": "1", "down": "1", "tag": "handle"}
     )
-    evidence: Mapping[str, str] = field(
+    evidence: Mapping[str, Label] = field(
         default_factory=lambda: dict.fromkeys(("up", "down", "tag"), "closed form")
     )
     cost: Cost = "closed form"

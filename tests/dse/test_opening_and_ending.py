@@ -131,11 +131,10 @@ def resumed(study, folder, trials=None, stopping=None):
     loaded = []
 
     def load(count):
-        again = study(f"search.trials={count}", *load.overrides)
+        again = study(f"search.trials={count}")
         loaded.append(again)
         return again
 
-    load.overrides = ()
     resume(folder, load, trials, Quiet(), Stop(), stopping)
     return read_run(folder), loaded[0].system.asked
 

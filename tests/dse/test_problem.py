@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dse.core.errors import CompositionError
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.problem import Constraint, Objective, Problem, judge
-from dse.core.signature import Cost, Signature
+from dse.core.signature import Cost, Label, Signature
 from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.search.loop import explore
@@ -34,7 +34,7 @@ class Model:
     outputs: Mapping[str, str] = field(
         default_factory=lambda: {"energy": "J", "delay": "s", "tag": "handle"}
     )
-    evidence: Mapping[str, str] = field(
+    evidence: Mapping[str, Label] = field(
         default_factory=lambda: dict.fromkeys(("energy", "delay", "tag"), "closed form")
     )
     cost: Cost = "closed form"
@@ -98,7 +98,7 @@ MISFITS = {
         Model(evidence={"energy": "published", "delay": "published"})
     ),
     "evidence 'guessed' of energy is not one of measured": lambda: problem(
-        Model(evidence=dict.fromkeys(("energy", "delay", "tag"), "guessed"))
+        Model(evidence=dict.fromkeys(("energy", "delay", "tag"), "guessed"))  # type: ignore[arg-type]
     ),
 }
 

@@ -32,7 +32,7 @@ class Asked:
 
 def test_a_searcher_that_the_table_lacks_cannot_be_asked_for():
     with pytest.raises(DseError, match="no searcher 'annealing'"):
-        searcher_of(Asked("annealing"), None)
+        searcher_of(Asked("annealing"), None)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="nsga2"):
         Search(searcher="annealing")
 

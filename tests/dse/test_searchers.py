@@ -1,6 +1,7 @@
 """Every searcher keeps the contract, and the ones that learn find known fronts."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
 from dse.searchers.pymoo_search import Nsga2, Nsga3
 from dse.searchers.random_search import RandomSearch
-from dse.searchers.searcher import Answers
+from dse.searchers.searcher import Answers, Searcher
 from dse.searchers.sobol_search import SobolSearch
 from dse.testing.contracts import SearcherContract, answers_to, conditional_space, tiny_space
 
@@ -179,14 +180,24 @@ def test_no_searcher_knows_units_or_names_of_objectives():
         }  # fmt: skip
 
 
+KINDS: dict[str, Callable[..., Searcher]] = {
+    "nsga2": Nsga2,
+    "nsga3": Nsga3,
+    "tpe": Tpe,
+    "optuna_nsga2": OptunaNsga2,
+    "optuna_nsga3": OptunaNsga3,
+}
+SIZE = {name: "population" if name in ("nsga2", "nsga3") else "batch" for name in KINDS}
+"""What a searcher calls the designs that it proposes at a time."""
+
+
 @pytest.mark.parametrize("name", ["nsga2", "nsga3", "tpe", "optuna_nsga2"])
 def test_a_limit_that_is_told_is_learnt(name):
     space = SearchSpace(tuple(Integer(knob, 0, 19, "1") for knob in "xyz"))
 
     def feasible_share(constraints):
-        make = {"nsga2": Nsga2, "nsga3": Nsga3, "tpe": Tpe, "optuna_nsga2": OptunaNsga2}[name]
-        size = {"population" if make in (Nsga2, Nsga3) else "batch": 20}
-        searcher = make(space, objectives=2, constraints=constraints, seed=2, **size)
+        size = {SIZE[name]: 20}
+        searcher = KINDS[name](space, objectives=2, constraints=constraints, seed=2, **size)
         kept = []
         for _ in range(8):
             codes = searcher.ask()
@@ -203,10 +214,7 @@ def test_a_limit_that_is_told_is_learnt(name):
 @pytest.mark.parametrize("name", ["nsga2", "nsga3", "tpe", "optuna_nsga2", "optuna_nsga3"])
 def test_designs_that_violate_equally_are_told_apart_by_the_seed_alone(name):
     space = SearchSpace(tuple(Integer(knob, 0, 39, "1") for knob in "abcdef"))
-    kinds = {"nsga2": Nsga2, "nsga3": Nsga3, "tpe": Tpe}
-    kinds |= {"optuna_nsga2": OptunaNsga2, "optuna_nsga3": OptunaNsga3}
-    make = kinds[name]
-    size = {"population" if make in (Nsga2, Nsga3) else "batch": 20}
+    make, size = KINDS[name], {SIZE[name]: 20}
     one, other = (make(space, objectives=3, constraints=2, seed=1, **size) for _ in range(2))
     for _ in range(4):
         codes = one.ask()
@@ -323,10 +331,8 @@ class Parabolas:
 def test_a_continuous_front_is_approached(name):
     space = SearchSpace((Real("x", -2.0, 2.0, "V"), Real("y", -2.0, 2.0, "V")))
     problem = Problem(space, Parabolas(), (Objective("left", "1"), Objective("right", "1")))
-    if name == "nsga2":
-        searcher, budget = Nsga2(space, objectives=2, constraints=0, seed=1, population=20), 400
-    else:
-        searcher, budget = Tpe(space, objectives=2, constraints=0, seed=1), 150
+    size, budget = ({"population": 20}, 400) if name == "nsga2" else ({}, 150)
+    searcher = KINDS[name](space, objectives=2, constraints=0, seed=1, **size)
     t = np.linspace(0, 1, 2001)
     truth = np.stack([t**2, (1 - t) ** 2], axis=1)
     assert share_of(truth, explore(problem, searcher, budget=budget).trials) > 0.9
@@ -336,8 +342,7 @@ def test_a_continuous_front_is_approached(name):
 def test_a_search_that_starts_from_known_designs_is_ahead(name):
     """Good designs of another run are worth more than those that it would begin with."""
     problem = accelerator_problem()
-    make = {"nsga2": Nsga2, "nsga3": Nsga3, "tpe": Tpe, "optuna_nsga2": OptunaNsga2}[name]
-    size = {"population" if make in (Nsga2, Nsga3) else "batch": 30}
+    make, size = KINDS[name], {SIZE[name]: 30}
     found = explore(problem, Exhaustive(problem.space), budget=10**6).trials
     good = np.flatnonzero(found.feasible)[non_dominated(found.losses[found.feasible])][::3]
     reference = Reference.of(front_losses(found))

@@ -1,7 +1,8 @@
 """Whatever an evaluator gives, with every searcher: the trial fails by name, the search goes on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ FAULTS = {
 class Faulty:
     """A measured error of a design; a third of them have none."""
 
-    answer: object
+    answer: Callable[..., Any]
     calls: list
 
     signature: ClassVar[Signature] = Signature(

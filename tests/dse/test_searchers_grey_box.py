@@ -11,12 +11,12 @@ import dse.searchers.grey_box.surrogate as surrogate_module
 from dse.core.errors import CompositionError, RowsFailed
 from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
-from dse.core.problem import Constraint, Objective, Problem
-from dse.core.signature import Signature
+from dse.core.problem import Constraint, Objective, Problem, Trials
+from dse.core.signature import Cost, Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
-from dse.search.loop import explore
+from dse.search.loop import Proposer, explore
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.grey_box.acquisition import OpenBox, count, nodes
 from dse.searchers.grey_box.candidates import Candidates
@@ -38,7 +38,7 @@ class Stage:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     formula: Callable[[Columns], Columns]
-    cost: str = "closed form"
+    cost: Cost = "closed form"
 
     @property
     def signature(self):
@@ -214,7 +214,7 @@ def test_few_runs_give_most_of_the_front_that_all_runs_give():
     reference = Reference.of(truth)
 
     def share(searcher, problem, runs):
-        trials = []
+        trials: list[Trials] = []
         explore(problem, Until(searcher, problem, runs), budget=10**5, on_batch=trials.append)
         losses = np.concatenate([t.losses[t.feasible] for t in trials])
         return hypervolume(losses, reference) / hypervolume(truth, reference)
@@ -432,7 +432,11 @@ def test_a_run_that_depends_on_a_condition_is_one_run_where_it_is_switched_off()
     )
     found = explore(problem, GreyBox(problem, seed=1), budget=100)
     assert found.ending == "exhausted"
-    assert len(problem.evaluator.stages[0]) == 3
+    chain = problem.evaluator
+    assert isinstance(chain, Chain)
+    cached = chain.stages[0]
+    assert isinstance(cached, Cached)
+    assert len(cached) == 3
     assert len(front_of(found.trials)) == 3
 
 
@@ -458,16 +462,17 @@ def test_where_a_surrogate_foretells_nothing_the_best_black_box_goes_on():
     whole = unlearnable_problem()
     truth = front_of(explore(whole, Exhaustive(whole.space), budget=10**4).trials)
     reference = Reference.of(truth)
-    fell_back, shares = 0, {"grey": [], "tpe": [], "nsga2": []}
+    fell_back = 0
+    shares: dict[str, list[float]] = {"grey": [], "tpe": [], "nsga2": []}
     for seed in (1, 2):
         problem = unlearnable_problem()
         grey = GreyBox(problem, seed=seed, batch=10)
-        shape = {"objectives": 2, "constraints": 0, "seed": seed}
-        black = {
-            "tpe": Tpe(problem.space, **shape, batch=4),
-            "nsga2": Nsga2(problem.space, **shape, population=20),
+        black: dict[str, Proposer] = {
+            "tpe": Tpe(problem.space, objectives=2, constraints=0, seed=seed, batch=4),
+            "nsga2": Nsga2(problem.space, objectives=2, constraints=0, seed=seed, population=20),
         }
-        for name, searcher in {"grey": grey, **black}.items():
+        named: dict[str, Proposer] = {"grey": grey, **black}
+        for name, searcher in named.items():
             found = explore(unlearnable_problem(), searcher, budget=60).trials
             share = hypervolume(front_of(found), reference) / hypervolume(truth, reference)
             shares[name].append(share)

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dse.core.errors import SpaceError
-from dse.core.parameters import Categorical, Integer, Ordinal
+from dse.core.parameters import Categorical, Integer, Ordinal, Parameter
 from dse.core.space import INACTIVE, ActiveWhen, Forbidden, SearchSpace
 from dse.testing.contracts import conditional_space, tiny_space
 
@@ -23,7 +23,7 @@ def level_values(parameter):
 @st.composite
 def small_knobs(draw):
     """Up to five of any kind."""
-    parameters = []
+    parameters: list[Parameter] = []
     for i in range(draw(st.integers(1, 5))):
         count = draw(st.integers(1, 4))
         kind = draw(st.sampled_from(["integer", "ordinal", "categorical"]))
@@ -157,7 +157,8 @@ def test_free_knobs_multiply_without_being_listed():
 
 
 def test_groups_of_knobs_that_do_not_touch_each_other_are_counted_apart():
-    pairs, rules = [], []
+    pairs: list[Parameter] = []
+    rules = []
     for i in range(12):
         pairs += [Categorical(f"a{i}", ("on", "off")), Integer(f"b{i}", 1, 9, "1")]
         rules.append(ActiveWhen(f"b{i}", f"a{i}", ("on",), otherwise=0))

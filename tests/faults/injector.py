@@ -18,7 +18,7 @@ import dse.searchers.pymoo_search  # noqa: F401
 from dse.runs.identity import source_digest
 from dse.runs.manifest import RESOLVED
 from dse.search.interrupts import Stop
-from dse.study.loader import load_study
+from dse.study.loader import Study, load_study
 from dse.study.runner import EndedRun, resume, run_study
 
 
@@ -42,7 +42,7 @@ class Acknowledging:
         self.noted.append(what)
 
 
-def study_file(folder: Path, name: str, *overrides: str) -> Callable[[], object]:
+def study_file(folder: Path, name: str, *overrides: str) -> Callable[[], Study]:
     """A loader of the toy study with overrides."""
     path = folder / f"{name}.yaml"
     path.write_text(STUDY, encoding="utf-8")

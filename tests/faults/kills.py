@@ -16,6 +16,7 @@ from dse.results.checks import check_run
 from dse.runs.events import EVENTS, read_events
 from dse.runs.manifest import read_manifest
 from dse.runs.store import read_run
+from dse.study.loader import Study
 
 GONE_WITHIN = {"serial": 0.0, "pool": 60.0, "ray": 120.0}
 """Seconds in which all that a killed driver had started must have ended by itself.
@@ -85,7 +86,7 @@ def _asked(searcher: str, rng: random.Random) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _in_peace(folder: Path, load: Callable[[], object]) -> float:
+def _in_peace(folder: Path, load: Callable[[], Study]) -> float:
     """Run or resume to the end, in three attempts, for Ray may be too slow; the seconds of one."""
     for _ in range(3):
         began = time.monotonic()
@@ -99,7 +100,7 @@ class _Victim:
     """A run whose drivers are killed, within so many seconds of their start or of the search's."""
 
     folder: Path
-    load: Callable[[], object]
+    load: Callable[[], Study]
     executor: str
     seconds: float
     searching: float

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hw_models.systolic import Product, SystolicArray
+from hw_models.systolic import Dataflow, Product, SystolicArray
 
 ORACLES = Path(__file__).parent / "oracles"
-DATAFLOW = {"ws": "weight_stationary", "os": "output_stationary"}
+DATAFLOW: dict[str, Dataflow] = {"ws": "weight_stationary", "os": "output_stationary"}
 SIZE = st.integers(1, 500)
 
 

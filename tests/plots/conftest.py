@@ -9,7 +9,7 @@ import pytest
 
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem
-from dse.core.signature import Signature
+from dse.core.signature import Label, Signature
 from dse.core.space import Columns, SearchSpace
 from dse.plots.front_view import FrontView
 from dse.runs.run_schema import Question
@@ -46,7 +46,13 @@ class Chip:
     @property
     def signature(self) -> Signature:
         outputs = {"accuracy": "1", "energy": "J", "latency_p95": "s", "area": "m^2", "power": "W"}
-        labels = ("measured", "closed form", "closed form", "unverified", "closed form")
+        labels: tuple[Label, ...] = (
+            "measured",
+            "closed form",
+            "closed form",
+            "unverified",
+            "closed form",
+        )
         return Signature(SPACE.units, outputs, dict(zip(outputs, labels, strict=True)))
 
     def __call__(self, columns: Columns) -> Columns:

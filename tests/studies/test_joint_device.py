@@ -1,6 +1,7 @@
 """Prices of the joint system against the models that it joins."""
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from hw_models.uncertainty import sample_models, tables_in
 from search_spaces.joint import DEFAULTS
 from studies.dynasplit.testbed import priced_testbed
 from studies.joint.breakdown import break_down
-from studies.joint.chip import Layout
+from studies.joint.chip import Chip, Layout
 from studies.joint.power_on import PoweredOn
 from studies.joint.system import LAYERS, METRICS, Settings, priced
 
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
 CHIP = priced(Settings(), SHAPE)
+DEVICE = cast(Chip, CHIP.device)
 BOARD = priced(Settings(device="board", link="lan", waiting_mw=2700.0), SHAPE)
 
 
@@ -31,7 +33,9 @@ def row(priced, n=1, **knobs):
 
 def shares(seed, split, sent):
     """Random shares of sentences answered after each of the first layers, and sent."""
-    parts = np.random.default_rng(seed).dirichlet(np.ones(split + sent)) if split + sent else []
+    parts = np.empty(0)
+    if split + sent:
+        parts = np.random.default_rng(seed).dirichlet(np.ones(split + sent))
     answered = {f"answered_{i + 1}": parts[i] if i < split else 0.0 for i in range(LAYERS)}
     return answered | {"offloaded": parts[-1] if sent else 0.0}
 
@@ -59,7 +63,7 @@ def test_a_chip_with_all_layers_costs_what_the_accelerator_says(  # noqa: PLR091
         "mean_exit_layer": np.array([layers @ share]),
         "p95_exit_layer": np.array([float(p95)]),
     }
-    chip = CHIP.device.machine(_layout(n, wide))
+    chip = DEVICE.machine(_layout(n, wide))
     alone = chip({k: np.array([v]) for k, v in knobs.items()} | depth)
     for name in ("energy", "latency_p95", "area"):
         assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12)
@@ -77,7 +81,7 @@ def test_sentence_level_dvfs_is_that_of_latency_aware_inference(seed, early, dea
     found = priced(row(priced, dvfs="sentence", predict_layer=early, **part))
     knobs = {"pruning_ratio": 0.0, "weight_bits": 8, "envm_cell": "rram", "deadline": deadline}
     histogram = {share_column(i + 1): part[f"answered_{i + 1}"] for i in range(LAYERS)}
-    aware = LatencyAware(CHIP.device.machine(_layout(16)), early_layers=early)
+    aware = LatencyAware(DEVICE.machine(_layout(16)), early_layers=early)
     alone = aware({k: np.array([v]) for k, v in (knobs | histogram).items()})
     for name in ("energy", "latency_p95", "late_share", "area"):
         assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12, abs=1e-15)
@@ -167,7 +171,7 @@ def test_memories_that_forget_leak_while_a_sentence_is_away():
     _, wait, _, _ = CHIP.journey(row(CHIP, 1, **away))
     waiting = parts.energy["waiting"]
     np.testing.assert_allclose(waiting[:2], np.repeat(10e-3 * wait, 2), rtol=1e-12)
-    chip = CHIP.device.machine(Layout(1, 128, 0.0, 16, 3, 8, "envm"))
+    chip = DEVICE.machine(Layout(1, 128, 0.0, 16, 3, 8, "envm"))
     knobs = {"pruning_ratio": 0.0, "weight_bits": 8, "envm_cell": "sram", "vdd": 0.8}
     knobs |= {"mean_exit_layer": 1.0, "p95_exit_layer": 1.0}
     price = {k: np.array([v]) for k, v in knobs.items()}
@@ -226,7 +230,7 @@ def test_a_board_holds_nothing_to_draw():
 
 
 def test_a_chip_of_fewer_layers_has_less_to_load_and_none_has_nothing():
-    system = PoweredOn(CHIP, CHIP.device)
+    system = PoweredOn(CHIP, DEVICE)
     columns = row(CHIP, n=4, split_layer=[0, 2, 6, 6], envm_cell=["sram"] * 3 + ["rram"],
                   offloaded=1.0, offload="state")  # fmt: skip
     found = system(columns)
@@ -257,7 +261,7 @@ def test_layers_link_waiting_and_cloud_sum_to_the_energy(priced):
         for name, share in shares(i, split, int(sent)).items():
             columns[name][i] = share
     found, parts = priced(columns), break_down(priced, columns)
-    whole = sum(parts.values())
+    whole = np.sum(list(parts.values()), axis=0)
     assert whole.shape == (LAYERS + 1, n)
     assert whole.sum(axis=0) == pytest.approx(found["energy_total"], rel=1e-12)
     mine = (whole - parts["cloud"]).sum(axis=0)

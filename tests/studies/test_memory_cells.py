@@ -81,6 +81,7 @@ def test_a_batch_of_all_cells_equals_its_rows(price):
 def test_encoder_weights_never_lie_in_cells_that_are_misread():
     # Faults are passed through the embeddings alone, so nothing else may be priced as multi-level.
     machine = Chips(Settings(), MINILM, 2).machine
+    assert machine is not None
     design = {"pruning_ratio": np.zeros(2), "weight_bits": np.full(2, 8), "vdd": np.full(2, 0.8),
               "mean_exit_layer": np.full(2, 3.0), "p95_exit_layer": np.full(2, 5.0)}  # fmt: skip
     parts = machine.parts(design | {"envm_cell": np.array(["rram", "rram_mlc2"])})
@@ -91,6 +92,7 @@ def test_encoder_weights_never_lie_in_cells_that_are_misread():
 
 def test_what_multi_level_cells_cost_says_how_well_it_is_founded():
     machine = Chips(Settings(), MINILM, 2).machine
+    assert machine is not None
     envm = machine.storage.envm.table
     assert envm.origin.evidence == "derived"
     unverified = dataclasses.replace(

@@ -19,6 +19,7 @@ from dse.results.front import Front
 from dse.runs.run_schema import Question
 from dse.runs.store import RunWriter, read_run
 from dse.study.loader import load_study
+from dse.study.schema import System
 from studies.analyses.survival import priced_of, survival_of
 from studies.command import COMMANDS
 from studies.dynasplit.system import Dynasplit
@@ -26,7 +27,11 @@ from studies.edgebert import system as edgebert
 from studies.joint import system as joint
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
-SYSTEMS = {"edgebert": edgebert.Edgebert(), "joint": joint.Joint(), "dynasplit": Dynasplit()}
+SYSTEMS: dict[str, System] = {
+    "edgebert": edgebert.Edgebert(),
+    "joint": joint.Joint(),
+    "dynasplit": Dynasplit(),
+}
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,21 @@ def written(folder, name, study, evaluator):
     return folder
 
 
+def here(evaluator, needs=None):
+    """Nothing that a worker would have to be asked for."""
+    assert needs is None
+    return evaluator
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("survival")
     own = load_study(STUDIES / "edgebert/sentiment.yaml", SYSTEMS)
     both = load_study(STUDIES / "joint/sentiment.yaml", SYSTEMS)
     other = load_study(STUDIES / "dynasplit/encoder.yaml", SYSTEMS)
-    composed = other.system.compose(other.settings, lambda e: e, lambda *_: None)
+    composed = other.system.compose(other.settings, here, lambda *_: None)
+    assert isinstance(own.settings, edgebert.Settings)
+    assert isinstance(both.settings, joint.Settings)
     chips, prices = edgebert.priced(own.settings), joint.priced_packaged(both.settings)
     divided = Divided(both.space.units)
     return {
