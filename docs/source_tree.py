@@ -208,7 +208,7 @@ class SourceTree:
         if table is not None and isinstance(table.node, ast.AnnAssign | ast.Assign):
             keys = table.node.value.keys if isinstance(table.node.value, ast.Dict) else []
             return tuple(str(k.value) for k in keys if isinstance(k, ast.Constant))
-        field = self.find("dse.study.search_rules.Search.searcher")
+        field = self.find("dse.study.schema.Search.searcher")
         if field is None or not isinstance(field.node, ast.AnnAssign):
             raise LookupError("neither a table of searchers nor a list in the schema was found")
         names = (n.value for n in ast.walk(field.node.annotation) if isinstance(n, ast.Constant))

@@ -14,7 +14,7 @@ from dse.core.signature import Signature
 from dse.core.space import SearchSpace
 from dse.search.loop import explore
 from dse.searchers.registry import SEARCHERS, searcher_of
-from dse.study.search_rules import Search
+from dse.study.schema import Search
 
 SPACE = SearchSpace((Integer("a", 0, 7, "1"), Integer("b", 0, 7, "1")))
 
