@@ -16,7 +16,6 @@ from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
 from dse.searchers.registry import SEARCHERS
 
-
 if TYPE_CHECKING:
     from dse.search.sequential import EarlyStop
     from dse.workers.workers import Needs
