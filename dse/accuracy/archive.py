@@ -74,8 +74,6 @@ def archive_path(cache: Path, handle: str) -> Path:
 
 def write_archive(cache: Path, handle: str, archive: Archive) -> None:
     """Store an archive under its handle: whole or not at all."""
-    from safetensors.numpy import save  # here and not above: an extra brings it
-
     # safetensors writes the memory as it lies: a transposed view would come back scrambled.
     tensors: dict[str, NDArray[Any]] = {
         "logits": np.ascontiguousarray(archive.logits),
@@ -84,14 +82,10 @@ def write_archive(cache: Path, handle: str, archive: Archive) -> None:
     }
     record = {
         "handle": handle,
-        "digest": tensors_digest(tensors),
         "provenance": dict(archive.provenance),
         "draws": archive.draws,
     }
-    # One entry only: safetensors writes several in an order that differs from process to process,
-    # and equal archives must be equal bytes.
-    content = save(tensors, metadata={"archive": json.dumps(record, sort_keys=True)})
-    write_whole(archive_path(cache, handle), content)
+    write_whole(archive_path(cache, handle), sealed(tensors, "archive", record))
 
 
 def read_archive(cache: Path, handle: str) -> Archive:
@@ -120,15 +114,9 @@ def read_archive_file(path: Path) -> Archive:
 
 def _read(path: Path) -> tuple[str, Archive]:
     from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     try:
-        content = path.read_bytes()
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["archive"])
-        if record["digest"] != tensors_digest(tensors):
-            raise ValueError("its values are not those that were written")
+        tensors, record = unsealed(path.read_bytes(), "archive")
         archive = Archive(
             tensors["logits"],
             tensors["labels"],
@@ -139,6 +127,40 @@ def _read(path: Path) -> tuple[str, Archive]:
         return str(record["handle"]), archive
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise DseError(f"the archive {path} is damaged or missing: {error}") from error
+
+
+def sealed(tensors: Mapping[str, NDArray[Any]], kind: str, record: Mapping[str, Any]) -> bytes:
+    """Tensors as a safetensors file, with a record and a digest of the values as its metadata.
+
+    Args:
+        tensors: C-contiguous arrays.
+        kind: Name of the metadata entry.
+        record: Content for JSON.
+    """
+    from safetensors.numpy import save  # here and not above: an extra brings it
+
+    # One entry only: safetensors writes several in an order that differs from process to process,
+    # and equal archives must be equal bytes.
+    whole = {**record, "digest": tensors_digest(tensors)}
+    return save(dict(tensors), metadata={kind: json.dumps(whole, sort_keys=True)})
+
+
+def unsealed(content: bytes, kind: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Tensors and record of what `sealed` wrote.
+
+    Raises:
+        SafetensorError: If it is not a safetensors file.
+        KeyError: If it has no such record.
+        ValueError: If its values are not those that were written.
+    """
+    from safetensors.numpy import load
+
+    tensors = load(content)
+    size = int.from_bytes(content[:8], "little")
+    record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][kind])
+    if record["digest"] != tensors_digest(tensors):
+        raise ValueError("its values are not those that were written")
+    return tensors, record
 
 
 def tensors_digest(tensors: Mapping[str, NDArray[Any]]) -> str:

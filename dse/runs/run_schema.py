@@ -1,11 +1,11 @@
 """What a run asks, as it travels with its trials: columns with units, objectives, constraints."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dse.core.errors import RunError
-from dse.core.parameters import Stage
+from dse.core.errors import DseError, RunError
+from dse.core.parameters import Stage, Value
 from dse.core.problem import Constraint, Objective, Problem
 
 
@@ -75,6 +75,29 @@ class Question:
     def metrics(self) -> tuple[Quantity, ...]:
         """The metrics, in order."""
         return tuple(q for q in self.quantities if q.role == "metric")
+
+    def settings(self, texts: Sequence[str], flag: str) -> dict[str, Value]:
+        """Texts `name=value` of a command as values; numbers are in SI units.
+
+        Args:
+            texts: As typed behind the flag.
+            flag: What an error names.
+
+        Raises:
+            DseError: If a text has no `=`, or a value is not a number.
+            RunError: If there is no such column.
+        """
+        values: dict[str, Value] = {}
+        for text in texts:
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise DseError(f"{flag} {text}: write {flag} knob=value")
+            unit = self[name].unit
+            try:
+                values[name] = value if unit == "choice" else float(value)
+            except ValueError as error:
+                raise DseError(f"{flag} {text}: {value!r} is not a number in {unit}") from error
+        return values
 
     def __getitem__(self, name: str) -> Quantity:
         for quantity in self.quantities:

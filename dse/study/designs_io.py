@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dse.core.errors import DseError, MissingDependency
-from dse.core.extras import install
+from dse.core.errors import DseError
 from dse.core.parameters import Parameter
+from dse.core.parquet import read_parquet
 from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
 
@@ -81,7 +81,7 @@ def _cells(path: Path) -> Cells:
         )
     try:
         if path.suffix == ".parquet":
-            return _parquet(path)
+            return read_parquet(path, str(path))
         text = path.read_text(encoding="utf-8-sig")
         return _csv(text) if path.suffix == ".csv" else _jsonl(text)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
@@ -108,19 +108,3 @@ def _jsonl(text: str) -> Cells:
             rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [row.get(name) for row in rows] for name in names}
-
-
-def _parquet(path: Path) -> Cells:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependency(
-            f"{path}: Parquet needs pyarrow: {install('parquet')}; or give CSV"
-        ) from error
-    try:
-        # The library's own threads may outlive a short command, which then aborts at its very end.
-        table = pyarrow.parquet.read_table(path, use_threads=False, pre_buffer=False)
-    except pyarrow.ArrowException as error:
-        raise ValueError(str(error)) from error
-    return {name: table.column(name).to_pylist() for name in table.column_names}

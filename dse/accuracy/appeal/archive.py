@@ -4,7 +4,6 @@ The layout of `dse.accuracy.archive`, with a small network and a large one. What
 this and no network, so thresholds, routers and costs are free.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from dse.accuracy.appeal.routers import (
     random_score,
     sigmoid,
 )
-from dse.accuracy.archive import archive_path, tensors_digest
+from dse.accuracy.archive import archive_path, sealed, unsealed
 from dse.accuracy.cache import write_whole
 from dse.core.errors import DseError
 
@@ -100,16 +99,9 @@ class PairArchive:
 
 def write_pair(cache: Path, handle: str, archive: PairArchive) -> None:
     """Store an archive under its handle: whole or not at all."""
-    from safetensors.numpy import save  # here and not above: an extra brings it
-
     tensors = archive.tensors()
-    record = {
-        "handle": handle,
-        "digest": tensors_digest(tensors),
-        "provenance": dict(archive.provenance),
-    }
-    content = save(tensors, metadata={"pair": json.dumps(record, sort_keys=True)})
-    write_whole(archive_path(cache, handle), content)
+    record = {"handle": handle, "provenance": dict(archive.provenance)}
+    write_whole(archive_path(cache, handle), sealed(tensors, "pair", record))
 
 
 def read_pair(cache: Path, handle: str) -> PairArchive:
@@ -122,15 +114,11 @@ def read_pair(cache: Path, handle: str) -> PairArchive:
     if not path.is_file():
         raise DseError(f"archive {handle} is not in {cache}")
     from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     try:
-        content = path.read_bytes()
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        record = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["pair"])
-        if record["handle"] != handle or record["digest"] != tensors_digest(tensors):
-            raise ValueError("its values are not those that were written")
+        tensors, record = unsealed(path.read_bytes(), "pair")
+        if record["handle"] != handle:
+            raise ValueError(f"it says that it is {record['handle']}")
         return PairArchive(**tensors, provenance=record["provenance"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DseError(f"the archive {path} is damaged: {error}") from error

@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from dse.cli.terminal import notes
-from dse.core.errors import DseError
-from dse.core.parameters import Value
 from dse.lut.build import Order, lookup_table
 from dse.lut.error_codes import LutError
 from dse.lut.exports import FILE_NAMES, Format, exported
@@ -15,7 +13,7 @@ from dse.lut.files import Form, read_table, write_within
 from dse.lut.pretty_print import differences, shown
 from dse.lut.sources import read_exit_predictor, read_operating_points
 from dse.lut.table import LookupTable
-from dse.runs.store import Run, read_run
+from dse.runs.store import read_run
 
 EXIT_DIFFERENT = 3
 EXIT_DAMAGED = 5
@@ -57,8 +55,8 @@ def export(  # noqa: PLR0913  (one argument per flag)
     order = Order(
         sort_by=read.manifest["export"]["sort_by"],
         fallback=read.manifest["export"]["fallback"],
-        design=_values(read, design or [], "--design"),
-        only=_values(read, only or [], "--only"),
+        design=read.question.settings(design or [], "--design"),
+        only=read.question.settings(only or [], "--only"),
         rows=rows,
         hysteresis=hysteresis,
         device=device,
@@ -114,17 +112,3 @@ def _sound(file: Path) -> tuple[LookupTable, Form]:
     except LutError as error:
         notes.print(f"{file}: {error}", markup=False)
         raise typer.Exit(EXIT_DAMAGED) from error
-
-
-def _values(run: Run, texts: list[str], flag: str) -> dict[str, Value]:
-    values: dict[str, Value] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise DseError(f"{flag} {text}: write {flag} knob=value")
-        unit = run.question[name].unit
-        try:
-            values[name] = value if unit == "choice" else float(value)
-        except ValueError as error:
-            raise DseError(f"{flag} {text}: {value!r} is not a number in {unit}") from error
-    return values

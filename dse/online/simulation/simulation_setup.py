@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from dse.core.errors import DseError
-from dse.core.parameters import FloatArray, Value
+from dse.core.parameters import FloatArray
 from dse.core.units import to_si
 from dse.lut.files import read_table
 from dse.online.policies.bandwidth import Transfers
@@ -130,7 +130,7 @@ class SimulationSetup:
             run.trials,
             energy=config.energy,
             latency=config.latency,
-            design=_design(run, config.design),
+            design=run.question.settings(config.design, "--design"),
         )
         if config.accuracy > 0 and not choices.accuracy.any():
             raise DseError("--accuracy: the run has no metric accuracy to hold it against")
@@ -293,20 +293,6 @@ def _outcomes(
     noisy = Noisy(plain, config.noise, luck)
     factor = noisy.quantile(config.quantile)
     return noisy, lambda table: table.promising(table.latency * factor)
-
-
-def _design(run: Run, texts: Sequence[str]) -> dict[str, Value]:
-    design: dict[str, Value] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise DseError(f"--design {text}: write --design knob=value")
-        unit = run.question[name].unit
-        try:
-            design[name] = value if unit == "choice" else float(value)
-        except ValueError as error:
-            raise DseError(f"--design {text}: {value!r} is not a number in {unit}") from error
-    return design
 
 
 def _table_policy(run: Run, config: SimulationConfig, choices: Rows) -> TablePolicy | None:

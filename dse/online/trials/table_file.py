@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dse.core.errors import DseError, MissingDependency
-from dse.core.extras import install
+from dse.core.errors import DseError
 from dse.core.parameters import Column
+from dse.core.parquet import read_parquet
 from dse.core.units import notations
 
 _SI = ("V", "s", "J", "W", "Hz", "B", "B/s", "bit/s", "m^2", "1")
@@ -235,18 +235,11 @@ def _read_csv(path: Path) -> _TextTable:
 
 def _read_parquet(path: Path) -> _TextTable:
     try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependency(
-            f"{path.name}: Parquet needs pyarrow: {install('parquet')}; or give CSV"
-        ) from error
-    try:
-        table = pyarrow.parquet.read_table(path, use_threads=False, pre_buffer=False)
-    except pyarrow.ArrowException as error:
+        columns = read_parquet(path, path.name)
+    except ValueError as error:
         raise DseError(f"{path.name} is no Parquet file: {error}") from error
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    return _TextTable(path.name, columns, list(range(1, table.num_rows + 1)), "row")
+    count = len(next(iter(columns.values()), []))
+    return _TextTable(path.name, columns, list(range(1, count + 1)), "row")
 
 
 def si_unit(unit: str) -> tuple[str, float]:
