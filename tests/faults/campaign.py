@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from cuts import cuts
+from damage import damage
 from disks import disk_faults
 from kills import kills
 from moves import HOSTS, SEARCHERS, moves
@@ -23,8 +24,12 @@ KILLED = ("nsga2", "random", "exhaustive", "tpe")
 def main() -> None:
     """Run one campaign."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("campaign", choices=["kills", "cuts", "stops", "moves", "workers", "disks"])
-    parser.add_argument("--count", type=int, default=200, help="kills; stops or seeds per searcher")
+    parser.add_argument(
+        "campaign", choices=["kills", "cuts", "damage", "stops", "moves", "workers", "disks"]
+    )
+    parser.add_argument(
+        "--count", type=int, help="kills (200) or damages (240); stops or seeds per searcher"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--searchers", default="", help="of kills, stops and moves")
     parser.add_argument("--hosts", default=",".join(HOSTS), help="of the moves, in order")
@@ -35,7 +40,8 @@ def main() -> None:
     parser.add_argument("--root", help="where the runs lie; default: the temporary folder")
     given = parser.parse_args()
     chosen = [name for name in given.searchers.split(",") if name]
-    count, seed, executor = given.count, given.seed, given.executor
+    count = given.count or (240 if given.campaign == "damage" else 200)
+    seed, executor = given.seed, given.executor
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults", dir=given.root) as name:
         root = Path(name)
@@ -44,6 +50,7 @@ def main() -> None:
                 count, seed, root, chosen or KILLED, given.reach, executor or "serial"
             ),
             "cuts": lambda: cuts(given.step, given.resume_every, root),
+            "damage": lambda: damage(count, seed, root),
             "workers": lambda: worker_faults(count, executor or "pool", root),
             "disks": lambda: disk_faults(root),
             "moves": lambda: moves(count, root, given.hosts.split(","), chosen or SEARCHERS),

@@ -107,6 +107,21 @@ def test_whatever_file_is_cut_wherever_the_run_opens_again():
     assert_every_cut_opens_again(campaign("cuts", "--step", 64, "--resume-every", 16))
 
 
+def assert_never_wrong(found, damages):
+    assert found["bad"] == []
+    assert found["same"] + found["refused"] == found["damages"] == damages
+    assert min(found["same"], found["refused"], found["resumed_same"]) > 0
+
+
+def test_a_damaged_database_reads_as_it_was_or_is_refused():
+    assert_never_wrong(campaign("damage", "--count", 48), 48)
+
+
+@pytest.mark.slow
+def test_240_damages_of_8_kinds_in_3_files():
+    assert_never_wrong(campaign("damage"), 240)
+
+
 def test_8_disk_faults_in_5_phases_cost_no_trial():
     found = campaign("disks")
     assert found["faults"] == found["survived"] == 40, found["wrong"]
