@@ -21,7 +21,6 @@ from injector import Forked, go, rows_of, study_file
 from dse.core.errors import DseError
 from dse.results.front import Front
 from dse.runs.store import read_run
-from dse.study.loader import Study
 
 PAGE = 4096
 HEADER = 100
@@ -134,7 +133,7 @@ def _reads(folder: Path, front: str) -> bool:
     return _front(folder) == front
 
 
-def _resumes(folder: Path, load: Callable[[], Study], truth: list[tuple[object, ...]]) -> bool:
+def _resumes(folder: Path, load: Callable[[], object], truth: list[tuple[object, ...]]) -> bool:
     go(folder, load)
     return rows_of(folder) == truth
 
