@@ -207,8 +207,40 @@ def _sound_rows(path: Path, genesis: bytes, *, torn: bool) -> Sound:
     except sqlite3.DatabaseError as error:
         if _of_content(error) or "no such table" in str(error):
             return Sound(rows, head, str(error))
-        raise RunDamaged(f"{path} cannot be read: {error}") from error
+        raise _refusal(path, error) from error
     return Sound(rows, head, "")
+
+
+def unsound(path: Path) -> str:
+    """What SQLite finds wrong with the structure of a file; empty if nothing.
+
+    Rows may verify in a file to which no more can be added, because a page that they do not need
+    is damaged.
+    """
+    try:
+        with reading(path) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found == "ok" else str(found).splitlines()[-1]
+
+
+def finish_change(path: Path) -> None:
+    """Undo or finish what a process was changing in the file when it died.
+
+    SQLite does so by itself, but only for who may write.
+
+    Raises:
+        RunUnwritable: If the disk does not take it.
+    """
+    if not path.with_name(f"{path.name}-journal").is_file():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.DatabaseError as error:
+        if not _of_content(error):
+            raise RunUnwritable(f"{path} cannot be written: {error}") from error
 
 
 @contextlib.contextmanager
@@ -223,6 +255,8 @@ def reading(path: Path, torn: bool = False) -> Iterator[sqlite3.Connection]:
             # The one thing that keeps SQLite from refusing a file shorter than its header says.
             database.execute("PRAGMA writable_schema=ON")
         yield database
+    except UnicodeDecodeError as error:  # a name in the schema, or SQLite's own words about it
+        raise sqlite3.DatabaseError(f"its schema is not text: {error.reason}") from error
     finally:
         database.close()
 
@@ -251,12 +285,14 @@ def read_texts(path: Path) -> Texts:
     found: dict[str, str] = {}
     try:
         with reading(path) as database:
-            for name, content, digest in database.execute("SELECT * FROM texts"):
+            columns = "SELECT name, content, digest FROM texts"
+            for name, content, digest in database.execute(columns):
                 if not isinstance(content, str) or digest != _text_digest(name, content):
                     return Texts(found, f"its {name} does not verify")
                 found[name] = content
     except sqlite3.DatabaseError as error:
-        return Texts(found, str(error) if _of_content(error) else "")
+        damaged = _of_content(error) or "no such column" in str(error)
+        return Texts(found, str(error) if damaged else "")
     return Texts(found, "")
 
 
@@ -271,9 +307,18 @@ def count_rows(path: Path) -> int:
         with reading(path) as database:
             found = database.execute("SELECT max(number) FROM trials").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        hint = f"; {_remedy(path)}" if _of_content(error) else ""
-        raise RunDamaged(f"{path} cannot be read: {error}{hint}") from error
+        raise _refusal(path, error) from error
     return 0 if found is None else int(found) + 1
+
+
+def _refusal(path: Path, error: sqlite3.DatabaseError) -> RunDamaged:
+    """Why a file is not read, and what to do if that can be mended."""
+    said = str(error)
+    unfinished = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK
+    if unfinished:
+        said = "a process died while it changed the file"
+    hint = f"; {_remedy(path)}" if unfinished or _of_content(error) else ""
+    return RunDamaged(f"{path} cannot be read: {said}{hint}")
 
 
 def _require_file(path: Path) -> None:

@@ -19,9 +19,11 @@ from dse.runs.database import (
     Sound,
     TrialTable,
     count_rows,
+    finish_change,
     make_table,
     read_texts,
     sound_rows,
+    unsound,
 )  # fmt: skip
 from dse.runs.events import EVENTS, EventLog, acknowledged
 from dse.runs.lock import LOCK, RunLock
@@ -137,10 +139,11 @@ class RunWriter:
         read_manifest(folder)
         lock = RunLock(folder)
         try:
+            finish_change(folder / DATABASE)
             manifest = read_manifest(folder)
             kept = read_texts(folder / DATABASE)
             sound = _whatever_is_sound(folder / DATABASE, _genesis(manifest))
-            damage = sound.damage or kept.damage
+            damage = sound.damage or kept.damage or unsound(folder / DATABASE)
             texts = {**file_texts(folder, manifest), **kept.found}
             with _writing(folder):
                 restored = restore_files(folder, kept.found)

@@ -1,5 +1,6 @@
 """A run folder gives back exactly what was put in, or says why it cannot."""
 
+import contextlib
 import json
 import os
 import signal
@@ -386,3 +387,61 @@ def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path):
         write_atomically(path, "\ud800")
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def leave_a_hot_journal(path):
+    """What a kill leaves that comes while SQLite changes the file: its journal, not played back."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA journal_mode=DELETE")
+    database.execute("PRAGMA cache_size=1")  # spills to the file before the commit
+    database.execute("BEGIN IMMEDIATE")
+    database.execute("UPDATE trials SET metrics = hex(zeroblob(2000))")
+    journal = path.with_name(f"{path.name}-journal")
+    torn, log = path.read_bytes(), journal.read_bytes()
+    database.execute("ROLLBACK")
+    database.close()
+    path.write_bytes(torn)
+    journal.write_bytes(log)
+
+
+def test_a_kill_while_the_database_is_closed_costs_nothing(small_run, small_trials):
+    path = small_run.folder / "run.sqlite"
+    leave_a_hot_journal(path)
+    assert path.with_name("run.sqlite-journal").stat().st_size
+    with pytest.raises(RunDamaged, match="dse resume"):
+        read_run(small_run.folder)
+    assert reopened(small_run.folder) == (64, "")
+    again = read_run(small_run.folder)
+    np.testing.assert_array_equal(again.trials.losses, small_trials.losses)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"), [(b"content TEXT", b"conten\xff TEXT"), (b"TABLE texts", b"TABLE t\xffxts")]
+)
+def test_a_schema_that_is_no_text_is_damage_and_no_bug(was, becomes, small_run, small_trials):
+    path = small_run.folder / "run.sqlite"
+    content = path.read_bytes()
+    assert was in content
+    path.write_bytes(content.replace(was, becomes, 1))
+    with contextlib.suppress(RunDamaged):
+        assert len(read_run(small_run.folder).trials) == len(small_trials)
+    trials, _ = reopened(small_run.folder)
+    again = read_run(small_run.folder)
+    np.testing.assert_array_equal(again.trials.losses, small_trials.losses[:trials])
+
+
+def test_a_database_whose_rows_verify_but_that_takes_no_more_is_made_anew(small_run, small_trials):
+    path = small_run.folder / "run.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (root,) = database.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_texts_1'"
+        ).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    content = bytearray(path.read_bytes())
+    content[(root - 1) * size : root * size] = bytes(size)
+    path.write_bytes(bytes(content))
+    trials, repaired = reopened(small_run.folder)
+    assert "run.sqlite was damaged" in repaired
+    assert trials == 64
+    again = read_run(small_run.folder)
+    np.testing.assert_array_equal(again.trials.losses, small_trials.losses)
