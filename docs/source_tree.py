@@ -137,14 +137,12 @@ class SourceTree:
     @cached_property
     def commands(self) -> frozenset[str]:
         """Commands as typed after `dse`, such as `run` and `lut verify`."""
-        found: set[str] = set()
-        for module in self.mentioning(".command("):
-            nodes = list(ast.walk(module.tree)) if module.tree is not None else []
-            functions = [n for n in nodes if isinstance(n, ast.FunctionDef)]
-            named = {id(d): f.name for f in functions for d in f.decorator_list}
-            calls = [n for n in nodes if isinstance(n, ast.Call) and _called(n) == "command"]
-            found.update(_command(c, named.get(id(c), "").replace("_", "-")) for c in calls)
-        return frozenset(found)
+        trees = [m.tree for m in self.mentioning("    Command(") if m.tree is not None]
+        calls = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Call)]
+        rows = [c for c in calls if isinstance(c.func, ast.Name) and c.func.id == "Command"]
+        return frozenset(
+            str(row.args[0].value) for row in rows if isinstance(row.args[0], ast.Constant)
+        )
 
     @cached_property
     def targets(self) -> frozenset[str]:
@@ -270,20 +268,6 @@ def _name_of(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
         return node.attr
     return ""
-
-
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
-
-
-def _command(call: ast.Call, function: str) -> str:
-    """The words of a command; its example tells the group that it stands in."""
-    given = call.args[0] if call.args else None
-    name = str(given.value) if isinstance(given, ast.Constant) else function
-    example = next((k.value for k in call.keywords if k.arg == "epilog"), None)
-    words = str(example.value).split() if isinstance(example, ast.Constant) else []
-    typed = words[2:4]  # behind "Example: dse"
-    return " ".join(typed) if len(typed) == 2 and typed[1] == name else name
 
 
 def _default(function: ast.FunctionDef, name: str) -> ast.expr:

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from dse.accuracy.cache import write_whole
 from dse.core.errors import DseError
@@ -76,6 +74,8 @@ def archive_path(cache: Path, handle: str) -> Path:
 
 def write_archive(cache: Path, handle: str, archive: Archive) -> None:
     """Store an archive under its handle: whole or not at all."""
+    from safetensors.numpy import save  # here and not above: an extra brings it
+
     # safetensors writes the memory as it lies: a transposed view would come back scrambled.
     tensors: dict[str, NDArray[Any]] = {
         "logits": np.ascontiguousarray(archive.logits),
@@ -119,6 +119,9 @@ def read_archive_file(path: Path) -> Archive:
 
 
 def _read(path: Path) -> tuple[str, Archive]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         content = path.read_bytes()
         tensors = load(content)

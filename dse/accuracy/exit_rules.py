@@ -168,6 +168,11 @@ def read_scores(source: str, rule: Rule) -> tuple[Archive | None, FloatArray]:
     if not path.is_file() and len(source) == 64 and archive_path(cache_root(), source).is_file():
         archive = read_archive(cache_root(), source)
         return archive, scores(rule, archive.logits)
+    if path.is_dir():
+        raise DseError(
+            f"{source} is a folder; an archive is wanted, by handle or file, or a file of "
+            "entropies. Archives of a run are in its column archive: dse front RUN --format csv"
+        )
     if rule != "entropy":
         raise DseError(f"rule {rule!r} needs the answers of an archive; {source} holds entropies")
     try:

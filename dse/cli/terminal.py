@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from dse.core.errors import DseError, RunDamaged, RunRefused, RunUnwritable, StudyError
+from dse.core.errors import (
+    DseError,
+    MissingDependency,
+    RunDamaged,
+    RunRefused,
+    RunUnwritable,
+    StudyError,
+)
+from dse.core.extras import extra_of, shortage
 from dse.search.interrupts import Stop
 
 if TYPE_CHECKING:
@@ -131,6 +139,9 @@ def _say_resume(stop: Stop) -> None:
 
 
 def _told(error: Exception) -> int:
+    extra = extra_of(error.name or "") if isinstance(error, ModuleNotFoundError) else None
+    if extra is not None:
+        error = MissingDependency(shortage("this", extra))
     if not isinstance(error, DseError):
         text = " ".join(f"{type(error).__name__}: {error}".split())
         notes.print(f"internal error: {text}; --debug shows where", markup=False)

@@ -14,7 +14,7 @@
     |       |-- RunExists   the folder holds something already
     |       |-- RunHeld     another process is working on it
     |       `-- RunDiffers  what would be continued is not what was begun
-    `-- MissingDependency   an optional library is needed and not installed
+    `-- MissingDependency   a library, a task, a network or room is needed and not here
 
 Anything else that escapes is a bug of ours.
 """
@@ -76,7 +76,7 @@ class RunDiffers(RunRefused):
 
 
 class MissingDependency(DseError):
-    """An optional library is needed for what was asked and is not installed."""
+    """What was asked needs something that is not here: a library, a task, a network, room."""
 
 
 class StudyError(DseError):

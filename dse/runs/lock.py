@@ -14,6 +14,7 @@ from dse.core.errors import DseError, RunHeld, RunUnwritable
 from dse.core.files import canonical_json
 
 LOCK = "run.lock"
+NO_LOCK = "runs are made and resumed on Linux: this platform lacks flock, the lock that they need"
 PATIENCE = 1.0
 """Seconds that a driver tries for: a glance at the lock, as `dse status` takes, is much shorter."""
 
@@ -49,11 +50,8 @@ class RunLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not _lockable():
-            raise DseError(
-                f"{folder}: a run is locked by flock, which this platform does not have; runs are "
-                "made and resumed on Linux"
-            )
+        if not lockable():
+            raise DseError(f"{folder}: {NO_LOCK}")
         path = folder / LOCK
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -84,7 +82,7 @@ class RunLock:
 
 def holder(folder: Path) -> Holder | None:
     """Who works on a run at this moment; None if nobody does, as where no run can be locked."""
-    if not _lockable():
+    if not lockable():
         return None
     try:
         file = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
@@ -101,7 +99,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _lockable() -> bool:
+def lockable() -> bool:
+    """Whether this platform has the lock that a run needs."""
     return importlib.util.find_spec("fcntl") is not None
 
 

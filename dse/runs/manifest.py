@@ -60,6 +60,8 @@ def _manifest_file(folder: Path) -> str:
                 f"{folder} does not read as a run: it has no {MANIFEST}; a run that is being "
                 "started gets it when its networks are there"
             )
+        elif folder.suffix in (".yaml", ".yml") and folder.is_file():
+            said = f"{folder} is a study file; a run folder is wanted, e.g. of dse run {folder}"
         raise RunError(said) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunDamaged(f"{path} does not read as a run's manifest: {error}") from error

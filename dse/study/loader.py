@@ -124,7 +124,9 @@ def _override(data: dict[str, Any], text: str, origin: dict[KeyPath, str]) -> li
     except StudyError as error:
         return list(error.problems)
     place: Any = data
-    for step in path[:-1]:
+    for depth, step in enumerate(path[:-1], 1):
+        if step not in place:
+            origin[path[:depth]] = f"--set {text}"
         place = place.setdefault(step, {})
         if not isinstance(place, dict):
             return [f"--set {text}: {step} holds a value, not keys"]

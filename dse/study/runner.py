@@ -27,7 +27,9 @@ from dse.search.loop import explore, never_enough
 from dse.search.progress import ProgressListener, ProgressRecorder, RunProgress, SearchStopped
 from dse.search.termination import Plateau
 from dse.searchers.registry import SEARCHERS, searcher_of
+from dse.searchers.searcher import Searcher
 from dse.study.loader import Study
+from dse.study.preflight import require_runnable
 from dse.study.schema import Composed, Execution, Staged, Watcher
 from dse.study.warm_start import InitialDesigns, initial_designs_of
 from dse.workers.process_pool import ProcessPool
@@ -70,9 +72,11 @@ def run_study(study: Study, folder: Path, listener: ProgressListener, stop: Stop
 
     Raises:
         RunExists: If the folder holds something.
-        DseError: If a task is not fetched, a library is missing, or the parts do not fit.
+        MissingDependency: If a library, a task, a network or room is not here.
+        DseError: If the parts do not fit.
     """
     require_free(folder)
+    require_runnable(study)
     clock = Clock()
     with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
         job = _Job.of(study, workers, listener, stop, clock)
@@ -152,6 +156,7 @@ def resume(
         asked = int(writer.manifest["trials_asked"])
         wanted = grown(asked, trials)
         study = load(wanted)
+        require_runnable(study, resumed=True)
         clock = Clock(_seconds_spent(folder))
         with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
             job = _Job.of(study, workers, listener, stop, clock)
@@ -220,6 +225,7 @@ class _Job:
     problem: Problem
     composed: Composed
     staged: Staged | None
+    searcher: Searcher
     listener: ProgressListener
     stop: Stop
     clock: Clock
@@ -235,7 +241,9 @@ class _Job:
         problem = Problem(study.space, evaluator, study.objectives, study.constraints)
         if staged is not None:
             staged.early.follow(problem, staged.handle)
-        return cls(study, problem, composed, staged, listener, stop, clock)
+        # A searcher that cannot do with this problem says so before there is a folder.
+        searcher = searcher_of(study.file.search, problem)
+        return cls(study, problem, composed, staged, searcher, listener, stop, clock)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -299,9 +307,7 @@ class _Job:
     ) -> "_End":
         """Search until a rule or somebody stops it."""
         search, rules = self.study.file.search, writer.manifest.get("stopping", {})
-        searcher = WithInitialDesigns(
-            searcher_of(search, self.problem), opening.codes, search.batch
-        )
+        searcher = WithInitialDesigns(self.searcher, opening.codes, search.batch)
         limit = rules.get("max_wall_s")
         self.clock.start(limit)
         late = _End("wall time", f"the {limit} s of search.max_wall are spent")

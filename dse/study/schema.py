@@ -203,6 +203,14 @@ class Cornered(Protocol):
         """
 
 
+@runtime_checkable
+class Needing(Protocol):
+    """A system whose studies need more than the plain installation has."""
+
+    def needs(self, settings: Section) -> Sequence[str]:
+        """One line for each thing that is missing here, with what to do; none if all is here."""
+
+
 def parameter_of(knob: Knob, widest: Parameter) -> Parameter:
     """The parameter that a knob of a study file asks for, in SI units, within the widest one.
 

@@ -22,6 +22,7 @@ from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
+from dse.study.preflight import require_runnable
 from dse.study.runner import compose, workers_of
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, nearest
 from studies.analyses.ablation import ARMS, Arm, Budget, searched
@@ -220,6 +221,7 @@ def ablate(  # noqa: PLR0913  (a flag each)
 ) -> None:
     """Search the joint space, each system's own, and one knob after another, at equal cost."""
     checked = load_study(study, {"joint": Joint()}, set_ or [])
+    require_runnable(checked)
     settings = checked.settings
     assert isinstance(settings, Settings)
     stop = Stop()

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from dse.accuracy.cache import cache_root
+from dse.accuracy.needs import accuracy_needs
 from dse.core.errors import CompositionError, SpaceError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.parameters import Categorical, Parameter, Value
@@ -127,6 +128,11 @@ class Appealnet:
                         f"{', '.join(own.large)}"
                     )
         return SearchSpace(parameters)
+
+    def needs(self, settings: Section) -> tuple[str, ...]:
+        """What training and measuring the pairs of these settings lacks here."""
+        own = _own(settings)
+        return accuracy_needs("appealnet", own.task, [] if own.on_images else [own.network])
 
     def compose(
         self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher

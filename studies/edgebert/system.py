@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.exits import ExitReplay, Rule
+from dse.accuracy.needs import accuracy_needs
 from dse.accuracy.networks.pretrained import pretrained, require_network
 from dse.core.errors import CompositionError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
@@ -131,6 +132,12 @@ class Edgebert:
         """Schema of `settings`."""
         return Settings
 
+    def needs(self, settings: Section) -> tuple[str, ...]:
+        """What accuracy runs of these settings lack here."""
+        own = _own(settings)
+        teacher = own.teacher and own.teacher.network
+        return accuracy_needs("edgebert", own.task, [own.network, teacher or own.network])
+
     def corners(
         self,
         settings: Section,  # noqa: ARG002  (the same corners under all settings)
@@ -143,8 +150,7 @@ class Edgebert:
         self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
     ) -> Composed:
         """Train once (or find it trained), then chain accuracy run, exit replay and accelerator."""
-        if not isinstance(settings, Settings):
-            raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
+        settings = _own(settings)
         # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
         from dse.accuracy.networks.finetune_early_stopping import FinetuneEnd
         from dse.accuracy.sequential_evaluation import Looks, PartRun, StagedRun, Tally
@@ -185,6 +191,12 @@ class Edgebert:
             return Staged(chain, early, "archive", tally.counts)
 
         return Composed(Chain(stages), facts, counted.counts, held_out, staged)
+
+
+def _own(settings: Section) -> Settings:
+    if not isinstance(settings, Settings):
+        raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
+    return settings
 
 
 def _accuracy_run(settings: Settings, trained: "Trained", cache: Path) -> "AccuracyRun":

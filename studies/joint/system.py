@@ -11,6 +11,7 @@ from pydantic import Field
 
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
+from dse.accuracy.needs import accuracy_needs
 from dse.accuracy.networks.pretrained import pretrained
 from dse.accuracy.offload import Cloud, OffloadReplay
 from dse.core.errors import CompositionError, SpaceError
@@ -158,6 +159,10 @@ class Joint:
                     f"= {own.voltage_table}"
                 )
         return joint_space(tuple(known.values()), LAYERS)
+
+    def needs(self, settings: Section) -> tuple[str, ...]:
+        """What accuracy runs of these settings lack here."""
+        return accuracy_needs("joint", _own(settings).task, ["minilm-l6"])
 
     def corners(
         self,

@@ -1,5 +1,6 @@
 """The table of commands: what it says beside the commands themselves, and what it imports."""
 
+import os
 import pkgutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from dse.cli.app import COMMANDS as ENGINE
 from dse.cli.app import GROUPS, command_line
 from dse.cli.command_table import loaded
+from dse.runs.identity import source_digest, versions
 from studies.command import COMMANDS, SYSTEMS
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +63,13 @@ def loaded_by(*arguments):
         "except SystemExit as end:\n    assert not end.code, end.code\n"
         "print('\\n' + ' '.join(sys.modules))\n"
     )
-    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", look],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     return set(ran.stdout.splitlines()[-1].split())
 
@@ -108,6 +116,7 @@ def test_without_linux_all_but_a_run_works(words, code, small_run, tmp_path):
     words = ["dse", *(str(places.get(word, word)) for word in words)]
     ran = subprocess.run(
         [sys.executable, "-c", ELSEWHERE.format(words=words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
@@ -117,3 +126,52 @@ def test_without_linux_all_but_a_run_works(words, code, small_run, tmp_path):
         said = ran.stderr.splitlines()
         assert "Linux" in said[-1]
         assert "Traceback" not in ran.stderr
+
+
+def told(*words, cwd):
+    ran = subprocess.run(
+        [sys.executable, "-m", "studies.command", *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in ran.stderr
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_a_study_file_where_a_run_is_wanted_is_called_one(tmp_path):
+    for command in ("front", "status", "plot", "check"):
+        code, said = told(command, STUDY, cwd=tmp_path)
+        assert code == 2
+        assert said == f"{STUDY} is a study file; a run folder is wanted, e.g. of dse run {STUDY}\n"
+
+
+def test_a_study_that_is_not_there_brings_up_those_that_are(tmp_path):
+    for command in ("run", "validate"):
+        code, said = told(command, "nosuch.yaml", cwd=tmp_path)
+        assert code == 2
+        assert said.startswith("nosuch.yaml: does not exist; ")
+        assert str(ROOT / "studies") in said
+        assert "dynasplit/encoder.yaml, dynasplit/vgg16.yaml" in said
+
+
+def test_an_override_of_an_unknown_section_is_blamed_itself(tmp_path):
+    code, said = told("validate", STUDY, "--set", "serch.seed=2", cwd=tmp_path)
+    assert code == 2
+    assert said.startswith("--set serch.seed=2: serch: unknown key")
+    assert "did you mean 'search'?" in said
+
+
+def test_replay_of_a_run_folder_says_what_it_takes(small_run, tmp_path):
+    code, said = told("replay", small_run.folder, "--threshold", "0.3", cwd=tmp_path)
+    assert code == 2
+    assert "is a folder; an archive is wanted" in said
+    assert "Errno" not in said
+
+
+def test_the_version_names_the_source(tmp_path):
+    code, said = told("--version", cwd=tmp_path)
+    assert code == 0
+    assert said == f"edge-dse {versions()['edge-dse']}, source {source_digest()[:16]}\n"

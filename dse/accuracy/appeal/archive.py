@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from dse.accuracy.appeal.routers import (
     CONFIDENCES,
@@ -102,6 +100,8 @@ class PairArchive:
 
 def write_pair(cache: Path, handle: str, archive: PairArchive) -> None:
     """Store an archive under its handle: whole or not at all."""
+    from safetensors.numpy import save  # here and not above: an extra brings it
+
     tensors = archive.tensors()
     record = {
         "handle": handle,
@@ -121,6 +121,9 @@ def read_pair(cache: Path, handle: str) -> PairArchive:
     path = archive_path(cache, handle)
     if not path.is_file():
         raise DseError(f"archive {handle} is not in {cache}")
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         content = path.read_bytes()
         tensors = load(content)

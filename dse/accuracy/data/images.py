@@ -16,11 +16,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from dse.accuracy.archive import tensors_digest
 from dse.accuracy.cache import write_whole
+from dse.accuracy.data.tasks import not_here
 from dse.core.errors import DseError
 
 Part: TypeAlias = Literal["train", "apart", "validation", "test"]
@@ -130,6 +129,8 @@ def fetch_images(name: str, cache: Path, *, source: Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
+            from safetensors.numpy import save  # here and not above: an extra brings it
+
             tensors = _digits() if name == "digits" else _fashion(source)
             write_whole(path, save(tensors))
     return path
@@ -225,7 +226,10 @@ def _whole(name: str, cache: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]
     else:
         path = _path(name, cache)
         if not path.is_file():
-            raise DseError(f"the task {name} is not here yet; bring it with: dse data fetch {name}")
+            raise DseError(not_here(name))
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
         try:
             tensors = load(path.read_bytes())
         except (OSError, SafetensorError) as error:

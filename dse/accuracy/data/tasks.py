@@ -80,17 +80,23 @@ def require_task(name: str) -> None:
         )
 
 
-def _path(name: str, cache: Path) -> Path:
+def task_path(name: str, cache: Path) -> Path:
+    """Where a task lies or would lie."""
     if name in TASKS:
         return cache / "tasks" / f"{name}.json"
     kind = name.partition(":")[0]
     return cache / "tasks" / f"{kind}-{hashlib.sha256(name.encode()).hexdigest()[:32]}.json"
 
 
+def not_here(name: str) -> str:
+    """That a task is not in the cache, and what brings it."""
+    return f"the task {name} is not here yet; bring it with: dse data fetch {name}"
+
+
 def list_tasks(cache: Path) -> list[TaskState]:
     """All packaged tasks and whether they are in a cache folder."""
     return [
-        TaskState(s.name, len(s.classes), _path(s.name, cache).is_file(), s.licence, s.origin)
+        TaskState(s.name, len(s.classes), task_path(s.name, cache).is_file(), s.licence, s.origin)
         for s in TASKS.values()
     ]
 
@@ -118,7 +124,7 @@ def fetch_task(
         MissingDependency: If a hub or local task needs a library that is not installed.
     """
     require_task(name)
-    path = _path(name, cache)
+    path = task_path(name, cache)
     path.parent.mkdir(parents=True, exist_ok=True)
     watch(f"fetching {name}", 0.0)
     with FileLock(path.with_suffix(".lock")):
@@ -223,9 +229,9 @@ def _archive_bytes(source: Source, archive: Path | None) -> bytes:
 
 def _read(name: str, cache: Path) -> tuple[Path, dict[str, Any]]:
     require_task(name)
-    path = _path(name, cache)
+    path = task_path(name, cache)
     if not path.is_file():
-        raise DseError(f"the task {name} is not here yet; bring it with: dse data fetch {name}")
+        raise DseError(not_here(name))
     try:
         content = json.loads(path.read_bytes())
         if not isinstance(content, dict):

@@ -65,6 +65,19 @@ def require_network(name: str) -> None:
         )
 
 
+def lacking(name: str) -> str:
+    """One line on what is missing of an encoder; empty if it is here or the hub may have it."""
+    try:
+        require_network(name)
+        if name in NETWORKS:
+            _packaged_folder(NETWORKS[name])
+        elif name.startswith("local:"):
+            _weights(name, _local(name))
+    except DseError as error:
+        return str(error)
+    return ""
+
+
 def pretrained(name: str) -> Pretrained:
     """Find an encoder: packaged, `hub:NAME` (brought once) or `local:FOLDER`.
 
@@ -79,23 +92,36 @@ def pretrained(name: str) -> Pretrained:
     if name in NETWORKS:
         return _packaged(NETWORKS[name])
     kind, _, place = name.partition(":")
-    folder = _from_hub(place) if kind == "hub" else Path(place).expanduser().resolve()
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights or not (folder / "config.json").is_file():
-        raise DseError(f"{name}: {folder} holds no config.json with safetensors weights")
+    folder = _from_hub(place) if kind == "hub" else _local(name)
+    weights = _weights(name, folder)
     return Pretrained(
         folder, key_of({p.name: _sha256_of(p, p.stat().st_mtime_ns) for p in weights})
     )
 
 
-def _packaged(known: Packaged) -> Pretrained:
+def _local(name: str) -> Path:
+    return Path(name.removeprefix("local:")).expanduser().resolve()
+
+
+def _weights(name: str, folder: Path) -> list[Path]:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights or not (folder / "config.json").is_file():
+        raise DseError(f"{name}: {folder} holds no config.json with safetensors weights")
+    return weights
+
+
+def _packaged_folder(known: Packaged) -> Path:
     # Located, not imported: the package would pull in a library that is not needed here.
     spec = importlib.util.find_spec(known.module)
     if spec is None or spec.origin is None:
         raise MissingDependency(
             f"the network {known.name} is in a package that is not installed: {install('accuracy')}"
         )
-    folder = Path(spec.origin).parent / known.folder
+    return Path(spec.origin).parent / known.folder
+
+
+def _packaged(known: Packaged) -> Pretrained:
+    folder = _packaged_folder(known)
     path = folder / "model.safetensors"
     found = _sha256_of(path, path.stat().st_mtime_ns)
     if found != known.sha256:

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from dse.cli.command_table import Session
-from dse.cli.terminal import notes
+from dse.cli.terminal import EXIT_USAGE, notes
 from dse.core.errors import StudyError
 from dse.study.loader import Study, load_study
+from dse.study.preflight import shortages
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).")]
 Setting = Annotated[
@@ -19,13 +20,21 @@ Setting = Annotated[
 
 
 def validate(ctx: typer.Context, study: StudyPath, set_: Setting = None) -> None:
-    """Check a study file: every problem at once, nothing is run or written."""
+    """Check a study file: every problem at once, nothing is run or written.
+
+    What it needs and this machine lacks is said as well: library, task, network, room.
+    """
     checked = loaded_study(ctx.obj, study, set_ or [])
     size = checked.space.size
     count = f"{size:,} designs" if size is not None else "a continuous space"
     notes.print(
         f"{study}: no problems; {count}, {checked.file.search.trials:,} trials", markup=False
     )
+    missing = shortages(checked)
+    for line in missing:
+        notes.print(line, markup=False)
+    if missing:
+        raise typer.Exit(EXIT_USAGE)
 
 
 def loaded_study(session: Session, path: Path, overrides: Sequence[str]) -> Study:
