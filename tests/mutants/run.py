@@ -101,10 +101,13 @@ def specifications(path: Path) -> list[MutationSpec]:
 
 
 def mutant(source: str, how: MutationSpec) -> Mutant | None:
-    """The mutant, or None where the change changes no program."""
+    """The mutant, or None where the change changes no program or leaves none."""
     operator = get_operator(how.operator_name)(**how.operator_args)
     changed = mutate_code(source, operator, how.occurrence)
-    if changed is None or ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source)):
+    try:
+        if changed is None or ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source)):
+            return None
+    except SyntaxError:  # the star before arguments by name taken for a product
         return None
     one, two = source.splitlines(), changed.splitlines()
     blocks = difflib.SequenceMatcher(None, one, two, autojunk=False).get_opcodes()
