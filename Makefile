@@ -4,7 +4,7 @@ BIN := .venv/bin
 RUN ?= runs/demo
 STUDY ?= studies/edgebert/sentiment.yaml
 
-.PHONY: demo test test-ci ci-tools test-slow search-table check format bench clean
+.PHONY: demo test test-ci ci-tools test-slow mutants search-table check format bench clean
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -41,6 +41,10 @@ ci-tools:
 
 test-slow: .venv/installed
 	$(PYTEST) -m slow --timeout 5400
+
+# Changes the source in many places; a test must fail for each change, or accepted.toml say why not.
+mutants: .venv/installed
+	$(BIN)/python tests/mutants/run.py
 
 # Speed is measured here and nowhere asserted with a clock: each figure stands beside a peer's.
 bench: .venv/installed

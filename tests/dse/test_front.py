@@ -50,6 +50,14 @@ def test_best_and_knee_are_rows_of_the_front(small_run):
         front.best("speed")
 
 
+def test_the_knee_is_nearest_to_the_ideal_in_a_straight_line(small_run):
+    front = Front.of(small_run.question, small_run.trials)
+    # Scaled to 0 to 1; the sum of both losses would be least at (0.1, 0.9).
+    losses = np.array([[0.0, 3.0], [1.0, 2.7], [5.0, 1.65], [10.0, 0.0]])
+    few = replace(front.trials.rows(np.arange(4)), losses=losses)
+    assert replace(front, trials=few, numbers=np.arange(4)).knee() == 2
+
+
 def test_an_empty_front_says_so(small_run):
     trials = small_run.trials
     front = Front.of(small_run.question, trials.rows(~trials.feasible))

@@ -331,6 +331,17 @@ def test_nothing_feasible_is_no_plateau_and_the_first_feasible_is_growth():
     assert "grew by 0.00% over the last 3 trials" in rule(some)
 
 
+@pytest.mark.parametrize(("gain", "ends"), [(0.54, False), (0.55, True)])
+def test_the_gain_is_the_share_of_the_present_hypervolume_that_is_new(gain, ends):
+    # In the box of 1.1 by 1.1 the corners hold 0.21, and the middle 0.25 that they do not.
+    rule = Plateau(gain, 1)
+    assert rule(batch([(0, 1), (1, 0)])) == ""
+    said = rule(batch([(0.5, 0.5)]))
+    assert bool(said) is ends
+    if ends:
+        assert "grew by 54.35% over the last 1 trials, less than 55.00%" in said
+
+
 @pytest.mark.parametrize(("gain", "trials"), [(0.0, 5), (1.0, 5), (0.1, 0)])
 def test_a_plateau_out_of_range_is_refused(gain, trials):
     with pytest.raises(DseError, match="plateau"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dse.core.errors import EvaluationError
-from dse.pareto.dominance import non_dominated, require_finite
+from dse.pareto.dominance import DominanceGrid, non_dominated, require_finite
 
 shapes = st.tuples(st.integers(0, 12), st.integers(1, 5))
 # Few values, so that ties in one objective and equal rows are the rule.
@@ -62,3 +62,32 @@ def test_what_is_not_finite_is_refused_with_its_row(value):
 def test_another_shape_is_refused(shape):
     with pytest.raises(EvaluationError, match=r"shape \(n, m\) with m >= 1"):
         require_finite(np.zeros(shape))
+
+
+stepped = st.integers(-4, 4).map(float)
+
+
+@given(hnp.arrays(float, (6, 3), elements=stepped), hnp.arrays(float, (9, 3), elements=stepped))
+def test_a_grid_of_all_values_rejects_what_lies_in_cells_above_a_row_of_the_front(front, losses):
+    """Cells begin at values of the front; one is rejected if a row lies below its lower corner."""
+    levels = [np.unique(column) for column in front.T]
+    corners = [
+        [max(values[values <= x], default=-np.inf) for x, values in zip(row, levels, strict=True)]
+        for row in losses
+    ]
+    rejected = [any((row < corner).all() for row in front) for corner in corners]
+    assert (~DominanceGrid(front).undecided(losses)).tolist() == rejected
+
+
+@pytest.mark.parametrize(("m", "cells", "each"), [(2, 101, 10), (3, 1001, 10), (3, 1, 3)])
+def test_a_grid_has_as_many_cells_as_it_may_and_at_least_three_an_axis(m, cells, each):
+    front = np.random.default_rng(0).random((60, m))
+    assert DominanceGrid(front, cells)._marked.shape == (each,) * m
+
+
+def test_the_coarsest_grid_is_cut_at_the_least_and_the_greatest_value_of_the_front():
+    front = np.array([[0.0, 3.0], [1.0, 2.0], [2.0, 1.0], [3.0, 0.0]])
+    losses = np.array([[3.0, 3.0], [9.0, 9.0], [2.9, 9.0], [9.0, 2.9], [-1.0, -1.0]])
+    assert DominanceGrid(front, cells=1).undecided(losses).tolist() == [
+        False, False, True, True, True,
+    ]  # fmt: skip

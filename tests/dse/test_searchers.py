@@ -20,7 +20,7 @@ from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
 from dse.searchers.pymoo_search import Nsga2, Nsga3
 from dse.searchers.random_search import RandomSearch
-from dse.searchers.searcher import Answers, Searcher
+from dse.searchers.searcher import Answers, Searcher, rows_wanted
 from dse.searchers.sobol_search import SobolSearch
 from dse.testing.contracts import SearcherContract, answers_to, conditional_space, tiny_space
 
@@ -375,3 +375,9 @@ def test_where_a_later_generation_failed_the_same_parents_mate_again(make):
         assert len(codes) > 5
         assert codes.mean() < 250  # random designs have a mean of 500
         searcher.tell(answers(codes, False))
+
+
+def test_an_ask_brings_what_is_wanted_but_no_more_than_a_batch():
+    assert [rows_wanted(n, 7) for n in (None, 1, 6, 7, 8)] == [7, 1, 6, 7, 7]
+    with pytest.raises(DseError, match="n = 0"):
+        rows_wanted(0, 7)

@@ -48,17 +48,20 @@ def toy(*arguments, cwd):
 
 
 def slow_run(study, cwd, *more):
-    """A run of 50 evaluations of 0.1 s, seen to be under way."""
+    """A run of 50 evaluations of 0.1 s, the first of which has begun."""
+    marks = cwd / "marks"
+    marks.mkdir()
     process = start(
         "run", study, "--out", "run", "--searcher", "exhaustive", "--trials", "50",
         "--set", "knobs.kind.values=[a]", "--set", "knobs.count={values: [2], unit: 1}",
         "--set", "knobs.x={start: 0, stop: 0.98, step: 0.02, unit: s}",
-        "--set", "settings.pause=0.1", "--set", "search.batch=50", *more, cwd=cwd,
+        "--set", "settings.pause=0.1", "--set", f"settings.marks={marks}",
+        "--set", "search.batch=50", *more, cwd=cwd,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (cwd / "run" / "manifest.json").is_file() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while not any(marks.iterdir()) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    time.sleep(0.5)
     return process
 
 
