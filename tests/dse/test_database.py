@@ -8,6 +8,7 @@ from dse.core.errors import RunDamaged, RunUnwritable
 from dse.runs.database import (
     Row,
     TrialTable,
+    _of_content,
     count_rows,
     make_table,
     read_texts,
@@ -98,6 +99,42 @@ def test_the_first_row_that_was_changed_ends_what_is_sound(column, path):
     found = sound_rows(path, GENESIS)
     assert (found.rows, found.damage) == (ROWS[:17], "trial 17 does not verify")
     assert count_rows(path) == 40
+
+
+@pytest.mark.parametrize("digest", [bytes(16), b"\xff" * 16])
+def test_another_seal_is_refused_whichever_is_greater(digest, path):
+    opened(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE trials SET digest = ? WHERE number = 17", (digest,))
+    database.close()
+    assert sound_rows(path, GENESIS).damage == "trial 17 does not verify"
+
+
+@pytest.mark.parametrize(("number", "other", "sound"), [(0, -1, 0), (39, 41, 39), (39, 400, 39)])
+def test_trials_are_numbered_one_after_another_from_0(number, other, sound, path):
+    opened(path).close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE trials SET number = ? WHERE number = ?", (other, number))
+    database.close()
+    found = sound_rows(path, GENESIS)
+    assert (found.rows, found.damage) == (ROWS[:sound], f"trial {sound} does not verify")
+
+
+def test_hundreds_of_trials_verify(path):
+    rows = 20 * ROWS
+    opened(path, rows).close()
+    assert sound_rows(path, GENESIS)[::2] == (rows, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "content"),
+    [("CORRUPT", True), ("NOTADB", True), ("IOERR", False), ("BUSY", False), ("CANTOPEN", False)],
+)
+@pytest.mark.parametrize("extension", [0, 1, 3])
+def test_an_error_is_the_contents_by_the_last_byte_of_its_code(code, content, extension):
+    error = sqlite3.DatabaseError("")
+    error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}") | extension << 8
+    assert _of_content(error) is content
 
 
 @pytest.mark.parametrize("name", TEXTS)
