@@ -202,6 +202,31 @@ def test_a_budget_below_one_is_refused(budget):
         explore(counted_problem(), Exhaustive(SPACE), budget=budget)
 
 
+def test_batches_and_budgets_of_hundreds_end_as_small_ones_do():
+    space = SearchSpace((Integer("a", 0, 19, "1"), Integer("b", 0, 19, "1")))
+    found = explore(counted_problem(space=space), Exhaustive(space, batch=300), budget=300)
+    assert (found.ending, len(found.trials)) == ("budget", 300)
+    found = explore(
+        counted_problem(space=space),
+        Exhaustive(space, batch=300),
+        budget=400,
+        enough=lambda trials: f"{len(trials)} are enough",
+    )
+    assert (found.ending, found.why) == ("plateau", "300 are enough")
+    seen: list[Trials] = []
+    for given in (None, found.trials):
+        again = explore(
+            counted_problem(space=space),
+            Exhaustive(space, batch=300),
+            budget=300,
+            known=found.trials,
+            given=given,
+            on_batch=seen.append,
+        )
+        assert_same_trials(again.trials, found.trials)
+    assert seen == []
+
+
 def test_an_onlooker_sees_new_trials_before_the_searcher_does():
     events = []
 
@@ -335,6 +360,21 @@ def test_a_last_batch_that_is_known_in_part_is_completed_in_its_order():
     )
     assert_same_trials(again.trials, whole)
     np.testing.assert_array_equal(seen[0].codes, batches[1].codes[::2])
+
+
+@pytest.mark.parametrize("lent", [slice(None), slice(0, 8), slice(3, 40, 2), slice(50, None)])
+def test_what_somebody_else_evaluated_is_new_but_not_evaluated(lent):
+    whole = explore(awkward_problem(), REPLAYED["nsga2"](), budget=30).trials
+    others = explore(awkward_problem(), Exhaustive(TIED), budget=200).trials
+    given = others.rows(np.arange(len(others))[lent])
+    seen: list[Trials] = []
+    problem = awkward_problem()
+    found = explore(problem, REPLAYED["nsga2"](), budget=30, given=given, on_batch=seen.append)
+    assert_same_trials(found.trials, whole)
+    assert sum(len(trials) for trials in seen) == 30
+    theirs = {code.tobytes() for code in TIED.canonical(given.codes)}
+    own = [code.tobytes() not in theirs for code in TIED.canonical(whole.codes)]
+    assert sum(problem.evaluator.asked) == (whole.ok & np.array(own)).sum()
 
 
 def test_an_ended_search_ends_again_and_evaluates_nothing():

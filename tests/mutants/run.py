@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,11 +104,13 @@ def specifications(path: Path) -> list[MutationSpec]:
 def mutant(source: str, how: MutationSpec) -> Mutant | None:
     """The mutant, or None where the change changes no program or leaves none."""
     operator = get_operator(how.operator_name)(**how.operator_args)
-    changed = mutate_code(source, operator, how.occurrence)
     try:
+        changed = mutate_code(source, operator, how.occurrence)
         if changed is None or ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source)):
             return None
-    except SyntaxError:  # the star before arguments by name taken for a product
+    except SyntaxError:  # the star before arguments by name, taken for a product
+        return None
+    except AttributeError:  # Cosmic Ray has no other name for an exception with a dot in its own
         return None
     one, two = source.splitlines(), changed.splitlines()
     blocks = difflib.SequenceMatcher(None, one, two, autojunk=False).get_opcodes()
@@ -212,16 +215,17 @@ def tried(
     if outcome != "survived":
         raise SystemExit(f"{module}: its tests fail without a mutant ({outcome}): {tests}")
     limit = max(LEAST_SECONDS, PATIENCE * alone)
-    survivors = []
+    survivors, made_of = [], Counter[str]()
     for made in mutants:
         path.write_text(made.source, encoding="utf-8")
         outcome, _ = tested(folder, tests, limit)
+        made_of[outcome] += 1
         if outcome == "survived":
             survivors.append(made)
             say(f"  {module}:{made.line} {made.operator}\n  - {made.before}\n  + {made.after}")
     path.write_text(original, encoding="utf-8")
     killed = len(mutants) - len(survivors)
-    say(f"{module}: {killed} of {len(mutants)} killed, of {there} there are")
+    say(f"{module}: {killed} of {len(mutants)} killed, of {there} there are; {dict(made_of)}")
     listed = [
         {"line": m.line, "operator": m.operator, "before": m.before, "after": m.after,
          "reason": reason_of(module, m)}
