@@ -120,6 +120,12 @@ def test_trials_are_numbered_one_after_another_from_0(number, other, sound, path
     assert (found.rows, found.damage) == (ROWS[:sound], f"trial {sound} does not verify")
 
 
+def test_a_run_that_has_just_begun_has_no_trials(path):
+    opened(path, []).close()
+    assert count_rows(path) == 0
+    assert sound_rows(path, GENESIS) == ([], GENESIS, "")
+
+
 def test_hundreds_of_trials_verify(path):
     rows = 20 * ROWS
     opened(path, rows).close()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dse.core.errors import CompositionError
 from dse.core.parameters import Categorical, Integer, Ordinal
-from dse.core.problem import Constraint, Objective, Problem, judge
+from dse.core.problem import STOPPED_EARLY, Constraint, Objective, Problem, judge
 from dse.core.signature import Cost, Label, Signature
 from dse.core.space import ActiveWhen, Columns, SearchSpace
 from dse.pareto.dominance import non_dominated
@@ -149,6 +149,22 @@ def test_a_batch_of_designs_equals_its_designs(index):
     assert len(some) == len(index)
     np.testing.assert_array_equal(some.losses, whole.losses[index].reshape(-1, 2))
     np.testing.assert_array_equal(some.feasible, whole.feasible[index])
+
+
+def test_a_design_succeeded_failed_or_was_stopped_early_and_only_one_of_them():
+    failures = ("", f"{STOPPED_EARLY} after 100 of 1,000 sentences", "failed", "")
+    losses = np.array([1.0, 0.5, 0.5, 2.0])  # the first stands at its bound
+    x = (Objective("x", "1"),)
+    trials = judge(x, (Constraint("x", "1", 1.0),), losses[:, None], {}, {"x": losses}, failures)
+    said = {"ok": [1, 0, 0, 1], "stopped": [0, 1, 0, 0], "failed": [0, 0, 1, 0],
+            "feasible": [1, 0, 0, 0]}  # fmt: skip
+    for name, expected in said.items():
+        found = getattr(trials, name)
+        assert found.dtype == np.bool_
+        assert found.tolist() == [bool(one) for one in expected], name
+    assert np.isnan(trials.losses[[1, 2]]).all()
+    assert np.isnan(trials.violations[[1, 2]]).all()
+    assert trials.losses[[0, 3], 0].tolist() == [1.0, 2.0]
 
 
 def test_rows_are_taken_by_mask_and_by_index():
