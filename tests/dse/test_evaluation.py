@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.core.errors import CompositionError, DseError, EvaluationError, RowsFailed
-from dse.core.evaluation import Cached, Chain, InBatches, evaluate_rows, one_line
+from dse.core.evaluation import (
+    Cached,
+    Chain,
+    Counted,
+    InBatches,
+    evaluate_rows,
+    one_line,
+    unanswered,
+)
 from dse.core.signature import Cost, Label, Signature
 from dse.core.space import Columns, join, length, take
 from dse.testing.contracts import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
@@ -468,3 +476,60 @@ def test_failures_say_how_many_there_are():
     error = RowsFailed({3: "this", 1: "that"}, {})
     assert str(error) == "row 1: that (and 1 more)"
     assert isinstance(error, DseError)
+
+
+def test_rows_without_an_answer_hold_nan_and_empty_texts():
+    given = unanswered(Stage({}, {"energy": "J", "tag": "handle"}, dict), 2)
+    assert np.isnan(given["energy"]).all()
+    assert given["tag"].tolist() == ["", ""]
+
+
+def test_a_row_that_fails_in_a_part_of_a_batch_is_named_by_its_place_in_the_whole():
+    def answer(columns):
+        x = columns["x"]
+        if len(x) > 2:
+            raise ValueError("too many at a time")
+        bad = np.flatnonzero(x == 2)
+        if len(bad):
+            raise RowsFailed({int(row): "it is two" for row in bad}, {"y": x})
+        return {"y": x}
+
+    with pytest.raises(RowsFailed) as failed:
+        evaluate_rows(Stage({"x": "1"}, {"y": "1"}, answer), {"x": np.array([0.0, 1.0, 2.0])})
+    assert failed.value.reasons == {2: "it is two"}
+
+
+def test_a_strange_row_number_is_told_with_the_rows_that_there_are():
+    def answer(columns):
+        raise RowsFailed({7: "?"}, dict(columns))
+
+    with pytest.raises(RowsFailed) as failed:
+        evaluate_rows(Stage({"x": "1"}, {"x": "1"}, answer), {"x": np.array([1.0])})
+    assert "row 7 failed; the batch has rows 0 to 0" in failed.value.reasons[0]
+
+
+def test_equal_units_need_not_be_one_object():
+    unit = "".join(["laye", "r"])
+    first = Stage({"x": "1"}, {"y": "layer"}, dict)
+    assert Chain((first, Stage({"y": unit}, {"z": "1"}, dict))).signature.inputs == {"x": "1"}
+
+
+def test_a_counter_counts_what_was_made_and_what_was_there_each_once():
+    there = {"a"}
+
+    def answer(columns):
+        there.update(columns["x"].tolist())
+        return {"y": columns["x"]}
+
+    def exist(handles):
+        return np.array([handle in there for handle in handles.tolist()], dtype=bool)
+
+    stage = Stage({"x": "choice"}, {"y": "handle"}, answer, cost="measured")
+    counted = Counted(stage, lambda columns: columns["x"], exist)
+    counted({"x": np.array(["a", "b"])})
+    assert counted.counts() == (1, 1)
+    counted({"x": np.array(["b", "c", "a"])})
+    assert counted.counts() == (2, 1)
+    assert counted.signature is not None
+    assert counted.signature.cost == "measured"
+    assert len({counted, Counted(stage, counted.handles, exist)}) == 2

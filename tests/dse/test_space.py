@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dse.core.errors import SpaceError
+from dse.core.errors import EvaluationError, SpaceError
 from dse.core.parameters import Categorical, Integer, Ordinal, Parameter
-from dse.core.space import INACTIVE, ActiveWhen, Forbidden, SearchSpace
+from dse.core.space import INACTIVE, ActiveWhen, Forbidden, SearchSpace, length
 from dse.testing.contracts import conditional_space, tiny_space
 
 CELL = Categorical("cell", ("sram", "reram"))
@@ -291,3 +291,46 @@ def test_a_space_that_contradicts_itself_is_refused(message):
 def test_a_chunk_without_rows_is_refused(chunk):
     with pytest.raises(SpaceError, match=f"chunk = {chunk}"):
         next(tiny_space().enumerate(chunk))
+
+
+def test_a_batch_has_one_length_and_columns_of_one_dimension():
+    assert length({"a": np.arange(3), "b": np.arange(3)}) == 3
+    for columns in ({}, {"a": np.array(1.0)}, {"a": np.ones((2, 2))}):
+        with pytest.raises(EvaluationError, match=r"columns must have shape \(n,\)"):
+            length(columns)
+    with pytest.raises(EvaluationError, match="one length n"):
+        length({"a": np.arange(3), "b": np.arange(2)})
+
+
+def conditional(child, otherwise):
+    return SearchSpace(
+        (CELL, child), conditions=(ActiveWhen(child.name, "cell", ("reram",), otherwise),)
+    )
+
+
+def test_a_number_may_stand_for_an_inactive_knob_whatever_its_unit():
+    space = conditional(Integer("depth", 1, 3, "layer"), 0)
+    off = space.decode(np.array([[0.0, INACTIVE]]))
+    assert off["depth"].tolist() == [0]
+
+
+def test_inactive_values_below_and_above_the_declared_one_are_refused():
+    space = conditional(Integer("depth", 1, 3, "layer"), 2)
+    for value in (1, 3):
+        with pytest.raises(SpaceError, match="only 2 stands there"):
+            space.encode({"cell": np.array(["sram"]), "depth": np.array([value])})
+
+
+def test_texts_of_a_conditional_knob_are_as_wide_as_the_longest_and_no_wider():
+    space = conditional(Categorical("mode", ("abcd", "ef")), "c")
+    assert space.decode(np.array([[0.0, INACTIVE], [1.0, 0.0]]))["mode"].dtype == np.dtype("<U4")
+
+
+def test_codes_of_three_dimensions_are_refused():
+    with pytest.raises(SpaceError, match="codes must have shape"):
+        SearchSpace((CELL, BITS)).canonical(np.zeros((2, 2, 1)))
+
+
+def test_a_space_of_2_to_the_62_can_be_listed_from_its_beginning():
+    wide = SearchSpace(tuple(Integer(name, 0, 2**31 - 1, "1") for name in "ab"))
+    assert next(iter(wide.enumerate(chunk=4)))[:, 1].tolist() == [0, 1, 2, 3]
