@@ -1,4 +1,4 @@
-"""`python -m dse` is the installed command `dse`, whoever provides it."""
+"""`python -m dse` runs the installed command `dse`."""
 
 import sys
 from importlib.metadata import distribution

@@ -255,20 +255,20 @@ class Tally:
     seen: dict[str, int] = field(default_factory=dict)
 
     def needed(self, handle: str, sentences: int) -> None:
-        """Take note that so many sentences of a run were needed."""
+        """Record how many sentences of a run were needed."""
         self.seen[handle] = max(sentences, self.seen.get(handle, 0))
 
     def counts(self) -> tuple[int, int, int]:
-        """Runs broken off, sentences that the runs needed, and sentences that they have."""
+        """Runs that were stopped early, sentences that were needed, and sentences in total."""
         stopped = sum(seen < self.whole for seen in self.seen.values())
         return stopped, sum(self.seen.values()), self.whole * len(self.seen)
 
 
 @dataclass(frozen=True, eq=False)
 class StagedRun:
-    """Evaluator: as the accuracy run, but a row whose designs are all hopeless is broken off.
+    """Evaluator: as the accuracy run, but a row whose designs are all hopeless is stopped early.
 
-    Such a row fails with a reason that begins with `STOPPED_EARLY`. What is broken off depends on
+    Such a row fails with a reason that begins with `STOPPED_EARLY`. What is stopped depends on
     the trials that the early stop was told of, and on nothing that lies in a cache.
 
     Attributes:
@@ -296,7 +296,7 @@ class StagedRun:
         """Handles of the whole archives, shape (n,).
 
         Raises:
-            RowsFailed: If a run failed, or was broken off.
+            RowsFailed: If a run failed, or was stopped early.
         """
         handles = self.part.whole(columns)
         _, first, row_of = np.unique(handles, return_index=True, return_inverse=True)

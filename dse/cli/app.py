@@ -173,7 +173,7 @@ def command_line(
     Args:
         systems: Name -> system; may import a system when it is asked for it.
         more: Commands beyond those of the engine.
-        stop: Is told when somebody wants a search to end.
+        stop: Ends the search when it is set, as by Ctrl-C.
         studies: Folder of the study files that come along.
     """
     app = typer.Typer(

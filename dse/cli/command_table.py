@@ -38,7 +38,7 @@ class Session:
 
     Attributes:
         systems: What the `system` key of a study file chooses from.
-        stop: Is told when somebody wants a search to end.
+        stop: Ends the search when it is set, as by Ctrl-C.
         studies: Folder of the study files that come along.
     """
 

@@ -81,7 +81,7 @@ class RunLock:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Who works on a run at this moment; None if nobody does, as where no run can be locked."""
+    """The process that works on a run now; None if there is none, or where nothing locks a run."""
     if not lockable():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The `dse` command line, as somebody who types sees it: exit code, standard output and error."""
+"""The `dse` command line as a user sees it: exit code, standard output and standard error."""
 
 import json
 import os

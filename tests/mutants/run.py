@@ -236,7 +236,7 @@ def tried(
 
 
 def reason_of(module: str, made: Mutant) -> str:
-    """Why a mutant may survive; empty where nobody has said so."""
+    """Why a mutant may survive; empty where no reason is given."""
     accepted = tomllib.loads((HERE / "accepted.toml").read_text(encoding="utf-8"))
     for entry in accepted.get(module, ()):
         if (entry["before"], entry["after"]) == (made.before, made.after):

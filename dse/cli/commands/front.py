@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from dse.cli.arguments import RunPath
 from dse.cli.terminal import EXIT_NOTHING_FEASIBLE
 from dse.results.front import Front
 from dse.results.table import front_csv, front_table
 from dse.runs.store import read_run
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 def show_front(

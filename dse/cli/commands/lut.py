@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dse.cli.arguments import RunPath
 from dse.cli.terminal import notes
 from dse.lut.build import Order, lookup_table
 from dse.lut.error_codes import LutError
@@ -18,7 +19,6 @@ from dse.runs.store import read_run
 EXIT_DIFFERENT = 3
 EXIT_DAMAGED = 5
 
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 TablePath = Annotated[Path, typer.Argument(metavar="FILE", help="A table: JSON, binary or CBOR.")]
 
 

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dse.cli.arguments import RunPath
 from dse.cli.terminal import notes
 from dse.core.errors import DseError
 from dse.core.files import write_atomically
@@ -22,8 +23,6 @@ from dse.online.simulation.simulation_setup import SimulationConfig, SimulationS
 from dse.online.simulation.simulator import Simulation, Summary
 from dse.online.simulation.workloads import PUBLISHED_SEED
 from dse.runs.store import read_run
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 def simulate(  # noqa: PLR0913  (one argument per flag)

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from dse.cli.arguments import Address, Executor, MaxWall, RunPath, Setting, StudyPath, Workers
 from dse.cli.command_table import Session
-from dse.cli.commands.validate import Setting, StudyPath, loaded_study
+from dse.cli.commands.validate import loaded_study
 from dse.cli.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, notes
 from dse.core.errors import DseError
 from dse.runs.manifest import RESOLVED, read_manifest
@@ -15,12 +16,6 @@ from dse.searchers.registry import SEARCHERS
 from dse.study import runner
 from dse.study.loader import Study, load_study
 from dse.study.schema import Wait
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
-MaxWall = Annotated[
-    str | None,
-    typer.Option(metavar="TIME", help="search.max_wall, over all sessions: 90s, 30min or 2h."),
-]
 
 
 def run(  # noqa: PLR0913  (one argument per flag)
@@ -31,11 +26,9 @@ def run(  # noqa: PLR0913  (one argument per flag)
         str | None, typer.Option(help=f"search.searcher: {', '.join(SEARCHERS)}.")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="search.trials of the study.")] = None,
-    workers: Annotated[int | None, typer.Option(help="execution.workers.")] = None,
-    executor: Annotated[
-        str | None, typer.Option(help="execution.executor: serial, pool or ray.")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="execution.address of a Ray cluster.")] = None,
+    workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     max_wall: MaxWall = None,
     warm_start: Annotated[
         str | None,
@@ -70,11 +63,9 @@ def resume(  # noqa: PLR0913  (one argument per flag)
     trials: Annotated[
         str | None, typer.Option(metavar="+N|N", help="So many more, or so many in all.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="execution.workers.")] = None,
-    executor: Annotated[
-        str | None, typer.Option(help="execution.executor: serial, pool or ray.")
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="execution.address of a Ray cluster.")] = None,
+    workers: Workers = None,
+    executor: Executor = None,
+    address: Address = None,
     max_wall: MaxWall = None,
     no_plateau: Annotated[
         bool, typer.Option("--no-plateau", help="Do not end at a plateau any more.")

@@ -1,12 +1,12 @@
 """The commands that look at runs: `dse trials list`, `dse check`."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from dse.cli.arguments import RunPath
 from dse.cli.terminal import EXIT_FAILED_TRIALS, notes
 from dse.results.checks import check_run
 from dse.results.exports import trial_table, trials_csv, trials_json, write_views
@@ -14,8 +14,6 @@ from dse.runs.database import DATABASE, read_texts
 from dse.runs.lock import holder
 from dse.runs.manifest import restore_files
 from dse.runs.store import read_run
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
 def list_trials(

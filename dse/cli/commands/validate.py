@@ -2,21 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from dse.cli.arguments import Setting, StudyPath
 from dse.cli.command_table import Session
 from dse.cli.terminal import EXIT_USAGE, notes
 from dse.core.errors import StudyError
 from dse.study.loader import Study, load_study
 from dse.study.preflight import shortages
-
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (YAML).")]
-Setting = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override any key, e.g. search.seed=3."),
-]
 
 
 def validate(ctx: typer.Context, study: StudyPath, set_: Setting = None) -> None:
