@@ -12,9 +12,9 @@ import sys
 import numpy as np
 import pytest
 
-from dse.core.errors import RunDamaged, RunError, RunExists, RunHeld
+from dse.core.errors import RunDamaged, RunError, RunExists, RunHeld, RunUnwritable
 from dse.core.files import canonical_json, write_atomically
-from dse.runs.database import TrialTable, read_texts
+from dse.runs.database import TrialTable, finish_change, read_texts
 from dse.runs.events import EventLog, read_events
 from dse.runs.lock import holder
 from dse.runs.manifest import manifest_text, read_manifest, read_resolved
@@ -445,3 +445,21 @@ def test_a_database_whose_rows_verify_but_that_takes_no_more_is_made_anew(small_
     assert trials == 64
     again = read_run(small_run.folder)
     np.testing.assert_array_equal(again.trials.losses, small_trials.losses)
+
+
+def test_a_journal_beside_a_file_that_is_no_database_does_not_stop_the_rebuild(small_run):
+    path = small_run.folder / "run.sqlite"
+    path.write_bytes(b"no database at all" * 400)
+    path.with_name("run.sqlite-journal").write_bytes(b"no journal")
+    finish_change(path)
+    trials, repaired = reopened(small_run.folder)
+    assert trials == 0
+    assert "64 acknowledged ones will be computed again" in repaired
+
+
+def test_a_change_that_cannot_be_finished_says_why(tmp_path):
+    path = tmp_path / "run.sqlite"
+    path.mkdir()  # stands for whatever keeps SQLite from opening the file
+    path.with_name("run.sqlite-journal").write_bytes(b"")
+    with pytest.raises(RunUnwritable, match="cannot be written: unable to open database file"):
+        finish_change(path)
