@@ -1,47 +1,10 @@
-"""The console command: the engine's command line with the systems that this package composes."""
+"""The console command: the engine's command line with the commands of the shipped systems."""
 
-import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dse.cli.app import main as run_command_line
 from dse.cli.command_table import Command
-
-if TYPE_CHECKING:
-    from dse.study.schema import System
-
-
-class _Systems(Mapping[str, "System"]):
-    """Name -> system; a system is imported when it is asked for."""
-
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        self._paths = paths
-
-    def __getitem__(self, name: str) -> "System":
-        found: System = pkgutil.resolve_name(self._paths[name])()
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._paths
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._paths)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-
-SYSTEMS: Mapping[str, "System"] = _Systems(
-    {
-        "edgebert": "studies.edgebert.system:Edgebert",
-        "dynasplit": "studies.dynasplit.system:Dynasplit",
-        "joint": "studies.joint.system:Joint",
-        "appealnet": "studies.appealnet.system:Appealnet",
-    }
-)
-"""What the `system` key of a study file chooses from."""
 
 COMMANDS = (
     Command(
@@ -92,7 +55,10 @@ COMMANDS = (
 
 def main() -> None:
     """Entry point of `dse`."""
-    sys.exit(run_command_line(SYSTEMS, COMMANDS, Path(__file__).parent))
+    # Here and not above: other programs read the table of commands and need no system.
+    from dse.study.plugins import InstalledSystems
+
+    sys.exit(run_command_line(InstalledSystems(), COMMANDS, Path(__file__).parent))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,13 @@ import hashlib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from hw_models import shipped_names
+import numpy as np
+
+from dse.core.errors import DseError
+from dse.core.evaluation import Evaluator
+from dse.study.system import Draws
+from hw_models import Interval, sample_models, shipped_names
+from hw_models.uncertainty import tables_in
 
 
 def table_facts(folder: Traversable | None = None) -> dict[str, str]:
@@ -18,6 +24,25 @@ def table_facts(folder: Traversable | None = None) -> dict[str, str]:
     """
     place = folder or files("hw_models") / "tables"
     return {f"table {name}": _digest(place, name) for name in shipped_names()}
+
+
+def table_draws(model: Evaluator, count: int, rng: np.random.Generator) -> Draws:
+    """A model with every shipped constant inside it drawn from its interval.
+
+    Args:
+        model: At its nominal constants.
+        count: How many draws, at least 1.
+        rng: Source of randomness.
+
+    Raises:
+        DseError: If no table inside the model has an interval.
+    """
+    try:
+        drawn = sample_models(model, count, rng)
+    except ValueError as error:
+        raise DseError(str(error)) from error
+    names = {t.name for t in tables_in(model) if Interval.shipped(t.name).open}
+    return Draws(model, drawn, tuple(sorted(names)))
 
 
 def _digest(folder: Traversable, name: str) -> str:

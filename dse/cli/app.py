@@ -12,7 +12,7 @@ from dse.cli.terminal import guarded
 from dse.search.interrupts import Stop
 
 if TYPE_CHECKING:
-    from dse.study.schema import System
+    from dse.study.system import AnySystem
 
 _HERE = "dse.cli.commands"
 
@@ -163,7 +163,7 @@ GROUPS = {
 
 
 def command_line(
-    systems: Mapping[str, "System"],
+    systems: Mapping[str, "AnySystem"],
     more: Sequence[Command] = (),
     stop: Stop | None = None,
     studies: Path | None = None,
@@ -190,7 +190,7 @@ def command_line(
 
 
 def main(
-    systems: Mapping[str, "System"], more: Sequence[Command] = (), studies: Path | None = None
+    systems: Mapping[str, "AnySystem"], more: Sequence[Command] = (), studies: Path | None = None
 ) -> int:
     """Run the command line; the exit code says how it ended (see docs/cli.md)."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]

@@ -18,3 +18,10 @@ MaxWall = Annotated[
 Workers = Annotated[int | None, typer.Option(help="execution.workers.")]
 Executor = Annotated[str | None, typer.Option(help="execution.executor: serial, pool or ray.")]
 Address = Annotated[str | None, typer.Option(help="execution.address of a Ray cluster.")]
+SystemFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:NAME",
+        help="Take the system from a variable of a file; its code is run, by workers too.",
+    ),
+]

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 from dse.search.interrupts import Stop
 
 if TYPE_CHECKING:
-    from dse.study.schema import System
+    from dse.study.system import AnySystem
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,49 @@ class Session:
         studies: Folder of the study files that come along.
     """
 
-    systems: Mapping[str, "System"]
+    systems: Mapping[str, "AnySystem"]
     stop: Stop
     studies: Path | None = None
+
+    def systems_with(self, system_from: str | None) -> Mapping[str, "AnySystem"]:
+        """The systems of the session, and that of a file if one is named (`FILE.py:NAME`).
+
+        Raises:
+            CompositionError: If the file does not give a system, or gives one of a name that an
+                installed package has.
+        """
+        if system_from is None:
+            return self.systems
+        from dse.core.errors import CompositionError
+        from dse.study.plugins import system_from as load
+
+        system = load(system_from)
+        if system.name in self.systems:
+            raise CompositionError(
+                f"--system-from {system_from}: an installed package has a system {system.name!r} "
+                "already; give yours another name"
+            )
+        return {system.name: system}
+
+    def systems_of_run(self, folder: Path, system_from: str | None) -> Mapping[str, "AnySystem"]:
+        """The systems with which a run's study can be read again.
+
+        Args:
+            folder: Of the run.
+            system_from: As given now; code is never run because a run folder names it.
+
+        Raises:
+            DseError: If the run's system came from a file and none is named now.
+        """
+        from dse.core.errors import DseError
+        from dse.runs.manifest import read_manifest
+
+        before = read_manifest(folder).get("system_from", "")
+        if before and system_from is None:
+            raise DseError(
+                f"{folder} was begun with a system of a file: add --system-from {before}"
+            )
+        return self.systems_with(system_from)
 
 
 def add_commands(app: typer.Typer, commands: Sequence[Command], groups: Mapping[str, str]) -> None:

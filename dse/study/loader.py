@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -22,24 +22,16 @@ from dse.core.parameters import Categorical, Parameter, Value
 from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace
 from dse.core.units import notations, to_si
-from dse.study.schema import (
-    Defaulted,
-    Knob,
-    Limit,
-    Ruled,
-    Section,
-    StudyFile,
-    System,
-    UnknownName,
-    parameter_of,
-)
+from dse.runs.manifest import RESOLVED, require_system
+from dse.study.schema import Knob, Limit, StudyFile, UnknownName, parameter_of
+from dse.study.system import S, System
 from dse.study.yaml_source import KeyPath, YamlSource, parse_yaml, read_yaml
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Study:
+class Study(Generic[S]):
     """A study without problems.
 
     Attributes:
@@ -52,8 +44,8 @@ class Study:
     """
 
     file: StudyFile
-    settings: Section
-    system: System
+    settings: S
+    system: System[S]
     space: SearchSpace
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...]
@@ -89,7 +81,9 @@ class Study:
         return hashlib.sha256(canonical_json(self.identified_by(facts)).encode()).hexdigest()
 
 
-def load_study(path: Path, systems: Mapping[str, System], overrides: Sequence[str] = ()) -> Study:
+def load_study(
+    path: Path, systems: Mapping[str, System[S]], overrides: Sequence[str] = ()
+) -> Study[S]:
     """Read, override and check a study file.
 
     Args:
@@ -114,6 +108,21 @@ def load_study(path: Path, systems: Mapping[str, System], overrides: Sequence[st
     return study
 
 
+def settings_of(folder: Path, system: System[S], instead: str = "") -> S:
+    """The settings of a run of one system.
+
+    Args:
+        folder: Of the run.
+        system: Whose run it must be.
+        instead: What to do with a run of another system.
+
+    Raises:
+        DseError: If the run is of another system, or its study cannot be read.
+    """
+    require_system(folder, system.name, instead)
+    return load_study(folder / RESOLVED, {system.name: system}).settings
+
+
 def _override(data: dict[str, Any], text: str, origin: dict[KeyPath, str]) -> list[str]:
     key, equals, value = text.partition("=")
     path = tuple(key.split("."))
@@ -135,14 +144,14 @@ def _override(data: dict[str, Any], text: str, origin: dict[KeyPath, str]) -> li
     return []
 
 
-class _Checker:
+class _Checker(Generic[S]):
     """Collects problems while it builds a study. Mutable on purpose."""
 
     def __init__(
         self,
         source: YamlSource,
         data: dict[str, Any],
-        systems: Mapping[str, System],
+        systems: Mapping[str, System[S]],
         origin: Mapping[KeyPath, str],
         problems: list[str],
     ) -> None:
@@ -152,7 +161,7 @@ class _Checker:
         self._origin = origin
         self.problems = problems
 
-    def study(self, overrides: tuple[str, ...]) -> Study | None:
+    def study(self, overrides: tuple[str, ...]) -> Study[S] | None:
         """The study, or None if there is any problem."""
         file = self._model(StudyFile, self._data, ())
         system = self._system()
@@ -200,7 +209,7 @@ class _Checker:
                 self._say(path, _together(whats))
             return None
 
-    def _system(self) -> System | None:
+    def _system(self) -> System[S] | None:
         name = self._data.get("system")
         if not isinstance(name, str):
             return None
@@ -213,29 +222,28 @@ class _Checker:
         content = self._data.get(name)
         return content if isinstance(content, dict) else {}
 
-    def _knobs(self, system: System) -> list[Parameter]:
+    def _knobs(self, system: System[S]) -> list[Parameter]:
         given = self._section("knobs")
-        widest = {p.name: p for p in system.domain}
+        widest = {p.name: p for p in system.knobs}
         unknown = [str(name) for name in given if name not in widest]
         for name in unknown:
             self._say(("knobs", name), _unknown(name, list(widest)))
         # A knob that is only misspelt is one mistake and gets one line.
         misspelt = {_nearest(name, list(widest)) for name in unknown}
-        defaults = system.defaults if isinstance(system, Defaulted) else {}
         parameters = []
         for name, domain in widest.items():
             if name in given:
                 parameters.extend(self._knob(name, given[name], domain))
-            elif name in defaults:
-                parameters.extend(self._knob(name, _fixed(domain, defaults[name]), domain))
+            elif name in system.defaults:
+                parameters.extend(self._knob(name, _fixed(domain, system.defaults[name]), domain))
             elif name not in misspelt:
                 self._say(("knobs",), f"{name} is missing; give its values, one value fixes it")
         return parameters
 
     def _space(
-        self, system: System, settings: Section | None, parameters: tuple[Parameter, ...]
+        self, system: System[S], settings: S | None, parameters: tuple[Parameter, ...]
     ) -> SearchSpace | None:
-        if settings is None or not isinstance(system, Ruled):
+        if settings is None or system.space is None:
             return SearchSpace(parameters)
         try:
             return system.space(settings, parameters)
@@ -254,7 +262,7 @@ class _Checker:
             self._say(("knobs", name), str(error))
         return []
 
-    def _objectives(self, system: System) -> list[Objective]:
+    def _objectives(self, system: System[S]) -> list[Objective]:
         objectives = []
         for name, direction in self._section("objectives").items():
             if name not in system.metrics:
@@ -263,7 +271,7 @@ class _Checker:
                 objectives.append(Objective(name, system.metrics[name], direction))
         return objectives
 
-    def _constraints(self, system: System) -> list[Constraint]:
+    def _constraints(self, system: System[S]) -> list[Constraint]:
         constraints = []
         for name, content in self._section("constraints").items():
             if name not in system.metrics:

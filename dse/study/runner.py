@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from dse.search.termination import Plateau
 from dse.searchers.registry import SEARCHERS, searcher_of
 from dse.searchers.searcher import Searcher
 from dse.study.loader import Study
+from dse.study.plugins import absolute
 from dse.study.preflight import require_runnable
-from dse.study.schema import Composed, Execution, Staged, Watcher
+from dse.study.schema import Execution
+from dse.study.system import Composed, Spreader, Staged
 from dse.study.warm_start import InitialDesigns, initial_designs_of
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
@@ -59,7 +61,13 @@ class EndedRun:
     why: str = ""
 
 
-def run_study(study: Study, folder: Path, listener: ProgressListener, stop: Stop) -> EndedRun:
+def run_study(
+    study: Study[Any],
+    folder: Path,
+    listener: ProgressListener,
+    stop: Stop,
+    system_from: str = "",
+) -> EndedRun:
     """Search what a study asks and leave the run in a folder.
 
     The folder is created only when everything that can be checked before the search has been.
@@ -69,6 +77,7 @@ def run_study(study: Study, folder: Path, listener: ProgressListener, stop: Stop
         folder: Must not exist, or be empty.
         listener: Is told how it goes.
         stop: Says when to stop.
+        system_from: `FILE.py:NAME` of a system that no installed package offers; recorded.
 
     Raises:
         RunExists: If the folder holds something.
@@ -94,7 +103,9 @@ def run_study(study: Study, folder: Path, listener: ProgressListener, stop: Stop
             "stopping": _stopping(study),
             **({"opening": opening.record} if opening.record else {}),
             "overrides": list(study.overrides),
-            "export": study.file.export.model_dump(),
+            "export": _export(study),
+            "system_from": absolute(system_from) if system_from else "",
+            "requests": None if study.system.requests is None else asdict(study.system.requests),
             "versions": versions(),
             "sessions": [],
         }
@@ -103,7 +114,13 @@ def run_study(study: Study, folder: Path, listener: ProgressListener, stop: Stop
             return job.search(writer, folder, opening)
 
 
-def _stopping(study: Study) -> dict[str, Any]:
+def _export(study: Study[Any]) -> dict[str, str]:
+    """How a table is ordered; the first objective where the study does not say."""
+    asked, first = study.file.export, study.objectives[0].name
+    return {"sort_by": asked.sort_by or first, "fallback": asked.fallback or first}
+
+
+def _stopping(study: Study[Any]) -> dict[str, Any]:
     """Rules other than the number of trials that end a search, as a manifest keeps them."""
     search = study.file.search
     return {
@@ -122,7 +139,7 @@ def _opened(identified: Mapping[str, Any], opening: InitialDesigns) -> dict[str,
 
 def resume(
     folder: Path,
-    load: Callable[[int], Study],
+    load: Callable[[int], Study[Any]],
     trials: str | None,
     listener: ProgressListener,
     stop: Stop,
@@ -221,9 +238,11 @@ def _flat(content: object, above: str = "") -> dict[str, object]:
 class _Job:
     """A study with its parts composed, ready to be searched."""
 
-    study: Study
+    study: Study[Any]
     problem: Problem
     composed: Composed
+    spread: Spreader
+    answered: Callable[[], int]
     staged: Staged | None
     searcher: Searcher
     listener: ProgressListener
@@ -232,10 +251,16 @@ class _Job:
 
     @classmethod
     def of(
-        cls, study: Study, workers: Workers, listener: ProgressListener, stop: Stop, clock: Clock
+        cls,
+        study: Study[Any],
+        workers: Workers,
+        listener: ProgressListener,
+        stop: Stop,
+        clock: Clock,
     ) -> "_Job":
         """Compose a study with its measured parts on the workers."""
-        composed = compose(study, workers, listener.preparing)
+        spread, answered = spread_over(study, workers)
+        composed = study.system.compose(study.settings, spread, listener.preparing)
         staged = _staged(study, composed)
         evaluator = composed.evaluator if staged is None else staged.evaluator
         problem = Problem(study.space, evaluator, study.objectives, study.constraints)
@@ -243,7 +268,13 @@ class _Job:
             staged.early.follow(problem, staged.handle)
         # A searcher that cannot do with this problem says so before there is a folder.
         searcher = searcher_of(study.file.search, problem)
-        return cls(study, problem, composed, staged, searcher, listener, stop, clock)
+        return cls(
+            study, problem, composed, spread, answered, staged, searcher, listener, stop, clock
+        )
+
+    def count_runs(self) -> tuple[int, int]:
+        """Real runs made and results reused so far."""
+        return runs_made(self.composed, self.answered)
 
     @property
     def facts(self) -> dict[str, str]:
@@ -269,7 +300,7 @@ class _Job:
     def search(self, writer: RunWriter, folder: Path, opening: InitialDesigns) -> EndedRun:
         """Search until a rule or somebody stops it; the views are left up to date."""
         began = time.monotonic()
-        recorder = ProgressRecorder(writer, self.composed.count_runs, self._over, self.listener)
+        recorder = ProgressRecorder(writer, self.count_runs, self._over, self.listener)
         where = self.study.file.execution.model_dump(exclude_none=True)
         sessions = list(writer.manifest["sessions"])
         session = {"began": now(), "trials_before": writer.trials, **where}
@@ -286,7 +317,7 @@ class _Job:
             raise
         finally:
             seconds = time.monotonic() - began
-            made, reused = self.composed.count_runs()
+            made, reused = self.count_runs()
             session |= {"ended": now(), "ending": end.ending, "seconds": round(seconds, 3)}
             session |= {"trials_after": writer.trials, "runs_made": made, "runs_reused": reused}
             if self.staged is not None:
@@ -341,11 +372,13 @@ class _Job:
         return enough
 
     def _measure_held_out(self, writer: RunWriter, folder: Path) -> None:
-        if self.composed.held_out is None:
+        held_out = self.study.system.held_out
+        if held_out is None:
             return
         self.listener.preparing("the front on held-out data", 0.0)
         front = Front.of(self.question, read_run(folder).trials)
-        writer.record({"held_out": front.measured_on(self.composed.held_out)})
+        evaluator = held_out(self.study.settings, self.spread, self.listener.preparing)
+        writer.record({"held_out": front.measured_on(evaluator)})
         self.listener.preparing("the front on held-out data", 1.0)
 
 
@@ -358,7 +391,7 @@ class _End:
     repeats: int | None = None
 
 
-def _staged(study: Study, composed: Composed) -> Staged | None:
+def _staged(study: Study[Any], composed: Composed) -> Staged | None:
     rule = study.file.search.early_stop
     if rule is None:
         return None
@@ -370,15 +403,29 @@ def _staged(study: Study, composed: Composed) -> Staged | None:
     return composed.staged(rule)
 
 
-def compose(study: Study, workers: Workers, recorder: Watcher) -> Composed:
-    """The study's evaluator with its measured parts on the workers."""
+def runs_made(composed: Composed, answered: Callable[[], int]) -> tuple[int, int]:
+    """Real runs made and results reused so far.
+
+    Args:
+        composed: May count for itself.
+        answered: Rows that the workers have answered; the runs of a system that does not count.
+    """
+    return (answered(), 0) if composed.count_runs is None else composed.count_runs()
+
+
+def spread_over(study: Study[Any], workers: Workers) -> tuple[Spreader, Callable[[], int]]:
+    """What puts a study's measured evaluators on the workers; and how many rows were answered."""
     execution = study.file.execution
     plain = Needs(execution.cpus, execution.gpus, execution.timeout_s)
+    rows = [0]
+
+    def one_more() -> None:
+        rows[0] += 1
 
     def spread(evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
-        return Spread(evaluator, workers, needs=needs or plain)
+        return Spread(evaluator, workers, one_more, needs or plain)
 
-    return study.system.compose(study.settings, spread, recorder)
+    return spread, lambda: rows[0]
 
 
 def workers_of(

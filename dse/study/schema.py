@@ -1,31 +1,18 @@
 """The schema of a study file, and the parameters that its knobs ask for."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, field_validator
+from pydantic import Field, GetPydanticSchema, field_validator
 from pydantic_core.core_schema import literal_schema
 
 from dse.core.errors import DseError, SpaceError
-from dse.core.evaluation import Evaluator
-from dse.core.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
-from dse.core.space import SearchSpace
+from dse.core.parameters import Categorical, Integer, Ordinal, Parameter, Real
 from dse.core.units import notations, to_si
 from dse.searchers.registry import SEARCHERS
-
-if TYPE_CHECKING:
-    from dse.search.sequential import EarlyStop
-    from dse.workers.workers import Needs
-
-
-class Section(BaseModel):
-    """A part of a study file: unknown keys, quoted numbers and NaN are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
-
+from dse.study.system import EarlyStopRule, Section
 
 Number: TypeAlias = int | float
 
@@ -70,17 +57,6 @@ class WarmStart(Section):
 
     path: str = Field(min_length=1)
     take: Literal["front", "all"] = "front"
-
-
-class EarlyStopRule(Section):
-    """Measured runs are broken off where nothing that they can still give joins the front.
-
-    A run is looked at after each of `looks`, shares of its sentences. With `confidence`, no run is
-    broken off one of whose designs the front would have held.
-    """
-
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    looks: list[Annotated[float, Field(gt=0, lt=1)]] = Field([0.1, 0.25, 0.5], min_length=1)
 
 
 class Search(Section):
@@ -150,10 +126,13 @@ class Execution(Section):
 
 
 class Export(Section):
-    """How the lookup table is ordered, and which metric names its fallback row (the smallest)."""
+    """How the lookup table is ordered, and which metric names its fallback row (the smallest).
 
-    sort_by: str
-    fallback: str
+    What is left out is the first objective.
+    """
+
+    sort_by: str | None = None
+    fallback: str | None = None
 
 
 class StudyFile(Section):
@@ -168,126 +147,7 @@ class StudyFile(Section):
     constraints: dict[str, Limit] = Field(default_factory=dict)
     search: Search = Search()
     execution: Execution = Execution()
-    export: Export
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """An evaluator whose real runs can be broken off.
-
-    Attributes:
-        evaluator: From the knobs to all metrics.
-        early: Decides; is told of the trials.
-        handle: Metric that names the run of a design.
-        tally: Runs broken off, sentences that the runs needed, and sentences that they have.
-    """
-
-    evaluator: Evaluator
-    early: "EarlyStop"
-    handle: str
-    tally: Callable[[], tuple[int, int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Composed:
-    """What a system makes of its settings.
-
-    Attributes:
-        evaluator: From the knobs to all metrics.
-        facts: What the numbers depend on beside the study file (digests of networks, data, tables).
-        count_runs: Real runs made and results reused so far, for the report.
-        held_out: From the knobs to metrics on data that no choice has seen; asked about the front
-            alone, once it is known.
-        staged: The evaluator again, with measured runs that can be broken off, and what decides
-            it; None where the system has no such runs.
-    """
-
-    evaluator: Evaluator
-    facts: Mapping[str, str]
-    count_runs: Callable[[], tuple[int, int]]
-    held_out: Evaluator | None = None
-    staged: Callable[[EarlyStopRule], Staged] | None = None
-
-
-class Watcher(Protocol):
-    """Sees a long preparation go on: what is done, and which share of it."""
-
-    def __call__(self, what: str, share: float, /) -> None:
-        """Take note; share runs from 0 to 1 for each `what`."""
-
-
-class Spreader(Protocol):
-    """Puts an evaluator on the workers of a study."""
-
-    def __call__(self, evaluator: Evaluator, needs: "Needs | None" = None) -> Evaluator:
-        """An evaluator whose rows run there.
-
-        Args:
-            evaluator: A measured one; microseconds of arithmetic are not worth the journey.
-            needs: What one row of it takes; None takes what the study's `execution` says.
-        """
-
-
-class System(Protocol):
-    """What a study file can name: widest knobs, metrics, settings, and how they compose."""
-
-    @property
-    def domain(self) -> tuple[Parameter, ...]:
-        """Every knob, as wide as the models reach."""
-
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        """Metric -> unit of everything that an objective or a constraint may name."""
-
-    @property
-    def settings(self) -> type[Section]:
-        """Schema of the file's `settings`."""
-
-    def compose(self, settings: Section, spread: Spreader, watch: Watcher) -> Composed:
-        """Build the evaluator: measured parts through `spread`, long preparation told to `watch`.
-
-        `settings` is an instance of the class that `settings` names.
-        """
-
-
-@runtime_checkable
-class Ruled(Protocol):
-    """A system whose knobs do not all go together: conditions and forbidden combinations."""
-
-    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
-        """The designs that exist among the knobs that a study file asks for.
-
-        Raises:
-            SpaceError: If a knob asks for what these settings do not have.
-        """
-
-
-@runtime_checkable
-class Defaulted(Protocol):
-    """A system some of whose knobs a study file may leave out."""
-
-    @property
-    def defaults(self) -> Mapping[str, Value]:
-        """Knob -> the value that it is fixed at, in SI units."""
-
-
-@runtime_checkable
-class Cornered(Protocol):
-    """A system that knows extreme designs which are worth a look before any searcher has one."""
-
-    def corners(self, settings: Section, space: SearchSpace) -> Mapping[str, Mapping[str, Value]]:
-        """Name of a corner -> its design, a value in SI units for every knob of the space.
-
-        A corner may be forbidden in the space; it is then left out.
-        """
-
-
-@runtime_checkable
-class Needing(Protocol):
-    """A system whose studies need more than the plain installation has."""
-
-    def needs(self, settings: Section) -> Sequence[str]:
-        """One line for each thing that is missing here, with what to do; none if all is here."""
+    export: Export = Export()
 
 
 def parameter_of(knob: Knob, widest: Parameter) -> Parameter:

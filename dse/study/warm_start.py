@@ -18,7 +18,7 @@ from dse.runs.store import Run, read_run
 from dse.search.initial_designs import distinct
 from dse.study.designs_io import read_designs
 from dse.study.loader import Study
-from dse.study.schema import Cornered, WarmStart
+from dse.study.schema import WarmStart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,7 @@ class InitialDesigns:
 
 
 def initial_designs_of(
-    study: Study, problem: Problem, identified: Mapping[str, Any]
+    study: Study[Any], problem: Problem, identified: Mapping[str, Any]
 ) -> InitialDesigns:
     """What a study's search opens with.
 
@@ -63,7 +63,7 @@ def initial_designs_of(
     record: dict[str, Any] = {}
     parts = [np.empty((0, len(space.parameters)))]
     given, notes = None, []
-    if study.file.search.corners and isinstance(study.system, Cornered):
+    if study.file.search.corners and study.system.corners is not None:
         corners = study.system.corners(study.settings, space)
         rows = _inside(space, {n: [c[n] for c in corners.values()] for n in space.names})
         parts.append(np.array([c for c in rows if c is not None]).reshape(-1, len(space.names)))

@@ -1,7 +1,6 @@
 """What runs in a process of the pool: evaluates rows until nobody sends any."""
 
 import os
-import pickle
 import signal
 import threading
 from multiprocessing import parent_process
@@ -9,6 +8,7 @@ from multiprocessing.connection import Connection, wait
 
 from dse.core.evaluation import Evaluator, one_line
 from dse.core.space import Columns
+from dse.workers.transport import unpack
 from dse.workers.workers import Outcome, evaluate_one
 
 BEGUN = "begun"
@@ -42,10 +42,9 @@ def serve(pipe: Connection) -> None:
 def _unpickled(message: bytes) -> Evaluator | str:
     """The evaluator, or why it cannot be one here."""
     try:
-        evaluator: Evaluator = pickle.loads(message)
+        return unpack(message)
     except Exception as error:  # whatever its own code raises
         return f"the evaluator does not arrive at the worker: {one_line(error)}"
-    return evaluator
 
 
 def _end_with_the_driver() -> None:

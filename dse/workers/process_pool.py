@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any
 
 from dse.core.errors import DseError
@@ -16,7 +18,8 @@ from dse.core.evaluation import Evaluator
 from dse.core.space import Columns
 from dse.workers.dispatch import Dispatcher, News
 from dse.workers.pool_process import BEGUN, serve
-from dse.workers.workers import PLAIN, Needs, Outcome, never, pickled
+from dse.workers.transport import pack
+from dse.workers.workers import PLAIN, Needs, Outcome, never
 
 
 class ProcessPool:
@@ -85,7 +88,7 @@ class _Processes:
     def prepare(self, evaluator: Evaluator, needs: Needs) -> None:
         """What the rows from now on are evaluated with."""
         if evaluator is not self._evaluator:
-            self._bytes = pickled(evaluator)
+            self._bytes = pack(evaluator)
             self._evaluator = evaluator
         self._cpus = needs.cpus
 
@@ -95,7 +98,7 @@ class _Processes:
         here, there = context.Pipe()
         process = context.Process(target=serve, args=(there,))
         # Ctrl-C reaches the whole process group; a process is deaf to it from its first moment on.
-        with _threads(self._cpus), _deaf():
+        with _threads(self._cpus), _deaf(), _without_main():
             process.start()
         there.close()  # else nobody would notice that its only other holder died
         return _Slot(process, here)
@@ -144,6 +147,17 @@ def _threads(count: int) -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A process started in here does not run the driver's script again; nothing of it is needed."""
+    driver = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = driver
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from dse.core.evaluation import Evaluator, one_line
 from dse.core.extras import require_extra
 from dse.core.space import Columns
 from dse.workers.dispatch import Dispatcher, News
-from dse.workers.workers import PLAIN, Needs, Outcome, evaluate_one, never, pickled
+from dse.workers.transport import add_folders, folders, pack
+from dse.workers.workers import PLAIN, Needs, Outcome, evaluate_one, never
 
 PATIENCE = 5.0
 """Seconds in which a cluster may give back what somebody else has just left."""
@@ -188,7 +189,7 @@ class _Actors:
         import ray
 
         if evaluator is not self._evaluator:
-            pickled(evaluator)  # says in our words what cannot travel
+            pack(evaluator)  # says in our words what cannot travel
             self._shared = ray.put(evaluator)
             self._evaluator = evaluator
         self._needs = needs
@@ -209,7 +210,7 @@ class _Actors:
             max_restarts=0,
             max_task_retries=0,
         )(_Resident)
-        return _Slot(remote.remote(), None)
+        return _Slot(remote.remote(folders()), None)
 
     def give(self, slot: _Slot, row: Columns) -> bool:
         """Send a row, and before it the evaluator where the actor has another."""
@@ -256,7 +257,14 @@ class _Actors:
 
 
 class _Resident:
-    """Lives in a worker process."""
+    """Lives in a worker process.
+
+    Args:
+        paths: Folders to import from, before any evaluator comes.
+    """
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        add_folders(paths)
 
     def load(self, evaluator: Evaluator) -> None:
         """Take the evaluator of the rows that follow."""

@@ -1,14 +1,13 @@
 """The seam between an evaluator and the processes that run it."""
 
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from dse.core.errors import DseError, EvaluationError, RowsFailed
-from dse.core.evaluation import Evaluator, evaluate_rows, one_line, unanswered
+from dse.core.errors import DseError, RowsFailed
+from dse.core.evaluation import Evaluator, evaluate_rows, unanswered
 from dse.core.parameters import Column
 from dse.core.signature import Signature
 from dse.core.space import Columns, length, take
@@ -55,19 +54,6 @@ class Outcome:
 
     columns: Columns | None
     failure: str = ""
-
-
-def pickled(evaluator: Evaluator) -> bytes:
-    """An evaluator as it travels to a worker; made once, however many rows follow.
-
-    Raises:
-        EvaluationError: If it cannot be pickled; the message names what is in the way.
-    """
-    try:
-        return pickle.dumps(evaluator, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        name = type(evaluator).__name__
-        raise EvaluationError(f"{name} cannot travel to a worker: {one_line(error)}") from error
 
 
 PLAIN = Needs()

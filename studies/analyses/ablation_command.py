@@ -23,11 +23,11 @@ from dse.pareto.hypervolume import Reference, hypervolume
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
 from dse.study.preflight import require_runnable
-from dse.study.runner import compose, workers_of
+from dse.study.runner import runs_made, spread_over, workers_of
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, nearest
 from studies.analyses.ablation import ARMS, Arm, Budget, searched
 from studies.analyses.coordinate_descent import energy_of
-from studies.joint.system import LAYERS, Joint, Settings
+from studies.joint.system import LAYERS, SYSTEM, Settings
 
 Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 """Numbers of trials."""
@@ -220,13 +220,13 @@ def ablate(  # noqa: PLR0913  (a flag each)
     plot: Annotated[Path | None, typer.Option(help="Draw accuracy over energy as PNG.")] = None,
 ) -> None:
     """Search the joint space, each system's own, and one knob after another, at equal cost."""
-    checked = load_study(study, {"joint": Joint()}, set_ or [])
+    checked = load_study(study, {SYSTEM.name: SYSTEM}, set_ or [])
     require_runnable(checked)
     settings = checked.settings
-    assert isinstance(settings, Settings)
     stop = Stop()
     with workers_of(checked.file.execution, stop.wanted) as workers:
-        composed = compose(checked, workers, lambda *_: None)
+        spread, answered = spread_over(checked, workers)
+        composed = SYSTEM.compose(settings, spread, lambda *_: None)
         problem = Problem(
             checked.space, composed.evaluator, checked.objectives, checked.constraints
         )
@@ -241,8 +241,10 @@ def ablate(  # noqa: PLR0913  (a flag each)
                     f"{name}, seed {seed}: {found[-1].runs} real runs, "
                     f"{len(found[-1].trials):,} designs\n"
                 )
-        rows = lines(found, levels, composed.held_out, checked.objectives)
-    made, reused = composed.count_runs()
+        held_out = SYSTEM.held_out
+        tested = None if held_out is None else held_out(settings, spread, lambda *_: None)
+        rows = lines(found, levels, tested, checked.objectives)
+    made, reused = runs_made(composed, answered)
     asked = f"{checked.file.study}, {settings.task}, {settings.link}, {settings.deadline_ms:g} ms"
     title = f"{asked}: {made} real passes made, {reused} found"
     Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))

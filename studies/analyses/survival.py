@@ -1,9 +1,10 @@
 """`dse survive`: which designs of a run's front outlive the doubt about the models' constants.
 
-Every shipped constant with a low and a high end is drawn from its interval (`uncertainty`)
-and the front is priced again; what real runs gave (accuracy, depths, shares of sentences) stays.
-A design survives a draw if it keeps the limits of the study and no other design of the front that
-keeps them dominates it. Designs off the front are not asked.
+The run's system draws the constants of its models (`System.draws`); the shipped systems draw every
+shipped constant that has a low and a high end. The front is priced again with each draw; what real
+runs gave (accuracy, depths, shares of sentences) stays. A design survives a draw if it keeps the
+limits of the study and no other design of the front that keeps them dominates it. Designs off the
+front are not asked.
 """
 
 import json
@@ -11,13 +12,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from dse.cli.arguments import RunPath, SystemFrom
+from dse.cli.command_table import Session
 from dse.core.errors import DseError
 from dse.core.evaluation import Evaluator
 from dse.core.parameters import Column, FloatArray
@@ -27,14 +30,8 @@ from dse.pareto.dominance import non_dominated
 from dse.results.front import Front
 from dse.runs.manifest import RESOLVED
 from dse.runs.store import read_run
-from dse.study.loader import load_study
-from dse.study.schema import System
-from hw_models import Interval, sample_models
-from hw_models.uncertainty import tables_in
-from search_spaces import edgebert as edgebert_space
-from search_spaces import joint as joint_space
-from studies.edgebert import system as edgebert
-from studies.joint import system as joint
+from dse.study.loader import Study, load_study
+from dse.study.system import AnySystem, Draws
 
 SAME = 1e-9
 """Relative difference up to which a front's own figures count as priced anew alike [1]."""
@@ -64,31 +61,25 @@ class Survival:
         return low, high
 
 
-def survival_of(
-    front: Front, model: Evaluator, columns: Columns, draws: int, seed: int
-) -> Survival:
+def survival_of(front: Front, draws: Draws, columns: Columns) -> Survival:
     """Price a front under constants drawn from their intervals.
 
     Args:
         front: Of a run; must hold a design.
-        model: Prices the designs, at its nominal constants.
-        columns: What it reads, shape (n,) each.
-        draws: How many, at least 1.
-        seed: Of the draws; the same one gives the same answer.
+        draws: The pricing model, at its nominal constants and drawn.
+        columns: What the model reads, shape (n,) each.
 
     Raises:
         DseError: If the front is empty or the model no longer gives the run's own figures.
-        ValueError: If nothing inside the model can be drawn.
     """
     if not len(front):
         raise DseError("the front is empty: no trial is feasible")
-    _require_same(front, model(columns))
+    _require_same(front, draws.nominal(columns))
     asked = front.question
     wanted = {o.name for o in asked.objectives} | {c.name for c in asked.constraints}
-    models = sample_models(model, draws, np.random.default_rng(seed))
-    priced = [each(columns) for each in models]
+    priced = [each(columns) for each in draws.drawn]
     drawn = {name: np.stack([p[name] for p in priced]) for name in priced[0] if name in wanted}
-    shape = (draws, len(front))
+    shape = (len(priced), len(front))
     values = {
         name: drawn.get(name, np.broadcast_to(front.trials.metrics[name], shape)) for name in wanted
     }
@@ -100,8 +91,7 @@ def survival_of(
     for draw, mask in zip(losses, allowed, strict=True):
         rows = np.flatnonzero(mask)
         kept[rows[non_dominated(draw[rows])]] += 1
-    moved = {t.name for t in tables_in(model) if Interval.shipped(t.name).open}
-    return Survival(front, tuple(sorted(moved)), kept / draws, allowed.mean(axis=0), drawn)
+    return Survival(front, draws.constants, kept / len(priced), allowed.mean(axis=0), drawn)
 
 
 def _require_same(front: Front, found: Mapping[str, Column]) -> None:
@@ -119,47 +109,74 @@ def _require_same(front: Front, found: Mapping[str, Column]) -> None:
             )
 
 
-def priced_of(folder: Path, front: Front) -> tuple[Evaluator, Columns]:
-    """The pricing model of a run's study, and what it reads for the front's designs.
+def draws_of(study: Study[Any], count: int, seed: int) -> Draws:
+    """The pricing model of a study, with constants drawn by its system.
+
+    Args:
+        study: Of a run.
+        count: How many draws, at least 1.
+        seed: Of the draws; the same one gives the same answer.
 
     Raises:
-        DseError: If the run is of another system, or does not hold a column.
+        DseError: If the system draws nothing.
     """
-    systems: Mapping[str, System] = {"edgebert": edgebert.Edgebert(), "joint": joint.Joint()}
-    settings = load_study(folder / RESOLVED, systems).settings
-    if isinstance(settings, edgebert.Settings):
-        model: Evaluator = edgebert.priced(settings)
-        defaults = edgebert_space.DEFAULTS
-    else:
-        assert isinstance(settings, joint.Settings)  # of the two systems
-        model, defaults = joint.priced_packaged(settings), joint_space.DEFAULTS
+    if study.system.draws is None:
+        raise DseError(
+            f"the system {study.system.name!r} does not say which of its constants are uncertain; "
+            "its member `draws` (dse.System) gives the pricing model under drawn constants"
+        )
+    return study.system.draws(study.settings, count, np.random.default_rng(seed))
+
+
+def columns_of(front: Front, study: Study[Any], model: Evaluator) -> Columns:
+    """What a pricing model reads, for the designs of a front.
+
+    Raises:
+        DseError: If the run does not hold a column.
+    """
+    defaults = study.system.defaults
     known = {**front.trials.designs, **front.trials.metrics}
     columns = {}
     for name in model.signature.inputs:
         if name not in known and name not in defaults:
-            raise DseError(f"{folder} holds no column {name}; runs of today do")
+            raise DseError(f"the model reads the column {name}, the run holds {', '.join(known)}")
         columns[name] = known[name] if name in known else np.full(len(front), defaults[name])
-    return model, columns
+    return columns
 
 
-def show_survival(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder of an edgebert or a joint study.")
-    ],
+def survival(folder: Path, systems: Mapping[str, AnySystem], draws: int, seed: int) -> Survival:
+    """Which designs of a run's front survive drawn constants.
+
+    Args:
+        folder: Of the run.
+        systems: Among them that of the run.
+        draws: How many, at least 1.
+        seed: Of the draws.
+
+    Raises:
+        DseError: If the front is empty, the system draws nothing, or its models no longer give the
+            run's own figures.
+    """
+    front = Front.of_run(read_run(folder))
+    study = load_study(folder / RESOLVED, systems)
+    drawn = draws_of(study, draws, seed)
+    return survival_of(front, drawn, columns_of(front, study, drawn.nominal))
+
+
+def show_survival(  # noqa: PLR0913  (one argument per flag)
+    ctx: typer.Context,
+    run: RunPath,
     draws: Annotated[int, typer.Option(min=1, help="Sets of constants.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 1,
     rows: Annotated[int, typer.Option(min=1, help="Most rows of a table, the surest first.")] = 25,
     format_: Annotated[
         Literal["table", "json"], typer.Option("--format", help="How to print; JSON has all rows.")
     ] = "table",
+    system_from: SystemFrom = None,
 ) -> None:
     """Ask which designs of a front survive if the constants of the models are drawn anew."""
-    front = Front.of_run(read_run(run))
-    model, columns = priced_of(run, front)
-    try:
-        found = survival_of(front, model, columns, draws, seed)
-    except ValueError as error:
-        raise DseError(f"{run}: {error}") from error
+    session: Session = ctx.obj
+    found = survival(run, session.systems_of_run(run, system_from), draws, seed)
     if format_ == "json":
         sys.stdout.write(json.dumps(_as_json(found, draws, seed), indent=1) + "\n")
         return

@@ -24,7 +24,7 @@ from dse.core.space import Columns
 from dse.results.front import Front
 from dse.runs.store import Run, read_run
 from search_spaces.dynasplit import CLOCKS
-from studies.appealnet.system import Appealnet, Settings, around_of, pairing_of, priced
+from studies.appealnet.system import SYSTEM, Settings, around_of, pairing_of, priced
 from studies.dynasplit.testbed import priced_testbed
 
 Line: TypeAlias = dict[str, float | str]
@@ -74,11 +74,9 @@ def sides(folder: Path, rows: int) -> list[Line]:
     Raises:
         DseError: If the folder is no run of appealnet, or nothing of it is feasible.
     """
-    from dse.study.loader import load_study
+    from dse.study.loader import settings_of
 
-    settings = load_study(folder / "study.resolved.yaml", {"appealnet": Appealnet()}).settings
-    if not isinstance(settings, Settings):
-        raise DseError(f"{folder} is no run of the system appealnet")
+    settings = settings_of(folder, SYSTEM)
     run = read_run(folder)
     lines = _front(run, settings, rows)
     pairs = _pairs(run, settings)

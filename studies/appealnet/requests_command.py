@@ -24,11 +24,10 @@ from dse.online.rows import Rows
 from dse.online.simulation.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.simulation.simulator import simulate
 from dse.results.front import Front
-from dse.runs.manifest import require_system
 from dse.runs.store import Run, read_run
 from hw_models.appeal import Appealing
 from search_spaces.dynasplit import CLOCKS
-from studies.appealnet.system import Appealnet, Settings, around_of, pairing_of, priced
+from studies.appealnet.system import SYSTEM, around_of, pairing_of, priced
 
 
 def rows_of(model: Appealing, layers: int, cloud_network: str) -> Branches:
@@ -147,13 +146,10 @@ def appeals_of(
     from dse.accuracy.appeal.appeal_run import PairRun
     from dse.accuracy.appeal.archive import read_pair
     from dse.accuracy.cache import cache_root
-    from dse.study.loader import load_study
+    from dse.study.loader import settings_of
 
     run = read_run(folder)
-    require_system(folder, "appealnet")
-    settings = load_study(folder / "study.resolved.yaml", {"appealnet": Appealnet()}).settings
-    if not isinstance(settings, Settings):
-        raise DseError(f"{folder} is no run of the system appealnet")
+    settings = settings_of(folder, SYSTEM)
     number = _knee(run) if trial is None else trial
     if not 0 <= number < len(run.trials) or not run.trials.ok[number]:
         raise DseError(f"trial {number} is not among the evaluated ones of {folder}")

@@ -1,7 +1,7 @@
 """Composes AppealNet: a trained pair, its replay over thresholds, and board, link and node."""
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -11,11 +11,11 @@ from pydantic import Field
 
 from dse.accuracy.cache import cache_root
 from dse.accuracy.needs import accuracy_needs
-from dse.core.errors import CompositionError, SpaceError
+from dse.core.errors import SpaceError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
-from dse.core.parameters import Categorical, Parameter, Value
+from dse.core.parameters import Categorical, Parameter
 from dse.core.space import SearchSpace
-from dse.study.schema import Composed, Section, Watcher
+from dse.study.system import Composed, Requests, Section, Spreader, System, Watcher
 from hw_models.appeal import Appealing
 from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
 from studies.appealnet.testbed import Surroundings, priced_appeal, surroundings, text_macs
@@ -91,72 +91,53 @@ METRICS: Mapping[str, str] = {
 }
 
 
-class Appealnet:
-    """The AppealNet system, as a study file can name it."""
+def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
+    """Train what all pairs start from, then chain training of heads, replay and cost."""
+    # Here and not above: torch takes seconds that `dse validate` need not wait.
+    from dse.accuracy.appeal.appeal_run import AppealReplay, PairRun
 
-    @property
-    def domain(self) -> tuple[Parameter, ...]:
-        """Every knob, as wide as the models reach."""
-        return DOMAIN
+    cache = cache_root()
+    networks = network_facts(settings, cache, watch)
+    run = PairRun(pairing_of(settings), cache)
+    counted = Counted(spread(run), run.handles, run.exist)
+    stages = (
+        Cached(counted),
+        InBatches(AppealReplay(cache, settings.router)),
+        InBatches(priced(settings)),
+    )
+    facts = {"task": settings.task, **networks, "router": settings.router, **table_facts()}
+    return Composed(Chain(stages), facts, counted.counts)
 
-    @property
-    def defaults(self) -> Mapping[str, Value]:
-        """Knobs that a study file may leave out."""
-        return DEFAULTS
 
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        """Everything that an objective or a constraint may name."""
-        return METRICS
+def _held_out(settings: Settings, spread: Spreader, _watch: Watcher) -> Evaluator:
+    """Training of heads and replay on the test split."""
+    from dse.accuracy.appeal.appeal_run import AppealReplay, PairRun
 
-    @property
-    def settings(self) -> type[Section]:
-        """Schema of `settings`."""
-        return Settings
+    cache = cache_root()
+    test = PairRun(pairing_of(settings), cache, "test")
+    replay = AppealReplay(cache, settings.router, prefix="test_")
+    return Chain((Cached(spread(test)), InBatches(replay)))
 
-    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
-        """The designs of the task's kind."""
-        own = _own(settings)
-        asked = Categorical("cloud_network", own.large)
-        require_networks((*parameters, asked), on_images=own.on_images)
-        for parameter in parameters:
-            if isinstance(parameter, Categorical) and parameter.name == "cloud_network":
-                strange = [name for name in parameter.values if name not in own.large]
-                if strange:
-                    raise SpaceError(
-                        f"cloud_network = {strange[0]!r} is not among settings.clouds, "
-                        f"{', '.join(own.large)}"
-                    )
-        return SearchSpace(parameters)
 
-    def needs(self, settings: Section) -> tuple[str, ...]:
-        """What training and measuring the pairs of these settings lacks here."""
-        own = _own(settings)
-        return accuracy_needs("appealnet", own.task, [] if own.on_images else [own.network])
+def _space(settings: Settings, parameters: tuple[Parameter, ...]) -> SearchSpace:
+    """The designs of the task's kind."""
+    asked = Categorical("cloud_network", settings.large)
+    require_networks((*parameters, asked), on_images=settings.on_images)
+    for parameter in parameters:
+        if isinstance(parameter, Categorical) and parameter.name == "cloud_network":
+            strange = [name for name in parameter.values if name not in settings.large]
+            if strange:
+                raise SpaceError(
+                    f"cloud_network = {strange[0]!r} is not among settings.clouds, "
+                    f"{', '.join(settings.large)}"
+                )
+    return SearchSpace(parameters)
 
-    def compose(
-        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
-    ) -> Composed:
-        """Train what all pairs start from, then chain training of heads, replay and cost."""
-        own = _own(settings)
-        # Here and not above: torch takes seconds that `dse validate` need not wait.
-        from dse.accuracy.appeal.appeal_run import AppealReplay, PairRun
 
-        cache = cache_root()
-        pairing = pairing_of(own)
-        networks = network_facts(own, cache, watch)
-        run, test = PairRun(pairing, cache), PairRun(pairing, cache, "test")
-        counted = Counted(spread(run), run.handles, run.exist)
-        stages = (
-            Cached(counted),
-            InBatches(AppealReplay(cache, own.router)),
-            InBatches(priced(own)),
-        )
-        held_out = Chain(
-            (Cached(spread(test)), InBatches(AppealReplay(cache, own.router, prefix="test_")))
-        )
-        facts = {"task": own.task, **networks, "router": own.router, **table_facts()}
-        return Composed(Chain(stages), facts, counted.counts, held_out)
+def _needs(settings: Settings) -> tuple[str, ...]:
+    """What training and measuring the pairs of these settings lacks here."""
+    networks = [] if settings.on_images else [settings.network]
+    return accuracy_needs("appealnet", settings.task, networks)
 
 
 def pairing_of(own: Settings) -> "Pairing":
@@ -201,12 +182,6 @@ def network_facts(own: Settings, cache: Path, watch: Watcher) -> dict[str, str]:
     return {**facts, "torch": importlib.metadata.version("torch")}
 
 
-def _own(settings: Section) -> Settings:
-    if not isinstance(settings, Settings):
-        raise CompositionError(f"appealnet reads Settings, got {type(settings).__name__}")
-    return settings
-
-
 def around_of(own: Settings) -> Surroundings:
     """Link, waiting and node of a study."""
     return surroundings(
@@ -242,3 +217,18 @@ def _priced_images(own: Settings, around: Surroundings) -> Appealing:
     return priced_appeal(
         "vgg16", np.array(work.edge, dtype=np.float64), clouds, work.pixels, around
     )
+
+
+SYSTEM = System(
+    name="appealnet",
+    knobs=DOMAIN,
+    metrics=METRICS,
+    compose=compose,
+    settings=Settings,
+    defaults=DEFAULTS,
+    space=_space,
+    needs=_needs,
+    held_out=_held_out,
+    requests=Requests("latency", "energy"),
+)
+"""A small network with two heads, one of which says when to ask the large network."""

@@ -29,7 +29,7 @@ from dse.searchers.registry import searcher_of
 from dse.study.loader import load_study
 from dse.study.schema import Search
 from search_spaces.dynasplit import budget
-from studies.dynasplit.system import Dynasplit
+from studies.dynasplit.system import SYSTEM
 
 NAMES = ("optuna_nsga3", "nsga3", "nsga2", "tpe", "sobol", "random")
 """The published searcher first: Optuna's NSGA-III, population 50."""
@@ -42,9 +42,8 @@ POPULATION = 50
 
 def problem_of(file: str) -> Problem:
     """The problem of one of DynaSplit's study files."""
-    system = Dynasplit()
-    study = load_study(Path(__file__).with_name(file), {"dynasplit": system})
-    composed = system.compose(study.settings, lambda e: e, lambda *_: None)
+    study = load_study(Path(__file__).with_name(file), {SYSTEM.name: SYSTEM})
+    composed = SYSTEM.compose(study.settings, lambda e, _needs=None: e, lambda *_: None)
     return Problem(study.space, composed.evaluator, study.objectives, study.constraints)
 
 

@@ -1,19 +1,19 @@
 """Composes DynaSplit: a network cut between an edge board and a cloud node, in closed form."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from dse.core.errors import CompositionError
-from dse.core.evaluation import Evaluator, InBatches
-from dse.core.parameters import FloatArray, Parameter, Value
+from dse.core.evaluation import InBatches
+from dse.core.parameters import FloatArray, Parameter
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.study.schema import Composed, Section, Watcher
+from dse.study.system import Breakdown, Composed, Requests, Section, Spreader, System, Watcher
 from hw_models import SplitComputing
+from hw_models.breakdown import break_down_split
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import DOMAIN, corners, narrowed
 from studies.dynasplit.testbed import Priced, priced_testbed
@@ -109,57 +109,48 @@ METRICS: Mapping[str, str] = {
 }
 
 
-class Dynasplit:
-    """The DynaSplit system, as a study file can name it."""
-
-    @property
-    def domain(self) -> tuple[Parameter, ...]:
-        """Every knob, as wide as the models reach."""
-        return DOMAIN
-
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        """Everything that an objective or a constraint may name."""
-        return METRICS
-
-    @property
-    def settings(self) -> type[Section]:
-        """Schema of `settings`."""
-        return Settings
-
-    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
-        """The configurations of the network that exist among the knobs asked for."""
-        return narrowed(_own(settings).network, parameters)
-
-    def corners(
-        self,
-        settings: Section,  # noqa: ARG002  (the same corners under all settings)
-        space: SearchSpace,
-    ) -> Mapping[str, Mapping[str, Value]]:
-        """Extreme designs, as far as the study's knobs reach."""
-        return corners(space)
-
-    def compose(
-        self,
-        settings: Section,
-        spread: Callable[[Evaluator], Evaluator],  # noqa: ARG002  (nothing here is measured)
-        watch: Watcher,  # noqa: ARG002  (nothing here takes long)
-    ) -> Composed:
-        """Board, link and node for the network at the link's bandwidth."""
-        own = _own(settings)
-        model = priced_testbed(
-            own.network,
-            own.sequence_length,
-            waiting=own.waiting_w,
-            idle=own.cloud_idle_w,
-            cpu_slowdown=own.cloud_cpu_slowdown,
-        )
-        bandwidth = lan_testbed()[1] if own.bandwidth_mbit_s is None else own.bandwidth_mbit_s * 1e6
-        facts = {"network": own.network, "bandwidth_bit_s": repr(bandwidth), **table_facts()}
-        return Composed(InBatches(SplitAt(model, bandwidth)), facts, lambda: (0, 0))
+def compose(settings: Settings, _spread: Spreader, _watch: Watcher) -> Composed:
+    """Board, link and node for the network at the link's bandwidth; nothing here is measured."""
+    model = priced(settings)
+    facts = {
+        "network": settings.network, "bandwidth_bit_s": repr(model.bandwidth), **table_facts()
+    }  # fmt: skip
+    return Composed(InBatches(model), facts)
 
 
-def _own(settings: Section) -> Settings:
-    if not isinstance(settings, Settings):
-        raise CompositionError(f"dynasplit reads Settings, got {type(settings).__name__}")
-    return settings
+def priced(settings: Settings) -> SplitAt:
+    """Board, link and node of a study."""
+    testbed = priced_testbed(
+        settings.network,
+        settings.sequence_length,
+        waiting=settings.waiting_w,
+        idle=settings.cloud_idle_w,
+        cpu_slowdown=settings.cloud_cpu_slowdown,
+    )
+    given = settings.bandwidth_mbit_s
+    return SplitAt(testbed, lan_testbed()[1] if given is None else given * 1e6)
+
+
+def _space(settings: Settings, parameters: tuple[Parameter, ...]) -> SearchSpace:
+    return narrowed(settings.network, parameters)
+
+
+def _breakdown(settings: Settings, columns: Columns) -> Breakdown:
+    model = priced(settings)
+    asked = {**columns, "bandwidth": np.full(len(columns["split_layer"]), model.bandwidth)}
+    parts = break_down_split(model.model, asked)
+    return {"energy": parts.energy, "latency": parts.latency}
+
+
+SYSTEM = System(
+    name="dynasplit",
+    knobs=DOMAIN,
+    metrics=METRICS,
+    compose=compose,
+    settings=Settings,
+    space=_space,
+    corners=lambda _settings, space: corners(space),
+    breakdown=_breakdown,
+    requests=Requests("latency", "energy", "split_layer"),
+)
+"""A network that is cut between an edge board and a cloud node."""

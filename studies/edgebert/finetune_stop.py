@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from dse.core.errors import DseError
-from dse.study.schema import Section
+from dse.study.system import Section
 
 if TYPE_CHECKING:
     from dse.accuracy.networks.finetune_early_stopping import FinetuneStop

@@ -213,12 +213,10 @@ def _knob(run: Run, number: int, name: str) -> Value:
 def _chip(folder: Path, classes: int, built: Mapping[str, Value]) -> Accelerator:
     """The accelerator that the run's study composed for a design, by the knobs `BUILT`."""
     from dse.accuracy.networks.pretrained import pretrained
-    from dse.study.loader import load_study
-    from studies.edgebert.system import Edgebert, Settings, accelerator
+    from dse.study.loader import settings_of
+    from studies.edgebert.system import SYSTEM, accelerator
 
-    settings = load_study(folder / "study.resolved.yaml", {"edgebert": Edgebert()}).settings
-    if not isinstance(settings, Settings):
-        raise DseError(f"{folder} is no run of the system edgebert")
+    settings = settings_of(folder, SYSTEM)
     if settings.exit_rule != "entropy":
         raise DseError(f"sentences leave by entropy here; this run's rule is {settings.exit_rule}")
     text = (pretrained(settings.network).folder / "config.json").read_text(encoding="utf-8")

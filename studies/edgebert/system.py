@@ -1,7 +1,7 @@
 """Composes EdgeBERT: a real compressed network, its replay, and the accelerator that runs it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -14,14 +14,23 @@ from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.needs import accuracy_needs
 from dse.accuracy.networks.pretrained import pretrained, require_network
-from dse.core.errors import CompositionError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
-from dse.core.parameters import Parameter, Value
 from dse.core.problem import Direction
 from dse.core.signature import Signature
-from dse.core.space import Columns, SearchSpace
+from dse.core.space import Columns
 from dse.search.sequential import EarlyStop
-from dse.study.schema import Composed, EarlyStopRule, Section, Staged, Watcher
+from dse.study.system import (
+    Breakdown,
+    Composed,
+    Draws,
+    EarlyStopRule,
+    Requests,
+    Section,
+    Spreader,
+    Staged,
+    System,
+    Watcher,
+)
 from hw_models import (
     Accelerator,
     AttentionSpan,
@@ -29,13 +38,15 @@ from hw_models import (
     EncoderShape,
     Envm,
     Storage,
+    break_down,
+    executed_shares,
 )
 from hw_models.startup import Startup
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
 from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
 from studies.edgebert.memory_cells import CellBits, misread_cells
 from studies.edgebert.teacher import TeacherRule, network_of
-from studies.provenance import table_facts
+from studies.provenance import table_draws, table_facts
 from studies.validators import validated_by
 
 if TYPE_CHECKING:
@@ -109,94 +120,88 @@ BEST: Mapping[str, Direction] = {
 """Every metric that an accuracy run decides, and its better side: who leaves early costs less."""
 
 
-class Edgebert:
-    """The EdgeBERT system, as a study file can name it."""
+def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
+    """Train once (or find it trained), then chain accuracy run, exit replay and accelerator."""
+    # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
+    from dse.accuracy.networks.finetune_early_stopping import FinetuneEnd
+    from dse.accuracy.sequential_evaluation import Looks, PartRun, StagedRun, Tally
 
-    @property
-    def domain(self) -> tuple[Parameter, ...]:
-        """Every knob, as wide as the models reach."""
-        return DOMAIN
+    cache, trained = cache_root(), _trained(settings, watch)
+    run = _accuracy_run(settings, trained, cache)
+    counted = Counted(spread(run), run.handles, run.exist)
+    config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
+    classes = len(task_classes(settings.task, cache))
+    stages: tuple[Evaluator, ...] = (
+        InBatches(CellBits()),
+        Cached(counted),
+        InBatches(ExitReplay(cache, settings.exit_rule)),
+        InBatches(Chips(settings, config, classes)),
+    )
+    if run.finetune_stop is not None:
+        stages = (*stages, InBatches(FinetuneEnd(cache)))
+    facts = {**run.facts(), **table_facts()}
 
-    @property
-    def defaults(self) -> Mapping[str, Value]:
-        """Knobs that a study file may leave out."""
-        return DEFAULTS
+    def staged(rule: EarlyStopRule) -> Staged:
+        """The same chain with accuracy runs that may be broken off."""
+        looks = Looks(tuple(rule.looks), rule.confidence)
+        part = PartRun(run)
+        early = EarlyStop(stages[0], stages[3], BEST)
+        tally = Tally(run.total)
+        parts = StagedRun(part, spread(part), looks, settings.exit_rule, early, tally)
+        counting = replace(counted, evaluator=parts, handles=part.whole)
+        chain = Chain((stages[0], counting, *stages[2:]))
+        return Staged(chain, early, "archive", tally.counts)
 
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        """Everything that an objective or a constraint may name."""
-        return METRICS
-
-    @property
-    def settings(self) -> type[Section]:
-        """Schema of `settings`."""
-        return Settings
-
-    def needs(self, settings: Section) -> tuple[str, ...]:
-        """What accuracy runs of these settings lack here."""
-        own = _own(settings)
-        teacher = own.teacher and own.teacher.network
-        return accuracy_needs("edgebert", own.task, [own.network, teacher or own.network])
-
-    def corners(
-        self,
-        settings: Section,  # noqa: ARG002  (the same corners under all settings)
-        space: SearchSpace,
-    ) -> Mapping[str, Mapping[str, Value]]:
-        """Extreme designs, as far as the study's knobs reach."""
-        return corners(space)
-
-    def compose(
-        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
-    ) -> Composed:
-        """Train once (or find it trained), then chain accuracy run, exit replay and accelerator."""
-        settings = _own(settings)
-        # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-        from dse.accuracy.networks.finetune_early_stopping import FinetuneEnd
-        from dse.accuracy.sequential_evaluation import Looks, PartRun, StagedRun, Tally
-
-        own, cache = settings, cache_root()
-        trained = network_of(own.network, own.task, own.recipe, own.teacher, cache, watch)
-        run = _accuracy_run(settings, trained, cache)
-        counted = Counted(spread(run), run.handles, run.exist)
-        config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
-        classes = len(task_classes(settings.task, cache))
-        stages: tuple[Evaluator, ...] = (
-            InBatches(CellBits()),
-            Cached(counted),
-            InBatches(ExitReplay(cache, settings.exit_rule)),
-            InBatches(Chips(settings, config, classes)),
-        )
-        if run.finetune_stop is not None:
-            stages = (*stages, InBatches(FinetuneEnd(cache)))
-        test = replace(run, split="test", sentences=settings.test_sentences)
-        held_out = Chain(
-            (
-                InBatches(CellBits()),
-                Cached(spread(test)),
-                InBatches(ExitReplay(cache, settings.exit_rule, prefix="test_")),
-            )
-        )
-        facts = {**run.facts(), **table_facts()}
-
-        def staged(rule: EarlyStopRule) -> Staged:
-            """The same chain with accuracy runs that may be broken off."""
-            looks = Looks(tuple(rule.looks), rule.confidence)
-            part = PartRun(run)
-            early = EarlyStop(stages[0], stages[3], BEST)
-            tally = Tally(run.total)
-            parts = StagedRun(part, spread(part), looks, settings.exit_rule, early, tally)
-            counting = replace(counted, evaluator=parts, handles=part.whole)
-            chain = Chain((stages[0], counting, *stages[2:]))
-            return Staged(chain, early, "archive", tally.counts)
-
-        return Composed(Chain(stages), facts, counted.counts, held_out, staged)
+    return Composed(Chain(stages), facts, counted.counts, staged)
 
 
-def _own(settings: Section) -> Settings:
-    if not isinstance(settings, Settings):
-        raise CompositionError(f"edgebert reads Settings, got {type(settings).__name__}")
-    return settings
+def _held_out(settings: Settings, spread: Spreader, watch: Watcher) -> Evaluator:
+    """Accuracy run and exit replay on the test split."""
+    cache = cache_root()
+    run = _accuracy_run(settings, _trained(settings, watch), cache)
+    test = replace(run, split="test", sentences=settings.test_sentences)
+    replay = ExitReplay(cache, settings.exit_rule, prefix="test_")
+    return Chain((InBatches(CellBits()), Cached(spread(test)), InBatches(replay)))
+
+
+def _trained(settings: Settings, watch: Watcher) -> "Trained":
+    """The dense network, trained or found trained."""
+    asked = settings.network, settings.task, settings.recipe, settings.teacher
+    return network_of(*asked, cache_root(), watch)
+
+
+def _needs(settings: Settings) -> tuple[str, ...]:
+    """What accuracy runs of these settings lack here."""
+    teacher = settings.teacher and settings.teacher.network
+    networks = [settings.network, teacher or settings.network]
+    return accuracy_needs("edgebert", settings.task, networks)
+
+
+def _breakdown(settings: Settings, columns: Columns) -> Breakdown:
+    """Of a mean sentence; the layers that run it are counted in the archives of the designs."""
+    from dse.accuracy.archive import read_archive
+    from dse.accuracy.exit_rules import replay
+    from dse.accuracy.exits import limits, scores
+
+    chips, parts = priced(settings), []
+    for row, handle in enumerate(columns["archive"]):
+        one = {name: column[row : row + 1] for name, column in columns.items()}
+        archive = read_archive(cache_root(), str(handle))
+        below = limits(settings.exit_rule, one["exit_threshold"])
+        left = np.array(replay(scores(settings.exit_rule, archive.logits), below).histogram())
+        executed = executed_shares(left[:, np.newaxis] / left.sum())
+        parts.append(break_down(chips.built(one), one, executed))
+    return {
+        metric: {
+            name: np.concatenate([getattr(part, metric)[name] for part in parts], axis=1)
+            for name in getattr(parts[0], metric)
+        }
+        for metric in ("energy", "latency")
+    }
+
+
+def _draws(settings: Settings, count: int, rng: np.random.Generator) -> Draws:
+    return table_draws(priced(settings), count, rng)
 
 
 def _accuracy_run(settings: Settings, trained: "Trained", cache: Path) -> "AccuracyRun":
@@ -323,6 +328,11 @@ class Chips:
             )
         return self._machines[span, sparsity, bits]
 
+    def built(self, columns: Columns) -> Accelerator:
+        """The machine of the first design of some columns."""
+        span, sparsity = columns["attention_span"][0], columns["embedding_sparsity"][0]
+        return self._machine(int(span), float(sparsity), int(columns["activation_bits"][0]))
+
     def __call__(self, columns: Columns) -> Columns:
         """Energy [J], p95 latency [s], area [m^2], and those of a power-on, each of shape (n,)."""
         names = "attention_span", "embedding_sparsity", "activation_bits"
@@ -336,3 +346,20 @@ class Chips:
             for name, values in {**machine(part), **Startup(machine)(part)}.items():
                 results[name][rows] = values
         return results
+
+
+SYSTEM = System(
+    name="edgebert",
+    knobs=DOMAIN,
+    metrics=METRICS,
+    compose=compose,
+    settings=Settings,
+    defaults=DEFAULTS,
+    corners=lambda _settings, space: corners(space),
+    needs=_needs,
+    held_out=_held_out,
+    breakdown=_breakdown,
+    draws=_draws,
+    requests=Requests("latency_p95", "energy"),
+)
+"""A compressed encoder on an accelerator that is designed with it."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dse.accuracy.networks.pretrained import require_network
-from dse.study.schema import Section, Watcher
+from dse.study.system import Section, Watcher
 from studies.validators import validated_by
 
 if TYPE_CHECKING:

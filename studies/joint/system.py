@@ -1,7 +1,7 @@
 """Composes the joint system: a compressed encoder on a device, exits, a link, a cloud."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -14,13 +14,22 @@ from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.needs import accuracy_needs
 from dse.accuracy.networks.pretrained import pretrained
 from dse.accuracy.offload import Cloud, OffloadReplay
-from dse.core.errors import CompositionError, SpaceError
+from dse.core.errors import SpaceError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
-from dse.core.parameters import Categorical, Parameter, Value, ends
+from dse.core.parameters import Categorical, Parameter, ends
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.lut.row_requirements import TAUGHT_BY, VOLTAGES
-from dse.study.schema import Composed, Section, Watcher
+from dse.study.system import (
+    Breakdown,
+    Composed,
+    Draws,
+    Requests,
+    Section,
+    Spreader,
+    System,
+    Watcher,
+)
 from hw_models import (
     Accelerator,
     EncoderShape,
@@ -42,10 +51,11 @@ from search_spaces.joint import (
 )
 from studies.dynasplit.testbed import priced_testbed
 from studies.edgebert.memory_cells import CellBits, misread_cells
+from studies.joint.breakdown import break_down
 from studies.joint.chip import Chip
 from studies.joint.device import Board, Device, Priced
 from studies.joint.power_on import PoweredOn
-from studies.provenance import table_facts
+from studies.provenance import table_draws, table_facts
 from studies.validators import validated_by
 
 if TYPE_CHECKING:
@@ -110,104 +120,109 @@ MEASURED_KNOBS = (
 """What an accuracy run of this study reads; nothing else needs a forward pass."""
 
 
-class Joint:
-    """The joint system, as a study file can name it."""
+def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
+    """Train (or find) the networks, then chain accuracy run, replay and prices."""
+    trained, experts = _networks(settings, watch)
+    run = _accuracy_run(trained, settings)
+    dense = _answered(run, spread)
+    replay = OffloadReplay(
+        run.cache,
+        LAYERS,
+        {name: _cloud(run, expert, dense, spread) for name, expert in experts.items()},
+        # A board has one clock for all sentences: no exit is predicted.
+        dense if settings.device == "chip" else "",
+    )
+    counted = Counted(spread(run), run.handles, run.exist)
+    prices = InBatches(_all_prices(settings, _shape(trained.folder, settings)))
+    stages = (*_before(settings), Cached(counted), InBatches(replay), prices)
+    facts = {
+        **run.facts(),
+        **{f"cloud_{name}": expert.sha256 for name, expert in experts.items()},
+        **table_facts(),
+    }
+    if settings.device == "chip":
+        facts |= {TAUGHT_BY: replay.foretold_by, VOLTAGES: settings.voltage_table}
+    return Composed(Chain(stages), facts, counted.counts)
 
-    @property
-    def domain(self) -> tuple[Parameter, ...]:
-        """Every knob, as wide as the models reach."""
-        return DOMAIN
 
-    @property
-    def defaults(self) -> Mapping[str, Value]:
-        """Knobs that a study file may leave out."""
-        return DEFAULTS
+def _held_out(settings: Settings, spread: Spreader, watch: Watcher) -> Evaluator:
+    """Accuracy run and replay on the test split; exit table and heads are those of the search."""
+    trained, experts = _networks(settings, watch)
+    run = _accuracy_run(trained, settings)
+    test = replace(run, split="test", sentences=settings.test_sentences)
+    dense = _answered(run, spread)
+    clouds = {}
+    for name, expert in experts.items():
+        unseen = _answered(replace(test, trained=expert), spread)
+        clouds[name] = replace(_cloud(run, expert, dense, spread), archive=unseen)
+    taught = dense if settings.device == "chip" else ""
+    replay = OffloadReplay(run.cache, LAYERS, clouds, taught, prefix="test_")
+    return Chain((*_before(settings), Cached(spread(test)), InBatches(replay)))
 
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        """Everything that an objective or a constraint may name."""
-        return METRICS
 
-    @property
-    def settings(self) -> type[Section]:
-        """Schema of `settings`."""
-        return Settings
+def _networks(settings: Settings, watch: Watcher) -> "tuple[Trained, dict[str, Trained]]":
+    """The network of the device, and those behind the link by name."""
+    # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
+    from dse.accuracy.networks.training import trained_network
 
-    def space(self, settings: Section, parameters: tuple[Parameter, ...]) -> SearchSpace:
-        """The designs that exist among the knobs of this device."""
-        own = _own(settings)
-        foreign = BOARD_KNOBS if own.device == "chip" else CHIP_KNOBS
-        known = {p.name: p for p in kept_private(parameters, own.may_leave)}
-        for name in foreign:
-            if name in known and known.pop(name).count != 1:
-                raise SpaceError(f"{name} is no choice of a {own.device}")
-        clouds, offload = known.get("cloud_network"), known.get("offload")
-        if isinstance(clouds, Categorical) and isinstance(offload, Categorical):
-            strange = set(clouds.values) - set(own.clouds)
-            if strange and "input" in offload.values:
-                raise SpaceError(
-                    f"cloud_network = {min(strange)!r} is not among settings.clouds, "
-                    f"{', '.join(own.clouds)}"
-                )
-        if own.device == "chip" and "activation_bits" in known:
-            _require_built(known["activation_bits"])
-        if own.device == "chip" and "vdd" in known:
-            low, least = ends(known["vdd"])[0], shipped(own.voltage_table).columns["vdd"][0]
-            if float(low) < least:
-                raise SpaceError(
-                    f"vdd = {low} V is below {least} V, the lowest of voltage_table "
-                    f"= {own.voltage_table}"
-                )
-        return joint_space(tuple(known.values()), LAYERS)
+    trained, *experts = (
+        trained_network("minilm-l6", settings.task, recipe, cache_root(), watch)
+        for recipe in (settings.recipe, *settings.clouds)
+    )
+    return trained, dict(zip(settings.clouds, experts, strict=True))
 
-    def needs(self, settings: Section) -> tuple[str, ...]:
-        """What accuracy runs of these settings lack here."""
-        return accuracy_needs("joint", _own(settings).task, ["minilm-l6"])
 
-    def corners(
-        self,
-        settings: Section,  # noqa: ARG002  (the same corners under all settings)
-        space: SearchSpace,
-    ) -> Mapping[str, Mapping[str, Value]]:
-        """Dense at nominal voltage: all on the device, all in the cloud, always asked."""
-        return corners(space, LAYERS)
+def _before(settings: Settings) -> tuple[Evaluator, ...]:
+    """What an accuracy run reads beside knobs."""
+    cells = (InBatches(CellBits()),) if settings.device == "chip" else ()
+    return (*cells, InBatches(Crossing(LAYERS)))
 
-    def compose(
-        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
-    ) -> Composed:
-        """Train (or find) the networks, then chain accuracy run, replay and prices."""
-        own = _own(settings)
-        # Here and not above: torch and transformers take seconds that `dse validate` need not wait.
-        from dse.accuracy.networks.training import trained_network
 
-        cache = cache_root()
-        trained, *experts = (
-            trained_network("minilm-l6", own.task, recipe, cache, watch)
-            for recipe in (own.recipe, *own.clouds)
-        )
-        run = _accuracy_run(trained, own)
-        test = replace(run, split="test", sentences=own.test_sentences)
-        chip = own.device == "chip"
-        replay, tested = _replays(
-            run, test, dict(zip(own.clouds, experts, strict=True)), spread, chip=chip
-        )
-        shape = _shape(trained.folder, own)
-        before: tuple[Evaluator, ...] = (InBatches(Crossing(LAYERS)),)
-        if chip:
-            before = (InBatches(CellBits()), *before)
-        counted = Counted(spread(run), run.handles, run.exist)
-        stages = (*before, Cached(counted), InBatches(replay), InBatches(_all_prices(own, shape)))
-        held_out = Chain((*before, Cached(spread(test)), InBatches(tested)))
-        facts = {
-            **run.facts(),
-            **{
-                f"cloud_{name}": expert.sha256
-                for name, expert in zip(own.clouds, experts, strict=True)
-            },
-            **table_facts(),
-            **({TAUGHT_BY: replay.foretold_by, VOLTAGES: own.voltage_table} if chip else {}),
-        }
-        return Composed(Chain(stages), facts, counted.counts, held_out)
+def _cloud(run: "AccuracyRun", expert: "Trained", dense: str, spread: Spreader) -> Cloud:
+    """A network behind the link; heads are fitted on what both networks said when searching."""
+    handle = _answered(replace(run, trained=expert), spread)
+    return Cloud(handle, (dense, handle))
+
+
+def _space(settings: Settings, parameters: tuple[Parameter, ...]) -> SearchSpace:
+    """The designs that exist among the knobs of this device."""
+    foreign = BOARD_KNOBS if settings.device == "chip" else CHIP_KNOBS
+    known = {p.name: p for p in kept_private(parameters, settings.may_leave)}
+    for name in foreign:
+        if name in known and known.pop(name).count != 1:
+            raise SpaceError(f"{name} is no choice of a {settings.device}")
+    clouds, offload = known.get("cloud_network"), known.get("offload")
+    if isinstance(clouds, Categorical) and isinstance(offload, Categorical):
+        strange = set(clouds.values) - set(settings.clouds)
+        if strange and "input" in offload.values:
+            raise SpaceError(
+                f"cloud_network = {min(strange)!r} is not among settings.clouds, "
+                f"{', '.join(settings.clouds)}"
+            )
+    if settings.device == "chip" and "activation_bits" in known:
+        _require_built(known["activation_bits"])
+    if settings.device == "chip" and "vdd" in known:
+        low, least = ends(known["vdd"])[0], shipped(settings.voltage_table).columns["vdd"][0]
+        if float(low) < least:
+            raise SpaceError(
+                f"vdd = {low} V is below {least} V, the lowest of voltage_table "
+                f"= {settings.voltage_table}"
+            )
+    return joint_space(tuple(known.values()), LAYERS)
+
+
+def _needs(settings: Settings) -> tuple[str, ...]:
+    """What accuracy runs of these settings lack here."""
+    return accuracy_needs("joint", settings.task, ["minilm-l6"])
+
+
+def _breakdown(settings: Settings, columns: Columns) -> Breakdown:
+    shape = _shape(pretrained("minilm-l6").folder, settings)
+    return {"energy_total": break_down(priced(settings, shape), columns)}
+
+
+def _draws(settings: Settings, count: int, rng: np.random.Generator) -> Draws:
+    return table_draws(priced_packaged(settings), count, rng)
 
 
 def _require_built(activation_bits: Parameter) -> None:
@@ -218,12 +233,6 @@ def _require_built(activation_bits: Parameter) -> None:
             f"activation_bits = {widest:g} bit is above {WIDEST_FORMAT:g} bit, the widest of an "
             "accelerator's array; settings.device = board computes in float32"
         )
-
-
-def _own(settings: Section) -> Settings:
-    if not isinstance(settings, Settings):
-        raise CompositionError(f"joint reads Settings, got {type(settings).__name__}")
-    return settings
 
 
 def _accuracy_run(trained: "Trained", own: Settings) -> "AccuracyRun":
@@ -237,26 +246,7 @@ def _accuracy_run(trained: "Trained", own: Settings) -> "AccuracyRun":
     )  # fmt: skip
 
 
-def _replays(
-    run: "AccuracyRun",
-    test: "AccuracyRun",
-    experts: Mapping[str, "Trained"],
-    spread: Callable[[Evaluator], Evaluator],
-    *,
-    chip: bool,
-) -> tuple[OffloadReplay, OffloadReplay]:
-    """Of the searched split and of the test split; exit table and heads are fitted on the first."""
-    dense = _answered(run, spread)
-    seen = {name: _answered(replace(run, trained=e), spread) for name, e in experts.items()}
-    unseen = {name: _answered(replace(test, trained=e), spread) for name, e in experts.items()}
-    clouds = {name: Cloud(handle, (dense, handle)) for name, handle in seen.items()}
-    tested = {name: replace(cloud, archive=unseen[name]) for name, cloud in clouds.items()}
-    # A board has one clock for all sentences: nothing is foretold.
-    replay = OffloadReplay(run.cache, LAYERS, clouds, dense if chip else "")
-    return replay, replace(replay, clouds=tested, prefix="test_")
-
-
-def _answered(run: "AccuracyRun", spread: Callable[[Evaluator], Evaluator]) -> str:
+def _answered(run: "AccuracyRun", spread: Spreader) -> str:
     """Handle of the archive of a network that is not compressed: made, or found."""
     whole = {
         "pruning_ratio": 0.0, "embedding_sparsity": 0.0, "attention_span": 128.0,
@@ -354,3 +344,21 @@ class Crossing:
         if (split > self.layers).any():
             raise ValueError(f"split_layer = {split.max()}; the network has {self.layers} layers")
         return {"link_layer": np.where(columns["offload"] == "state", split, 0)}
+
+
+SYSTEM = System(
+    name="joint",
+    knobs=DOMAIN,
+    metrics=METRICS,
+    compose=compose,
+    settings=Settings,
+    defaults=DEFAULTS,
+    space=_space,
+    corners=lambda _settings, space: corners(space, LAYERS),
+    needs=_needs,
+    held_out=_held_out,
+    breakdown=_breakdown,
+    draws=_draws,
+    requests=Requests("latency_p95", "energy", "split_layer"),
+)
+"""A compressed encoder on a device, with exits, a link and a cloud behind it."""

@@ -67,13 +67,13 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
         typer.Option(help="A trace (.csv), or levels it jumps between: 2Mbit/s,20Mbit/s."),
     ] = None,
     dwell: Annotated[float, typer.Option(help="Mean seconds between such jumps.")] = 60.0,
-    latency: Annotated[str, typer.Option(help="Metric that deadlines are held against.")] = (
-        "latency"
-    ),
-    energy: Annotated[str, typer.Option(help="Metric to be kept small.")] = "energy",
-    cut: Annotated[str, typer.Option(help="Knob that counts the layers on the edge.")] = (
-        "split_layer"
-    ),
+    latency: Annotated[
+        str | None, typer.Option(help="Metric that deadlines are held against.")
+    ] = None,
+    energy: Annotated[str | None, typer.Option(help="Metric to be kept small.")] = None,
+    cut: Annotated[
+        str | None, typer.Option(help="Knob that counts the layers on the edge.")
+    ] = None,
     design: Annotated[
         list[str] | None,
         typer.Option(metavar="KNOB=VALUE", help="Settle the device, if trials are of several."),

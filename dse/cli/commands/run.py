@@ -2,11 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dse.cli.arguments import Address, Executor, MaxWall, RunPath, Setting, StudyPath, Workers
+from dse.cli.arguments import (
+    Address,
+    Executor,
+    MaxWall,
+    RunPath,
+    Setting,
+    StudyPath,
+    SystemFrom,
+    Workers,
+)
 from dse.cli.command_table import Session
 from dse.cli.commands.validate import loaded_study
 from dse.cli.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, notes
@@ -39,6 +48,7 @@ def run(  # noqa: PLR0913  (one argument per flag)
         ),
     ] = None,
     set_: Setting = None,
+    system_from: SystemFrom = None,
 ) -> None:
     """Search what a study asks; leaves a run folder."""
     flags = {
@@ -51,9 +61,10 @@ def run(  # noqa: PLR0913  (one argument per flag)
         "execution.address": address,
     }
     session: Session = ctx.obj
-    checked = loaded_study(session, study, [*(set_ or []), *_given(flags)])
+    checked = loaded_study(session, study, [*(set_ or []), *_given(flags)], system_from)
     with Bars(checked.file.search.trials) as bars:
-        found = runner.run_study(checked, out or _next_folder(checked), bars, session.stop)
+        folder = out or _next_folder(checked)
+        found = runner.run_study(checked, folder, bars, session.stop, system_from or "")
     _report(found)
 
 
@@ -70,6 +81,7 @@ def resume(  # noqa: PLR0913  (one argument per flag)
     no_plateau: Annotated[
         bool, typer.Option("--no-plateau", help="Do not end at a plateau any more.")
     ] = False,
+    system_from: SystemFrom = None,
 ) -> None:
     """Go on with a run as if it had never stopped; workers may change, the question may not."""
     flags = {
@@ -79,11 +91,10 @@ def resume(  # noqa: PLR0913  (one argument per flag)
     }
     session: Session = ctx.obj
     asked = int(read_manifest(run)["trials_asked"])
+    systems = session.systems_of_run(run, system_from)
 
-    def load(count: int) -> Study:
-        return load_study(
-            run / RESOLVED, session.systems, [*_given(flags), f"search.trials={count}"]
-        )
+    def load(count: int) -> Study[Any]:
+        return load_study(run / RESOLVED, systems, [*_given(flags), f"search.trials={count}"])
 
     stopping: dict[str, object] = {"plateau": None} if no_plateau else {}
     if max_wall is not None:
@@ -121,7 +132,7 @@ def waited(text: str) -> Wait:
         ) from error
 
 
-def _next_folder(study: Study) -> Path:
+def _next_folder(study: Study[Any]) -> Path:
     number = 1
     while (folder := Path("runs") / f"{study.file.study}-{number:03d}").exists():
         number += 1

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from dse.cli.arguments import Setting, StudyPath
+from dse.cli.arguments import Setting, StudyPath, SystemFrom
 from dse.cli.command_table import Session
 from dse.cli.terminal import EXIT_USAGE, notes
 from dse.core.errors import StudyError
@@ -13,12 +14,14 @@ from dse.study.loader import Study, load_study
 from dse.study.preflight import shortages
 
 
-def validate(ctx: typer.Context, study: StudyPath, set_: Setting = None) -> None:
+def validate(
+    ctx: typer.Context, study: StudyPath, set_: Setting = None, system_from: SystemFrom = None
+) -> None:
     """Check a study file: every problem at once, nothing is run or written.
 
     What it needs and this machine lacks is said as well: library, task, network, room.
     """
-    checked = loaded_study(ctx.obj, study, set_ or [])
+    checked = loaded_study(ctx.obj, study, set_ or [], system_from)
     size = checked.space.size
     count = f"{size:,} designs" if size is not None else "a continuous space"
     notes.print(
@@ -31,7 +34,9 @@ def validate(ctx: typer.Context, study: StudyPath, set_: Setting = None) -> None
         raise typer.Exit(EXIT_USAGE)
 
 
-def loaded_study(session: Session, path: Path, overrides: Sequence[str]) -> Study:
+def loaded_study(
+    session: Session, path: Path, overrides: Sequence[str], system_from: str | None = None
+) -> Study[Any]:
     """The study of a file, checked.
 
     Raises:
@@ -42,4 +47,4 @@ def loaded_study(session: Session, path: Path, overrides: Sequence[str]) -> Stud
         names = ", ".join(file.relative_to(session.studies).as_posix() for file in files)
         said = f"{path}: does not exist; studies that come along, in {session.studies}: {names}"
         raise StudyError((said,))
-    return load_study(path, session.systems, overrides)
+    return load_study(path, session.systems_with(system_from), overrides)

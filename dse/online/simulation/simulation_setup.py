@@ -72,8 +72,9 @@ class SimulationConfig:
         hysteresis: Of the policy `switching` [1].
         bandwidth: A trace file, or levels; None for the link of the run.
         dwell: Mean time between jumps of the link [s].
-        latency, energy: Metrics.
-        cut: Knob that counts the layers on the edge; ignored if the run has none.
+        latency, energy: Metrics; None: those that the run's system names, else of these names.
+        cut: Knob that counts the layers on the edge, ignored if the run has none; None: that of the
+            run's system, else `split_layer`.
         design: Texts knob=value that settle the device.
         table: Exported lookup table of the run, for the policy `table`; None for none.
     """
@@ -93,9 +94,9 @@ class SimulationConfig:
     hysteresis: float = 0.05
     bandwidth: str | None = None
     dwell: float = 60.0
-    latency: str = "latency"
-    energy: str = "energy"
-    cut: str = "split_layer"
+    latency: str | None = None
+    energy: str | None = None
+    cut: str | None = None
     design: tuple[str, ...] = ()
     table: Path | None = None
 
@@ -125,11 +126,12 @@ class SimulationSetup:
         Raises:
             DseError: If the run lacks what is asked for, or a quantity does not read.
         """
+        energy, latency, cut = _names(run, config)
         choices = Rows.of(
             run.question,
             run.trials,
-            energy=config.energy,
-            latency=config.latency,
+            energy=energy,
+            latency=latency,
             design=run.question.settings(config.design, "--design"),
         )
         if config.accuracy > 0 and not choices.accuracy.any():
@@ -143,22 +145,43 @@ class SimulationSetup:
         link, other = (np.random.default_rng(streams[i]) for i in (1, 3))
         requests, earlier = _linked(config, requests, link, other)
         luck = int(streams[2].generate_state(1)[0])
-        outcomes, pessimist = _outcomes(choices, transfers, recorded, config, luck)
+        names = latency, energy
+        outcomes, pessimist = _outcomes(choices, transfers, recorded, config, luck, names)
         policy_set = PolicySet(
             choices=choices,
             switching=Switching(
                 choices.settings, _si(config.switch_time, "s"), _si(config.switch_energy, "J")
             ),
             hysteresis=config.hysteresis,
-            cut=config.cut if config.cut in choices.settings else None,
+            cut=cut if cut in choices.settings else None,
             pessimist=pessimist,
             transfers=transfers,
             floors=_floors(earlier),
-            table=_table_policy(run, config, choices),
+            table=_table_policy(run, config, choices, names),
         )
         facts = _facts(requests, choices, recorded, config, earlier)
         start = State(UNSET, float(earlier[-1]) if len(earlier) else np.inf)
         return cls(requests, outcomes, policy_set, facts, start)
+
+
+def _names(run: Run, config: SimulationConfig) -> tuple[str, str, str]:
+    """Energy metric, latency metric and cut of a run: as asked, else as its system says.
+
+    Raises:
+        DseError: If the run has no such metric.
+    """
+    said = run.manifest.get("requests") or {}
+    energy = config.energy or said.get("energy", "energy")
+    latency = config.latency or said.get("latency", "latency")
+    metrics = {q.name: q.unit for q in run.question.metrics}
+    for flag, name, unit in (("energy", energy, "J"), ("latency", latency, "s")):
+        if metrics.get(name) != unit:
+            there = ", ".join(n for n, u in metrics.items() if u == unit) or "none"
+            raise DseError(
+                f"the run has no metric {name} in {unit}; in {unit} there are: {there}. Name one "
+                f"with --{flag}, or let the system say it in its member `requests` (dse.System)"
+            )
+    return energy, latency, config.cut or said.get("cut") or "split_layer"
 
 
 def compare(
@@ -277,13 +300,13 @@ def _outcomes(
     recorded: Measurements | None,
     config: SimulationConfig,
     luck: int,
+    names: tuple[str, str],
 ) -> tuple[Outcomes, Callable[[Rows], Rows] | None]:
-    """What rows do, and how a careful policy sees them."""
+    """What rows do, and how a careful policy sees them; `names` of latency and energy."""
     if recorded is not None:
         if transfers is not None:
             raise DseError("measured runs were measured over one link; it cannot change")
-        latency = recorded_quantile(choices, recorded, config.latency, config.quantile)
-        names = (config.latency, config.energy)
+        latency = recorded_quantile(choices, recorded, names[0], config.quantile)
         drawn = Drawn.of(choices, recorded, luck, names)
         outcomes: Outcomes = Noisy(drawn, config.noise, luck + 1) if config.noise else drawn
         return outcomes, lambda table: table.promising(latency)
@@ -295,7 +318,9 @@ def _outcomes(
     return noisy, lambda table: table.promising(table.latency * factor)
 
 
-def _table_policy(run: Run, config: SimulationConfig, choices: Rows) -> TablePolicy | None:
+def _table_policy(
+    run: Run, config: SimulationConfig, choices: Rows, names: tuple[str, str]
+) -> TablePolicy | None:
     if config.table is None:
         return None
     table, _ = read_table(config.table)
@@ -304,7 +329,7 @@ def _table_policy(run: Run, config: SimulationConfig, choices: Rows) -> TablePol
             f"{config.table.name} was exported from the run {table.run_identity[:12]}..., "
             f"{run.folder} is {run.identity[:12]}..."
         )
-    return TablePolicy.of(table, choices, (config.latency, config.energy))
+    return TablePolicy.of(table, choices, names)
 
 
 def _si(text: str, unit: str) -> float:
