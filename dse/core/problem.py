@@ -1,17 +1,18 @@
 """A problem: a space, an evaluator and what is wanted of it, checked against each other once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.core.errors import CompositionError, RowsFailed
-from dse.core.evaluation import Evaluator, evaluate_rows
-from dse.core.parameters import Column, FloatArray
+from dse.core.errors import CompositionError, DseError, RowsFailed
+from dse.core.evaluation import Chain, Evaluator, evaluate_rows
+from dse.core.parameters import Column, FloatArray, Parameter
 from dse.core.signature import EVIDENCE, TEXT_UNITS
 from dse.core.space import SearchSpace
+from dse.core.units import parse_limit, to_si
 
 Direction: TypeAlias = Literal["min", "max"]
 
@@ -132,27 +133,70 @@ class Trials:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Problem:
     """What to search, how it is judged, and what is wanted.
 
-    Args:
+        Problem(knobs, evaluator, minimize=["energy"], subject_to=["area <= 5 mm^2"])
+
+    Attributes:
         space: The knobs.
         evaluator: Reads knobs, gives metrics.
         objectives: At least one.
         constraints: Limits on metrics.
 
+    Args:
+        knobs: A space, or parameters that all go together.
+        evaluator: One, or a list of them, of which each reads knobs and what came before it.
+        objectives: What is wanted, in full; `minimize` and `maximize` name metrics.
+        constraints: Limits in full; `subject_to` says them as texts.
+        minimize: Names of metrics that shall be small.
+        maximize: Names of metrics that shall be large.
+        subject_to: Texts `METRIC <= NUMBER UNIT` or `METRIC >= NUMBER UNIT`.
+
     Raises:
         CompositionError: If a name or a unit differs between the three; the message shows both
-        sides.
+            sides.
     """
 
     space: SearchSpace
     evaluator: Evaluator
     objectives: tuple[Objective, ...]
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[Constraint, ...]
 
-    def __post_init__(self) -> None:
+    def __init__(  # noqa: PLR0913  (in full, or as names and texts)
+        self,
+        knobs: SearchSpace | Sequence[Parameter],
+        evaluator: Evaluator | Sequence[Evaluator],
+        objectives: Sequence[Objective] = (),
+        constraints: Sequence[Constraint] = (),
+        *,
+        minimize: Sequence[str] = (),
+        maximize: Sequence[str] = (),
+        subject_to: Sequence[str] = (),
+    ) -> None:
+        space = knobs if isinstance(knobs, SearchSpace) else SearchSpace(tuple(knobs))
+        whole = Chain(tuple(evaluator)) if isinstance(evaluator, Sequence) else evaluator
+        for name, texts in (
+            ("minimize", minimize), ("maximize", maximize), ("subject_to", subject_to)
+        ):  # fmt: skip
+            if isinstance(texts, str):
+                raise CompositionError(f"{name} = {texts!r}: write a list, [{texts!r}]")
+        units = whole.signature.outputs
+        wanted = [
+            *objectives,
+            *(Objective(name, _unit(units, name), "min") for name in minimize),
+            *(Objective(name, _unit(units, name), "max") for name in maximize),
+        ]
+        limits = [*constraints, *(_constraint(text, units) for text in subject_to)]
+        # A frozen dataclass sets its fields so.
+        object.__setattr__(self, "space", space)
+        object.__setattr__(self, "evaluator", whole)
+        object.__setattr__(self, "objectives", tuple(wanted))
+        object.__setattr__(self, "constraints", tuple(limits))
+        self._require_fitting()
+
+    def _require_fitting(self) -> None:
         units = self.space.units
         reader = type(self.evaluator).__name__
         for name, unit in self.evaluator.signature.inputs.items():
@@ -220,6 +264,31 @@ class Problem:
             for row in np.flatnonzero(~np.isfinite(violation)):
                 why = f"{constraint.name} is too far from its bound {constraint.bound} to subtract"
                 reasons.setdefault(int(row), why)
+
+
+def _unit(units: Mapping[str, str], name: str) -> str:
+    """The unit of a metric.
+
+    Raises:
+        CompositionError: If no evaluator gives it.
+    """
+    if name not in units:
+        raise CompositionError(f"no evaluator gives {name}; there are {', '.join(units)}")
+    return units[name]
+
+
+def _constraint(text: str, units: Mapping[str, str]) -> Constraint:
+    """A limit said as a text.
+
+    Raises:
+        CompositionError: If the text is of another form, or its unit does not measure the metric.
+    """
+    limit = parse_limit(text)
+    try:
+        bound = to_si(limit.value, limit.unit, _unit(units, limit.name))
+    except DseError as error:
+        raise CompositionError(f"{text}: {error}") from error
+    return Constraint(limit.name, units[limit.name], bound, limit.side)
 
 
 def _float64(column: Column) -> FloatArray:

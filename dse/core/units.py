@@ -1,11 +1,13 @@
 """Units at the border: prefixes come off when a value arrives and go on when it leaves."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from dse.core.errors import DseError
+from dse.core.errors import CompositionError, DseError
 from dse.core.parameters import FloatArray
 
 _PREFIXES: dict[str, int] = {
@@ -48,6 +50,44 @@ def to_si(number: float, given: str, wanted: str) -> float:
     if powers[given] == 0:
         return number
     return float(Decimal(repr(number)).scaleb(powers[given]))
+
+
+class Bound(NamedTuple):
+    """A limit as a person writes it: `area <= 5 mm^2`.
+
+    Attributes:
+        name: Of a column.
+        side: `max` for `<=`, `min` for `>=`.
+        value: In `unit`.
+        unit: As written; `1` where none is.
+    """
+
+    name: str
+    side: Literal["max", "min"]
+    value: float
+    unit: str
+
+
+_BOUND = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([-+0-9.eE_]+)\s*(\S*)\s*")
+
+
+def parse_limit(text: str) -> Bound:
+    """A limit out of its text.
+
+    Raises:
+        CompositionError: If it is not of the form `NAME <= NUMBER UNIT` or `NAME >= NUMBER UNIT`.
+    """
+    found = _BOUND.fullmatch(text)
+    try:
+        if found is None:
+            raise ValueError
+        value = float(found[3])
+    except ValueError as error:
+        raise CompositionError(
+            f"{text!r} is no limit: write NAME <= NUMBER UNIT or NAME >= NUMBER UNIT, as in "
+            "'area <= 5 mm^2'"
+        ) from error
+    return Bound(found[1], "max" if found[2] == "<=" else "min", value, found[4] or "1")
 
 
 def readable(values: FloatArray, unit: str) -> tuple[FloatArray, str]:

@@ -149,7 +149,7 @@ def searched(
         wanted: Accuracies [1] that tuning one by one is to keep.
     """
     space = arm_space(name, problem.space, layers)
-    own = replace(problem, space=space)
+    own = Problem(space, problem.evaluator, problem.objectives, problem.constraints)
     if name == "one by one":
         rounds = [tuned(own, layers, budget.runs, seed, wanted)]
     else:

@@ -422,7 +422,9 @@ def test_what_cannot_be_looked_at_early_is_refused_before_any_run(
     problem, staged, _ = staged_problem(tmp_path, networks)
     name, direction = objective
     space = SearchSpace((*KNOBS[:2], *knobs))
-    other = replace(problem, space=space, objectives=(Objective(name, "1", direction),))
+    other = Problem(
+        space, problem.evaluator, (Objective(name, "1", direction),), problem.constraints
+    )
     with pytest.raises(CompositionError, match=said):
         staged.early.follow(other, "archive")
 

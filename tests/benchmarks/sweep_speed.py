@@ -9,11 +9,11 @@ import math
 import resource
 import sys
 import time
-from dataclasses import replace
 
 from problems import accel3
 
 from dse.core.parameters import Integer
+from dse.core.problem import Problem
 from dse.core.space import SearchSpace
 from dse.searchers.exhaustive_front import sweep
 
@@ -27,7 +27,8 @@ def part_of_accel10(designs):
     columns = min(16, max(1, round(designs / rest / buses)))
     knobs["bus"] = Integer("bus", 0, buses - 1, "1")
     knobs["columns"] = Integer("columns", 4, 4 * columns, "1", step=4)
-    return replace(problem, space=SearchSpace(tuple(knobs.values())))
+    space = SearchSpace(tuple(knobs.values()))
+    return Problem(space, problem.evaluator, problem.objectives, problem.constraints)
 
 
 def main():
