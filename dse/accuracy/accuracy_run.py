@@ -1,6 +1,7 @@
 """The accuracy run: compress a trained network, pass every sentence once, keep the logits."""
 
 import importlib.metadata
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.compression.cell_errors import Cells
 from dse.accuracy.compression.pipeline import Compressed, Compression, compressed
 from dse.accuracy.data.tasks import Examples, Split, read_split
+from dse.accuracy.exits import ExitReplay, Rule
 from dse.accuracy.networks.finetune_early_stopping import FinetuneStop
 from dse.accuracy.networks.network import Tokens, all_means, native_bfloat16, tokenised
 from dse.accuracy.networks.training import Trained, repeatable
@@ -97,6 +99,20 @@ class AccuracyRun:
             if not self._is_there(handle):
                 self._run_once(handle, how)
         return {"archive": np.array(handles, dtype="<U64")}
+
+    def exits(self, rule: Rule = "entropy") -> ExitReplay:
+        """The evaluator that replays early exit on this run's archives.
+
+        Args:
+            rule: Which score makes a sentence leave: entropy, max-probability or patience.
+        """
+        return ExitReplay(self.cache, rule)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The transformers configuration of the network."""
+        text = (self.trained.folder / "config.json").read_text(encoding="utf-8")
+        return dict(json.loads(text))
 
     def handles(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:
         """Content addresses, shape (n,), known before anything is run."""

@@ -32,6 +32,7 @@ EXTRAS: Mapping[str, Extra] = {
     "botorch": Extra(("botorch", "gpytorch"), "the searcher botorch"),
     "ray": Extra(("ray",), "--executor ray; serial and pool need nothing"),
     "hub": Extra(("datasets",), "tasks hub:... and local:..."),
+    "pandas": Extra(("pandas",), "data frames: to_pandas and simulate of a run in Python"),
     "parquet": Extra(("pyarrow",), "trials.parquet, and Parquet that is read; CSV needs nothing"),
 }
 

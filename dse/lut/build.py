@@ -154,7 +154,7 @@ def _most_useful(question: Question, trials: Trials, fixed: list[str]) -> NDArra
 def _table(run: Run, front: Front, fixed: list[Quantity], order: Order) -> LookupTable:
     question, trials = run.question, front.trials
     for name in (order.sort_by, order.fallback):
-        front.best(name)  # says which objectives there are if this is none
+        front.best_row(name)  # says which objectives there are if this is none
     settings, knob_steps = _settings([q for q in question.knobs if q.stage == "run"], trials)
     predictions, predicted = _predictions(question, trials, order.hysteresis)
     flips = [-1 if p.direction == "max" else 1 for p in predictions]

@@ -109,7 +109,7 @@ class Front:
                 kept &= (columns[name] >= low) & (columns[name] <= high)
         return self.rows(np.flatnonzero(kept))
 
-    def best(self, objective: str) -> int:
+    def best_row(self, objective: str) -> int:
         """Row with the best value of an objective.
 
         Raises:
@@ -121,7 +121,7 @@ class Front:
         self._require_rows()
         return int(np.argmin(self.trials.losses[:, names.index(objective)]))
 
-    def knee(self) -> int:
+    def knee_row(self) -> int:
         """Row nearest to the ideal point, each objective scaled to the front's own range.
 
         Raises:

@@ -83,6 +83,11 @@ def system_from(text: str) -> AnySystem:
     return _system(vars(module)[name], None, f"{name} of {path}")
 
 
+def systems_with(system: AnySystem | None) -> Mapping[str, AnySystem]:
+    """The systems of every installed package, or the one that somebody has at hand."""
+    return InstalledSystems() if system is None else {system.name: system}
+
+
 def absolute(text: str) -> str:
     """`FILE.py:NAME` with the whole path of the file, as a manifest keeps it."""
     path, _, name = text.rpartition(":")

@@ -179,7 +179,7 @@ def appeals_of(
 
 def _knee(run: Run) -> int:
     front = Front.of(run.question, run.trials)
-    return int(front.numbers[front.knee()])
+    return int(front.numbers[front.knee_row()])
 
 
 def _seconds(text: str) -> float:

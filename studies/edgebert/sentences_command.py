@@ -180,7 +180,7 @@ def _knee(run: Run) -> int:
     from dse.results.front import Front
 
     front = Front.of(run.question, run.trials)
-    return int(front.numbers[front.knee()])
+    return int(front.numbers[front.knee_row()])
 
 
 def _taught(entropies: FloatArray, early: int) -> ExitLut:

@@ -43,11 +43,11 @@ def test_order_and_bytes_do_not_depend_on_the_order_of_the_trials(small_run):
 
 def test_best_and_knee_are_rows_of_the_front(small_run):
     front = Front.of(small_run.question, small_run.trials)
-    assert front.best("energy") == 0
-    assert front.trials.metrics["delay"][front.best("delay")] == front.trials.metrics["delay"].min()
-    assert front.best("energy") < front.knee() < front.best("delay")
+    assert front.best_row("energy") == 0
+    assert front.trials.metrics["delay"][front.best_row("delay")] == front.trials.metrics["delay"].min()
+    assert front.best_row("energy") < front.knee_row() < front.best_row("delay")
     with pytest.raises(DseError, match="unknown objective 'speed'; there are energy, delay"):
-        front.best("speed")
+        front.best_row("speed")
 
 
 def test_the_knee_is_nearest_to_the_ideal_in_a_straight_line(small_run):
@@ -55,7 +55,7 @@ def test_the_knee_is_nearest_to_the_ideal_in_a_straight_line(small_run):
     # Scaled to 0 to 1; the sum of both losses would be least at (0.1, 0.9).
     losses = np.array([[0.0, 3.0], [1.0, 2.7], [5.0, 1.65], [10.0, 0.0]])
     few = replace(front.trials.rows(np.arange(4)), losses=losses)
-    assert replace(front, trials=few, numbers=np.arange(4)).knee() == 2
+    assert replace(front, trials=few, numbers=np.arange(4)).knee_row() == 2
 
 
 def test_an_empty_front_says_so(small_run):
@@ -63,7 +63,7 @@ def test_an_empty_front_says_so(small_run):
     front = Front.of(small_run.question, trials.rows(~trials.feasible))
     assert len(front) == 0
     with pytest.raises(DseError, match="no trial is feasible"):
-        front.knee()
+        front.knee_row()
 
 
 def test_hypervolume_of_the_front_equals_that_of_all_feasible_trials(small_run):

@@ -18,14 +18,14 @@ def front(stored_run):
 
 
 def test_every_design_is_drawn_with_its_values_and_its_whole_design(front):
-    figure = front_3d_figure(front, marked={"knee": [front.knee()]})
+    figure = front_3d_figure(front, marked={"knee": [front.knee_row()]})
     points, knee = figure.data
     assert len(points.x) == len(front)
     scale = {"energy": 1e6, "latency_p95": 1e3, "accuracy": 1.0}
     for name, values in zip(NAMES, (points.x, points.y, points.z), strict=True):
         shown = front.trials.metrics[name] * scale[name]
         assert np.asarray(values) == pytest.approx(shown)
-    assert knee.z[0] == front.trials.metrics["accuracy"][front.knee()]
+    assert knee.z[0] == front.trials.metrics["accuracy"][front.knee_row()]
     assert f"trial {front.numbers[0]}" in points.text[0]
     assert "envm cell: " in points.text[0]
     titles = [figure.layout.scene[f"{a}axis"].title.text for a in "xyz"]
@@ -34,7 +34,7 @@ def test_every_design_is_drawn_with_its_values_and_its_whole_design(front):
 
 
 def test_print_says_the_same(front):
-    axes = front_3d_print(front, marked={"knee": [front.knee()]}).axes[0]
+    axes = front_3d_print(front, marked={"knee": [front.knee_row()]}).axes[0]
     assert isinstance(axes, Axes3D)
     assert axes.get_xlabel() == "energy [µJ]\nlower is better"
     assert axes.get_zlabel() == "accuracy\nhigher is better"

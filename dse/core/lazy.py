@@ -1,0 +1,27 @@
+"""Names of a package that are imported when they are first asked for."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package.
+
+    Args:
+        package: Its name.
+        homes: Name -> module that has it.
+    """
+
+    def get(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(
+                f"module {package!r} has no attribute {name!r}; there are {', '.join(homes)}"
+            )
+        value: object = getattr(importlib.import_module(homes[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get, lambda: sorted(homes)
