@@ -20,12 +20,6 @@ COMMANDS = (
         "dse sentences runs/demo --deadline 5ms",
     ),
     Command(
-        "survive",
-        "studies.analyses.survival:show_survival",
-        "Ask which designs of a front survive if the constants of the models are drawn anew.",
-        "dse survive runs/demo --draws 500",
-    ),
-    Command(
         "ablate",
         "studies.analyses.ablation_command:ablate",
         "Search the joint space, each system's own, and one knob after another, at equal cost.",

@@ -133,7 +133,7 @@ class Front(fronts.Front):
 
     def export(  # noqa: PLR0913  (what a table can be told)
         self,
-        format: "Format" = "json",  # noqa: A002  (as the flag of `dse export`)
+        format: "Format" = "json",
         out: str | Path | None = None,
         *,
         device: str = "",
@@ -256,7 +256,7 @@ class Run(store.Run):
         """This run beside others that ask the same; see `Front.compare`."""
         return self.front.compare(*others)
 
-    def export(self, format: "Format" = "json", **order: Any) -> Path:  # noqa: A002, ANN401
+    def export(self, format: "Format" = "json", **order: Any) -> Path:  # noqa: ANN401
         """Write a lookup table; see `Front.export`."""
         return self.front.export(format, **order)
 

@@ -84,6 +84,12 @@ COMMANDS = (
         "dse simulate runs/demo --requests 10000",
     ),
     Command(
+        "survive",
+        f"{_HERE}.survive:show_survival",
+        "Ask which designs of a front survive if the constants of the models are drawn anew.",
+        "dse survive runs/demo --draws 500",
+    ),
+    Command(
         "train",
         f"{_HERE}.accuracy:train",
         "Train a network on a task, or find it trained; accuracy of every exit on both splits.",

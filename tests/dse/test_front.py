@@ -44,7 +44,10 @@ def test_order_and_bytes_do_not_depend_on_the_order_of_the_trials(small_run):
 def test_best_and_knee_are_rows_of_the_front(small_run):
     front = Front.of(small_run.question, small_run.trials)
     assert front.best_row("energy") == 0
-    assert front.trials.metrics["delay"][front.best_row("delay")] == front.trials.metrics["delay"].min()
+    assert (
+        front.trials.metrics["delay"][front.best_row("delay")]
+        == front.trials.metrics["delay"].min()
+    )
     assert front.best_row("energy") < front.knee_row() < front.best_row("delay")
     with pytest.raises(DseError, match="unknown objective 'speed'; there are energy, delay"):
         front.best_row("speed")
