@@ -109,6 +109,12 @@ COMMANDS = (
         "dse predictor HANDLE --predict-layer 1 --out lut.csv",
     ),
     Command(
+        "new system",
+        f"{_HERE}.new:new_system",
+        "Write a small package: a system, a study, a README, and a test that runs the study.",
+        "dse new system my_chip",
+    ),
+    Command(
         "doctor",
         f"{_HERE}.doctor:doctor",
         "Say what this machine and this installation can do, and what each missing part disables.",
@@ -161,6 +167,7 @@ COMMANDS = (
 """Commands of the engine."""
 
 GROUPS = {
+    "new": "Begin something of your own.",
     "trials": "The trials of a run.",
     "data": "Labelled tasks: list them, bring them once.",
     "lut": "Look at lookup tables and check them.",
