@@ -78,7 +78,7 @@ def searched_problem(space: SearchSpace, objectives: int, constraints: int) -> P
     """A problem of so many objectives `f0`, `f1`, ... and constraints `c0 <= 0`, `c1 <= 0`, ..."""
     wanted = tuple(Objective(f"f{i}", "1") for i in range(objectives))
     limits = tuple(Constraint(f"c{i}", "1", 0.0) for i in range(constraints))
-    outputs = dict.fromkeys([part.name for part in (*wanted, *limits)], "1")
+    outputs = {part.name: part.unit for part in wanted} | {part.name: part.unit for part in limits}
     run = _Unasked(Signature.uniform(space.units, outputs, "measured", "measured"))
     return Problem(space, run, wanted, limits)
 
@@ -297,12 +297,14 @@ class SearcherContract:
         """Every column of the answers has a row for each design."""
         answer, codes = self._answering(call, constraints=1)
         right = answers_to(codes, 2, 1, np.full(len(codes), fill_value=True))
-        other = answers_to(
-            np.zeros((len(codes) + rows, codes.shape[1])), 2, 1, np.zeros(len(codes) + rows, bool)
-        )
-        values = other.ok if column == "stopped" else getattr(other, column)
+        other = len(codes) + rows
+        wrong = {
+            "violations": replace(right, violations=np.zeros((other, 1))),
+            "ok": replace(right, ok=np.full(other, fill_value=True)),
+            "stopped": replace(right, stopped=np.full(other, fill_value=False)),
+        }
         with pytest.raises((CallOrderError, CompositionError)):
-            answer(replace(right, **{column: values}))
+            answer(wrong[column])
         answer(right)
 
     def test_codes_of_another_space_are_refused(self) -> None:
