@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from dse.core.errors import DseError, SpaceError
 from dse.core.parameters import FloatArray
 from dse.core.problem import Problem, Trials
-from dse.searchers.searcher import Answers
+from dse.search.initial_designs import WithInitialDesigns, boundary_designs, distinct
+from dse.searchers.searcher import Answers, Searcher, check_problem
 
 IDLE = 100
 """Batches in a row without a new design after which a search is over."""
@@ -32,16 +33,6 @@ class Exploration:
     why: str = ""
 
 
-class Proposer(Protocol):
-    """What the loop needs of a searcher."""
-
-    def ask(self) -> FloatArray:
-        """Propose code rows, shape (n, d); n = 0 says that there is nothing left to propose."""
-
-    def tell(self, answers: Answers) -> None:
-        """Learn what became of the rows last asked."""
-
-
 def unwatched(_: Trials) -> None:
     """The `on_batch` of those who do not watch."""
 
@@ -53,9 +44,10 @@ def never_enough(_: Trials) -> str:
 
 def explore(  # noqa: PLR0913  (one argument per thing that a caller may want to have a say in)
     problem: Problem,
-    searcher: Proposer,
+    searcher: Searcher,
     *,
     budget: int,
+    opening: FloatArray | None = None,
     on_batch: Callable[[Trials], None] = unwatched,
     known: Trials | None = None,
     given: Trials | None = None,
@@ -66,14 +58,18 @@ def explore(  # noqa: PLR0913  (one argument per thing that a caller may want to
     A design that is proposed again is answered from memory and counts neither as a trial nor as
     cost.
 
-    An exploration that was stopped goes on where it was: with its trials as `known`, an equal
-    searcher goes the same way again, and what it proposes is recalled and not evaluated as long as
-    it is known. Everything else is as if nothing had happened, to the last bit.
+    An exploration that was stopped goes on where it was: with its trials as `known` and the same
+    opening, an equal searcher goes the same way again, and what it proposes is recalled and not
+    evaluated as long as it is known. Everything else is as if nothing had happened, to the last
+    bit.
 
     Args:
         problem: What is searched.
-        searcher: Proposes and learns; fresh.
+        searcher: Proposes and learns; fresh, and made for this problem.
         budget: Distinct designs, at least 1; the recalled ones count.
+        opening: Code rows of designs that are evaluated before the searcher proposes any, shape
+            (n, d), at most a batch of the searcher at a time; it learns of them. None: the
+            `boundary_designs` of the space. An empty array: the searcher begins.
         on_batch: Called with the newly evaluated trials of each batch, before the searcher learns
             of them; never with recalled ones.
         known: Trials of an earlier exploration of the same problem by an equal searcher: all of
@@ -85,16 +81,20 @@ def explore(  # noqa: PLR0913  (one argument per thing that a caller may want to
 
     Raises:
         DseError: If the budget is below 1, or the searcher goes another way than `known` did.
-        SpaceError: If the searcher proposes a design that does not exist.
+        SpaceError: If the searcher proposes, or the opening holds, a design that does not exist.
+        CompositionError: If the searcher was made for other knobs, objectives or constraints.
     """
     if budget < 1:
         raise DseError(f"trials = {budget}: at least 1 is needed")
+    check_problem(searcher, problem)
+    name = type(searcher).__name__
+    proposer = WithInitialDesigns(searcher, _opening(problem, opening))
     memory = _Memory(problem)
     past = _Past(problem, known, given)
     idle, why = 0, ""
     ending: Ending | None = None
     while ending is None:
-        codes = _proposed(problem, searcher)
+        codes = _existing(problem, proposer.ask(), f"{name} proposed")
         new = memory.fresh(codes)
         fresh = new[: budget - len(memory)]
         idle = 0 if len(fresh) else idle + 1
@@ -105,7 +105,7 @@ def explore(  # noqa: PLR0913  (one argument per thing that a caller may want to
             why = enough(trials) if len(fresh) == len(new) else ""
         ending = _ending(memory, budget, idle, why) if len(codes) else "exhausted"
         if ending is None:
-            searcher.tell(memory.answers(codes))
+            proposer.tell(memory.answers(codes))
     return Exploration(memory.trials(), ending, memory.repeats, why)
 
 
@@ -119,13 +119,27 @@ def _ending(memory: "_Memory", budget: int, idle: int, why: str) -> Ending | Non
     return "budget" if len(memory) >= budget else None
 
 
-def _proposed(problem: Problem, searcher: Proposer) -> FloatArray:
-    codes = problem.space.canonical(searcher.ask())
-    strange = codes[~problem.space.allowed(codes)]
+def _opening(problem: Problem, codes: FloatArray | None) -> FloatArray:
+    if codes is None:
+        return boundary_designs(problem.space)
+    if not len(codes):
+        return np.empty((0, len(problem.space.parameters)))
+    return distinct(_existing(problem, codes, "the opening holds"))
+
+
+def _existing(problem: Problem, codes: FloatArray, whose: str) -> FloatArray:
+    """The canonical rows of designs that the problem has, or an error that says whose they are."""
+    names = problem.space.names
+    if np.ndim(codes) != 2 or np.shape(codes)[1] != len(names):
+        raise SpaceError(
+            f"{whose} codes of shape {np.shape(codes)}; the problem has {len(names)} knobs "
+            f"({', '.join(names)}), so they must have shape (n, {len(names)})"
+        )
+    rows = problem.space.canonical(codes)
+    strange = rows[~problem.space.allowed(rows)]
     if len(strange):
-        said = _said(problem, strange[:1])
-        raise SpaceError(f"{type(searcher).__name__} proposed the forbidden design {said}")
-    return codes
+        raise SpaceError(f"{whose} the forbidden design {_said(problem, strange[:1])}")
+    return rows
 
 
 class _Past:

@@ -10,18 +10,11 @@ from numpy.typing import NDArray
 from dse.core.errors import DseError
 from dse.core.extras import require_extra
 from dse.core.parameters import FloatArray
-from dse.core.space import SearchSpace
+from dse.core.problem import Problem
 from dse.pareto.dominance import non_dominated
 from dse.searchers.candidate_pool import CandidatePool, coordinates
 from dse.searchers.deduplication import Unseen
-from dse.searchers.searcher import (
-    Answers,
-    check_ask,
-    check_batch,
-    check_learn,
-    check_tell,
-    rows_wanted,
-)
+from dse.searchers.searcher import Answers, BatchSearcher
 
 STARTS = 20
 """Answers before the first model."""
@@ -36,7 +29,7 @@ FRONT = 50
 """Most designs of the front that are kept among these, however old."""
 
 
-class BotorchSearch:
+class BotorchSearch(BatchSearcher):
     """Log noisy expected hypervolume improvement over a pool of designs that exist.
 
     Nothing is relaxed and rounded: `botorch_acquisition.best_of` ranks designs that the space
@@ -45,9 +38,7 @@ class BotorchSearch:
     `LEARNT` in all, so that the time per proposal stays bounded.
 
     Args:
-        space: What may be chosen.
-        objectives: Number of losses m; time grows steeply beyond 4.
-        constraints: Number of violations c.
+        problem: What is searched; time grows steeply beyond 4 objectives.
         seed: Of every random choice.
         batch: Designs per ask; each is chosen with those before it pending, all by one model.
         starts: Answers before the first model, at least 2; until then proposals are random.
@@ -63,46 +54,36 @@ class BotorchSearch:
 
     def __init__(
         self,
-        space: SearchSpace,
+        problem: Problem,
         *,
-        objectives: int,
-        constraints: int,
         seed: int,
         batch: int = 4,
         starts: int = STARTS,
     ) -> None:
-        check_batch("batch", batch)
+        super().__init__(problem, batch)
         if starts < 2:
             raise DseError(f"starts = {starts}: a model needs at least 2 answers")
         require_extra("the searcher 'botorch'", "botorch")
-        self._space = space
+        self._space = space = problem.space
         self._unseen = Unseen(space)
         self._pool = CandidatePool(space, self._unseen, most=CANDIDATES)
         self._rng = np.random.default_rng(seed)
-        self._batch = batch
         self._starts = starts
         self._known = np.empty((0, len(space.parameters)))
-        self._losses = np.empty((0, objectives))
-        self._violations = np.empty((0, constraints))
-        self._codes = self._known
-        self._waiting: int | None = None
+        self._losses = np.empty((0, len(problem.objectives)))
+        self._violations = np.empty((0, len(problem.constraints)))
 
-    def ask(self, n: int | None = None) -> FloatArray:
-        """The next rows, shape (k, d); none only when all designs are proposed."""
-        check_ask(self._waiting)
-        wanted = rows_wanted(n, self._batch)
+    def _propose(self, n: int) -> FloatArray:
+        """No row only when all designs are proposed."""
         if len(self._known) < self._starts:
-            self._codes = self._unseen.draw(min(wanted, self._starts), self._rng)
-        else:
-            self._codes = self._chosen(wanted)
-        self._waiting = len(self._codes)
-        return self._codes.copy()
+            return self._unseen.draw(min(n, self._starts), self._rng)
+        return self._chosen(n)
 
     def _chosen(self, wanted: int) -> FloatArray:
         codes = self._pool.drawn(self._known[self._parents()], self._rng)
         if not len(codes):
             return self._unseen.draw(wanted, self._rng)
-        rows = self._learnt()
+        rows = self._fitted_rows()
         best = acquisition().best_of(
             coordinates(self._space, codes),
             coordinates(self._space, self._known[rows]),
@@ -129,21 +110,18 @@ class BotorchSearch:
         missed = (np.maximum(self._violations, 0.0) / spread).sum(axis=1)
         return np.argsort(missed, kind="stable")[:FRONT]
 
-    def _learnt(self) -> NDArray[np.int64]:
+    def _fitted_rows(self) -> NDArray[np.int64]:
         """Rows that the models are fitted to, in the order in which they were told."""
         front = self._front()[-FRONT:]
         others = np.setdiff1d(np.arange(len(self._known)), front)
         return np.sort(np.concatenate([front, others[-(LEARNT - len(front)) :]]))
 
-    def tell(self, answers: Answers) -> None:
+    def _told(self, codes: FloatArray, answers: Answers) -> None:
         """Take note of the rows that did not fail."""
-        check_tell(self._waiting, answers)
-        self._note(self._codes, answers)
-        self._waiting = None
+        self._note(codes, answers)
 
-    def learn(self, codes: FloatArray, answers: Answers) -> None:
+    def _learnt(self, codes: FloatArray, answers: Answers) -> None:
         """Take note of designs that another searcher chose; they count as random starts."""
-        check_learn(self._waiting, codes, answers)
         new = self._unseen.mask(codes)
         self._unseen.add(codes[new])
         self._note(

@@ -3,7 +3,6 @@
 import contextlib
 import warnings
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -17,17 +16,10 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from dse.core.parameters import Categorical, FloatArray, Parameter
-from dse.core.space import SearchSpace
+from dse.core.problem import Problem
 from dse.pareto.dominance import non_dominated
 from dse.searchers.deduplication import Unseen
-from dse.searchers.searcher import (
-    Answers,
-    check_ask,
-    check_batch,
-    check_learn,
-    check_tell,
-    rows_wanted,
-)
+from dse.searchers.searcher import Answers, BatchSearcher
 
 TRIES = {"tpe": 5, "nsga2": 10, "nsga3": 10, "gp": 2}
 """How often a useless proposal is asked again before a random unseen design takes its place; a
@@ -39,7 +31,7 @@ RECENT = 500
 Sampler: TypeAlias = Literal["tpe", "nsga2", "nsga3", "gp"]
 
 
-class OptunaSearch:
+class OptunaSearch(BatchSearcher):
     """A sampler of Optuna with its study in memory.
 
     Constraints reach Optuna as named constraints; a failed row as a failed trial. A design that
@@ -49,59 +41,43 @@ class OptunaSearch:
     per proposal stays bounded.
 
     Args:
-        space: What may be chosen; conditions are flattened, so an inactive knob is proposed and
-            ignored.
-        objectives: Number of losses m.
-        constraints: Number of violations c.
+        problem: What is searched; conditions of its space are flattened, so an inactive knob is
+            proposed and ignored.
         seed: Of the sampler and of the fallback.
         batch: Designs per ask; each is drawn without the answers of the others of its batch. The
             population of the genetic samplers.
-        sampler: Which one.
+
+    Attributes:
+        sampler: Which one; set by the subclass.
     """
 
     learns: ClassVar[bool] = True
     limited: ClassVar[bool] = True
     continuous: ClassVar[bool] = True
+    sampler: ClassVar[Sampler]
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        *,
-        objectives: int,
-        constraints: int,
-        seed: int,
-        batch: int = 10,
-        sampler: Sampler = "tpe",
-    ) -> None:
-        check_batch("batch", batch)
-        self._space = space
+    def __init__(self, problem: Problem, *, seed: int, batch: int = 10) -> None:
+        super().__init__(problem, batch)
+        self._space = space = problem.space
         self._unseen = Unseen(space)
         self._rng = np.random.default_rng(seed)
-        self._batch = batch
-        self._constraints = constraints
-        self._bounded = sampler == "tpe"
-        self._tries = TRIES[sampler]
+        self._tries = TRIES[self.sampler]
         self._distributions = {p.name: _distribution(p) for p in space.parameters}
         with _quiet():
             self._study = optuna.create_study(
-                directions=["minimize"] * objectives, sampler=_sampler(sampler, seed, batch)
+                directions=["minimize"] * len(problem.objectives),
+                sampler=_sampler(self.sampler, seed, batch),
             )
         self._known: dict[bytes, tuple[FloatArray, FloatArray] | None] = {}
         self._trials: list[optuna.Trial] = []
-        self._codes = np.empty((0, len(space.parameters)))
-        self._waiting: int | None = None
 
-    def ask(self, n: int | None = None) -> FloatArray:
-        """The next rows, shape (k, d); fewer than `batch` only when all designs are proposed."""
-        check_ask(self._waiting)
-        batch = rows_wanted(n, self._batch)
+    def _propose(self, n: int) -> FloatArray:
+        """Fewer than n rows only when all designs are proposed."""
         rows: list[FloatArray] = []
         with _quiet():
-            while len(rows) < batch and (codes := self._one()) is not None:
+            while len(rows) < n and (codes := self._one()) is not None:
                 rows.append(codes)
-        self._codes = np.concatenate([self._codes[:0], *rows])
-        self._waiting = len(rows)
-        return self._codes.copy()
+        return np.concatenate([np.empty((0, len(self._space.parameters))), *rows])
 
     def _one(self) -> FloatArray | None:
         for _ in range(self._tries):
@@ -149,21 +125,18 @@ class OptunaSearch:
             self._tell(trial, *known)
 
     def _tell(self, trial: optuna.Trial, losses: FloatArray, violations: FloatArray) -> None:
-        for i in range(self._constraints):
-            trial.set_constraint(f"c{i}", float(violations[i]))
+        for i, violation in enumerate(violations.tolist()):
+            trial.set_constraint(f"c{i}", violation)
         self._study.tell(trial, losses.tolist())
 
-    def tell(self, answers: Answers) -> None:
+    def _told(self, codes: FloatArray, answers: Answers) -> None:
         """Hand every row of the batch to Optuna, in order."""
-        check_tell(self._waiting, answers)
         with _quiet():
-            self._answered(self._trials, self._codes, answers, range(len(self._codes)))
+            self._answered(self._trials, codes, answers, range(len(codes)))
         self._trials.clear()
-        self._waiting = None
 
-    def learn(self, codes: FloatArray, answers: Answers) -> None:
+    def _learnt(self, codes: FloatArray, answers: Answers) -> None:
         """Enter designs that another searcher chose, as if Optuna had asked for them."""
-        check_learn(self._waiting, codes, answers)
         rows = np.flatnonzero(self._unseen.mask(codes)).tolist()
         self._unseen.add(codes[rows])
         with _quiet():
@@ -186,7 +159,7 @@ class OptunaSearch:
             known = answers.losses[row].copy(), answers.violations[row].copy()
             self._known[key] = known
             self._tell(trial, *known)
-        if self._bounded:
+        if self.sampler == "tpe":
             self._forget()
 
     def _forget(self) -> None:
@@ -240,14 +213,25 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     return IntDistribution(0, parameter.count - 1)
 
 
-Tpe = partial(OptunaSearch, sampler="tpe")
-"""Multivariate tree-structured Parzen estimator; arguments as `OptunaSearch`."""
+class Tpe(OptunaSearch):
+    """Multivariate tree-structured Parzen estimator; arguments as `OptunaSearch`."""
 
-OptunaNsga2 = partial(OptunaSearch, sampler="nsga2")
-"""NSGA-II as Optuna implements it; arguments as `OptunaSearch`."""
+    sampler = "tpe"
 
-OptunaNsga3 = partial(OptunaSearch, sampler="nsga3")
-"""NSGA-III as Optuna implements it; arguments as `OptunaSearch`."""
 
-OptunaGp = partial(OptunaSearch, sampler="gp")
-"""Gaussian process with expected hypervolume improvement; needs torch; as `OptunaSearch`."""
+class OptunaNsga2(OptunaSearch):
+    """NSGA-II as Optuna implements it; arguments as `OptunaSearch`."""
+
+    sampler = "nsga2"
+
+
+class OptunaNsga3(OptunaSearch):
+    """NSGA-III as Optuna implements it; arguments as `OptunaSearch`."""
+
+    sampler = "nsga3"
+
+
+class OptunaGp(OptunaSearch):
+    """Gaussian process with expected hypervolume improvement; needs torch; as `OptunaSearch`."""
+
+    sampler = "gp"

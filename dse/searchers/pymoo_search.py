@@ -1,7 +1,6 @@
 """pymoo's NSGA-II and NSGA-III behind our protocol; the only importer of pymoo."""
 
 import math
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,16 +16,10 @@ from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.ref_dirs import get_reference_directions
 
 from dse.core.parameters import Categorical, FloatArray
-from dse.core.space import INACTIVE, SearchSpace
+from dse.core.problem import Problem
+from dse.core.space import INACTIVE
 from dse.searchers.deduplication import Unseen
-from dse.searchers.searcher import (
-    Answers,
-    check_ask,
-    check_batch,
-    check_learn,
-    check_tell,
-    rows_wanted,
-)
+from dse.searchers.searcher import Answers, BatchSearcher
 
 MATINGS = 10
 """How often a generation mates again for children that it does not hold already."""
@@ -44,7 +37,7 @@ class _OntoLevels(Repair):  # type: ignore[misc]  # pymoo ships no types
         return np.where(self._finite, np.around(rows), rows)
 
 
-class PymooSearch:
+class PymooSearch(BatchSearcher):
     """NSGA-II (Deb et al., 2002) or NSGA-III (Deb and Jain, 2014) over level indices, by pymoo.
 
     pymoo is told whole generations, however few rows of them are asked at a time. A failed row is
@@ -57,39 +50,31 @@ class PymooSearch:
     is allowed.
 
     Args:
-        space: What may be chosen.
-        objectives: Number of losses m.
-        constraints: Number of violations c.
+        problem: What is searched.
         seed: Of pymoo's generator and of ours.
-        population: Designs per generation; NSGA-III has at most as many reference directions.
-        algorithm: Which of the two.
+        batch: Designs per generation (the population); NSGA-III has at most as many reference
+            directions.
+
+    Attributes:
+        algorithm: Which of the two; set by the subclass.
     """
 
     learns: ClassVar[bool] = True
     limited: ClassVar[bool] = True
     continuous: ClassVar[bool] = True
+    algorithm: ClassVar[Literal["nsga2", "nsga3"]]
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        *,
-        objectives: int,
-        constraints: int,
-        seed: int,
-        population: int = 100,
-        algorithm: Literal["nsga2", "nsga3"] = "nsga2",
-    ) -> None:
-        check_batch("population", population)
-        self._space = space
+    def __init__(self, problem: Problem, *, seed: int, batch: int = 100) -> None:
+        super().__init__(problem, batch)
+        self._space = space = problem.space
         self._unseen = Unseen(space)
         self._rng = np.random.default_rng(seed)
-        self._population = population
-        self._kind = algorithm
-        self._shape = (objectives, constraints)
+        self._shape = len(problem.objectives), len(problem.constraints)
         self._finite = np.array([p.count is not None for p in space.parameters])
         # A gene is a code: the number of a level, or the place of a Real between its ends.
         self._top = np.array([1.0 if p.count is None else p.count - 1.0 for p in space.parameters])
-        self._problem = PymooProblem(
+        objectives, constraints = self._shape
+        self._asked_of_pymoo = PymooProblem(
             n_var=len(self._top), n_obj=objectives, n_ieq_constr=constraints, xl=0.0, xu=self._top
         )
         self._algorithm = self._first_generation(seed)
@@ -98,25 +83,26 @@ class PymooSearch:
         self._bred: FloatArray = np.empty((0, len(space.parameters)))
         self._codes = self._bred
         self._handed = 0
-        self._told = _unknown(0, *self._shape)
-        self._waiting: int | None = None
+        self._answers = _unknown(0, *self._shape)
 
     def _first_generation(self, seed: int) -> Any:  # noqa: ANN401  # pymoo ships no types
         options: dict[str, Any] = {
-            "pop_size": self._population,
-            "sampling": self._genes(self._space.sample(self._population, self._rng)),
+            "pop_size": self.batch,
+            "sampling": self._genes(self._space.sample(self.batch, self._rng)),
             "repair": _OntoLevels(self._finite),
             # Wide distributions: on a handful of levels a narrow one gives back its parents.
             "crossover": SBX(prob=1.0, eta=3.0),
             "mutation": PM(prob=1.0, eta=3.0),
         }
-        if self._kind == "nsga3":
+        if self.algorithm == "nsga3":
             options["selection"] = TournamentSelection(func_comp=_less_violated)
-            algorithm = NSGA3(_directions(self._shape[0], self._population), **options)
+            algorithm = NSGA3(_directions(self._shape[0], self.batch), **options)
         else:
             algorithm = NSGA2(**options)
         algorithm.mating.n_max_iterations = MATINGS
-        algorithm.setup(self._problem, seed=seed, termination=("n_gen", 10**9), verbose=False)
+        algorithm.setup(
+            self._asked_of_pymoo, seed=seed, termination=("n_gen", 10**9), verbose=False
+        )
         return algorithm
 
     def _genes(self, codes: FloatArray) -> FloatArray:
@@ -128,20 +114,17 @@ class PymooSearch:
     def _codes_of(self, genes: FloatArray) -> FloatArray:
         return self._space.canonical(np.clip(genes, 0.0, self._top))
 
-    def ask(self, n: int | None = None) -> FloatArray:
-        """Rows of a generation, shape (k, d), k <= population; k = 0 when all is proposed."""
-        check_ask(self._waiting)
-        most = rows_wanted(n, self._population)
+    def _propose(self, n: int) -> FloatArray:
+        """Rows of a generation; none when all is proposed."""
         if self._handed == len(self._codes):
             self._breed()
-        rows = self._codes[self._handed : self._handed + most]
+        rows = self._codes[self._handed : self._handed + n]
         self._handed += len(rows)
-        self._waiting = len(rows)
-        return rows.copy()
+        return rows
 
     def _breed(self) -> None:
         """Make the next generation."""
-        if self._started or len(self._foreign) >= self._population:
+        if self._started or len(self._foreign) >= self.batch:
             self._advance(self._foreign)
             self._foreign = self._foreign[:0]
         population = self._algorithm.ask()
@@ -149,18 +132,18 @@ class PymooSearch:
             self._algorithm.termination.force_termination = False
             population = Population.new("X", np.empty((0, len(self._top))))
         genes = np.asarray(population.get("X"), dtype=np.float64).reshape(-1, len(self._top))
-        genes = genes[: self._population - len(self._foreign)]
+        genes = genes[: self.batch - len(self._foreign)]
         codes = self._codes_of(genes)
         excluded = ~self._space.allowed(codes)
         if excluded.any():
             codes[excluded] = self._repaired(codes[excluded])
             genes[excluded] = self._genes(codes[excluded])
         if not self._unseen.mask(codes).any():
-            codes = self._unseen.draw(self._population, self._rng)
+            codes = self._unseen.draw(self.batch, self._rng)
             genes = self._genes(codes)
         self._unseen.add(codes)
         self._bred, self._codes, self._handed = genes, codes, 0
-        self._told = _unknown(len(codes), *self._shape)
+        self._answers = _unknown(len(codes), *self._shape)
 
     def _repaired(self, codes: FloatArray) -> FloatArray:
         """Allowed designs in place of forbidden ones, changed in one knob that a rule names.
@@ -199,22 +182,19 @@ class PymooSearch:
     def _is_name(self, column: int) -> bool:
         return isinstance(self._space.parameters[column], Categorical)
 
-    def tell(self, answers: Answers) -> None:
+    def _told(self, codes: FloatArray, answers: Answers) -> None:  # noqa: ARG002
         """Hand the good rows to pymoo once the generation is complete."""
-        check_tell(self._waiting, answers)
-        self._waiting = None
         rows = slice(self._handed - len(answers), self._handed)
-        self._told.losses[rows] = answers.losses
-        self._told.violations[rows] = answers.violations
-        self._told.ok[rows] = answers.ok
+        self._answers.losses[rows] = answers.losses
+        self._answers.violations[rows] = answers.violations
+        self._answers.ok[rows] = answers.ok
         if self._handed < len(self._codes):
             return
-        self._advance(Population.merge(self._evaluated(self._bred, self._told), self._foreign))
+        self._advance(Population.merge(self._evaluated(self._bred, self._answers), self._foreign))
         self._foreign = self._foreign[:0]
 
-    def learn(self, codes: FloatArray, answers: Answers) -> None:
+    def _learnt(self, codes: FloatArray, answers: Answers) -> None:
         """Take the good rows into the population."""
-        check_learn(self._waiting, codes, answers)
         new = self._unseen.mask(codes)
         self._unseen.add(codes)
         rows = Answers(answers.losses[new], answers.violations[new], answers.ok[new])
@@ -288,8 +268,13 @@ def _directions(objectives: int, population: int) -> FloatArray:
     return np.concatenate(layers)[:population]
 
 
-Nsga2 = partial(PymooSearch, algorithm="nsga2")
-"""NSGA-II; arguments as `PymooSearch`."""
+class Nsga2(PymooSearch):
+    """NSGA-II; arguments as `PymooSearch`."""
 
-Nsga3 = partial(PymooSearch, algorithm="nsga3")
-"""NSGA-III; arguments as `PymooSearch`."""
+    algorithm = "nsga2"
+
+
+class Nsga3(PymooSearch):
+    """NSGA-III; arguments as `PymooSearch`."""
+
+    algorithm = "nsga3"

@@ -5,23 +5,16 @@ from typing import ClassVar
 import numpy as np
 
 from dse.core.parameters import FloatArray
-from dse.core.space import SearchSpace
+from dse.core.problem import Problem
 from dse.searchers.deduplication import Unseen
-from dse.searchers.searcher import (
-    Answers,
-    check_ask,
-    check_batch,
-    check_learn,
-    check_tell,
-    rows_wanted,
-)
+from dse.searchers.searcher import Answers, BatchSearcher
 
 
-class RandomSearch:
+class RandomSearch(BatchSearcher):
     """Draws every knob evenly, no design twice, and learns nothing.
 
     Args:
-        space: What may be chosen.
+        problem: What is searched.
         seed: With the number of the ask, the seed of its random stream.
         batch: Designs per ask.
     """
@@ -30,28 +23,20 @@ class RandomSearch:
     limited: ClassVar[bool] = False
     continuous: ClassVar[bool] = True
 
-    def __init__(self, space: SearchSpace, *, seed: int, batch: int = 50) -> None:
-        check_batch("batch", batch)
-        self._unseen = Unseen(space)
+    def __init__(self, problem: Problem, *, seed: int, batch: int = 50) -> None:
+        super().__init__(problem, batch)
+        self._unseen = Unseen(problem.space)
         self._seed, self._asks = seed, 0
-        self._batch = batch
-        self._waiting: int | None = None
 
-    def ask(self, n: int | None = None) -> FloatArray:
-        """The next random rows, shape (n, d); fewer than `batch` when nothing else is left."""
-        check_ask(self._waiting)
+    def _propose(self, n: int) -> FloatArray:
+        """Fewer than n rows when nothing else is left."""
         rng = np.random.default_rng([self._seed, self._asks])
-        rows = self._unseen.draw(rows_wanted(n, self._batch), rng)
         self._asks += 1
-        self._waiting = len(rows)
-        return rows
+        return self._unseen.draw(n, rng)
 
-    def tell(self, answers: Answers) -> None:
-        """Take note that the batch is answered."""
-        check_tell(self._waiting, answers)
-        self._waiting = None
+    def _told(self, codes: FloatArray, answers: Answers) -> None:
+        """Nothing is learnt."""
 
-    def learn(self, codes: FloatArray, answers: Answers) -> None:
+    def _learnt(self, codes: FloatArray, answers: Answers) -> None:  # noqa: ARG002
         """Take note of designs that need not be proposed."""
-        check_learn(self._waiting, codes, answers)
         self._unseen.add(codes)

@@ -5,33 +5,14 @@ runs, and `dse doctor` are read from here: a new searcher is one file and one ro
 """
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dse.core.problem import Problem
     from dse.searchers.searcher import Searcher
-
-
-class Wanted(Protocol):
-    """What a study says about its search; `dse.study.schema.Search` has it."""
-
-    @property
-    def searcher(self) -> str:
-        """Name of the searcher."""
-
-    @property
-    def batch(self) -> int:
-        """Designs per ask; the population of the genetic ones."""
-
-    @property
-    def seed(self) -> int:
-        """Of every random choice."""
-
-
-Arguments: TypeAlias = "Callable[[Wanted, Problem], dict[str, Any]]"
-"""What a searcher is constructed with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,58 +20,32 @@ class Row:
     """A searcher.
 
     Attributes:
-        path: `module:class`, imported when the searcher is made.
-        arguments: Of the class.
+        path: `module:class`, imported when the searcher is made by `class(problem, seed=...,
+            batch=...)`.
         libraries: Distributions whose versions its proposals depend on.
         extra: Of `dse.core.extras`, which brings those that not every installation has.
     """
 
     path: str
-    arguments: Arguments
     libraries: tuple[str, ...] = ()
     extra: str | None = None
-
-
-def _in_order(search: Wanted, problem: "Problem") -> dict[str, Any]:
-    return {"space": problem.space, "batch": search.batch}
-
-
-def _drawn(search: Wanted, problem: "Problem") -> dict[str, Any]:
-    return {"space": problem.space, "seed": search.seed, "batch": search.batch}
-
-
-def _knowing(search: Wanted, problem: "Problem") -> dict[str, Any]:
-    return {"problem": problem, "seed": search.seed, "batch": search.batch}
-
-
-def _learning(search: Wanted, problem: "Problem") -> dict[str, Any]:
-    m, c = len(problem.objectives), len(problem.constraints)
-    return {**_drawn(search, problem), "objectives": m, "constraints": c}
-
-
-def _breeding(search: Wanted, problem: "Problem") -> dict[str, Any]:
-    asked = _learning(search, problem)
-    return {"population": asked.pop("batch"), **asked}
 
 
 _PYMOO, _OPTUNA = "dse.searchers.pymoo_search", "dse.searchers.optuna_search"
 
 SEARCHERS: Mapping[str, Row] = {
-    "nsga2": Row(f"{_PYMOO}:Nsga2", _breeding, ("pymoo",)),
-    "nsga3": Row(f"{_PYMOO}:Nsga3", _breeding, ("pymoo",)),
-    "tpe": Row(f"{_OPTUNA}:Tpe", _learning, ("optuna", "scipy")),
-    "gp": Row(f"{_OPTUNA}:OptunaGp", _learning, ("optuna", "scipy", "torch"), "gp"),
-    "optuna_nsga2": Row(f"{_OPTUNA}:OptunaNsga2", _learning, ("optuna",)),
-    "optuna_nsga3": Row(f"{_OPTUNA}:OptunaNsga3", _learning, ("optuna",)),
-    "random": Row("dse.searchers.random_search:RandomSearch", _drawn),
-    "sobol": Row("dse.searchers.sobol_search:SobolSearch", _drawn, ("scipy",)),
-    "exhaustive": Row("dse.searchers.exhaustive:Exhaustive", _in_order),
-    "grey_box": Row(
-        "dse.searchers.grey_box.grey_box:GreyBox", _knowing, ("pymoo", "scikit-learn", "scipy")
-    ),
+    "nsga2": Row(f"{_PYMOO}:Nsga2", ("pymoo",)),
+    "nsga3": Row(f"{_PYMOO}:Nsga3", ("pymoo",)),
+    "tpe": Row(f"{_OPTUNA}:Tpe", ("optuna", "scipy")),
+    "gp": Row(f"{_OPTUNA}:OptunaGp", ("optuna", "scipy", "torch"), "gp"),
+    "optuna_nsga2": Row(f"{_OPTUNA}:OptunaNsga2", ("optuna",)),
+    "optuna_nsga3": Row(f"{_OPTUNA}:OptunaNsga3", ("optuna",)),
+    "random": Row("dse.searchers.random_search:RandomSearch"),
+    "sobol": Row("dse.searchers.sobol_search:SobolSearch", ("scipy",)),
+    "exhaustive": Row("dse.searchers.exhaustive:Exhaustive"),
+    "grey_box": Row("dse.searchers.grey_box.grey_box:GreyBox", ("pymoo", "scikit-learn", "scipy")),
     "botorch": Row(
         "dse.searchers.botorch_search:BotorchSearch",
-        _learning,
         ("botorch", "gpytorch", "scipy", "torch"),
         "botorch",
     ),
@@ -98,20 +53,28 @@ SEARCHERS: Mapping[str, Row] = {
 """Name in a study file -> the searcher."""
 
 
-def searcher_of(search: Wanted, problem: "Problem") -> "Searcher":
-    """The searcher that a study asks for; equal arguments give equal searchers.
+def make_searcher(name: str, problem: "Problem", *, seed: int, batch: int) -> "Searcher":
+    """A searcher by its name; equal arguments give equal searchers.
+
+    Args:
+        name: One of `SEARCHERS`.
+        problem: What is searched.
+        seed: Of every random choice.
+        batch: Designs per ask, at least 1; the population of the genetic searchers.
 
     Raises:
-        DseError: If there is none of that name.
+        DseError: If there is none of that name, or the searcher refuses its arguments.
         MissingDependency: If it needs a library that is not installed.
     """
     from dse.core.errors import DseError
     from dse.core.extras import require_extra
 
-    if search.searcher not in SEARCHERS:
-        raise DseError(f"there is no searcher {search.searcher!r}")
-    row = SEARCHERS[search.searcher]
+    if name not in SEARCHERS:
+        near = get_close_matches(name, SEARCHERS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise DseError(f"there is no searcher {name!r}; allowed: {', '.join(SEARCHERS)}{hint}")
+    row = SEARCHERS[name]
     if row.extra is not None:
-        require_extra(f"the searcher {search.searcher!r}", row.extra)
-    made: Searcher = pkgutil.resolve_name(row.path)(**row.arguments(search, problem))
+        require_extra(f"the searcher {name!r}", row.extra)
+    made: Searcher = pkgutil.resolve_name(row.path)(problem, seed=seed, batch=batch)
     return made

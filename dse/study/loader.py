@@ -70,7 +70,7 @@ class Study(Generic[S]):
         for how_long in ("trials", "max_wall", "plateau"):
             del content["search"][how_long]
         # What they come to, codes of designs, is added by who reads them.
-        for opening in ("corners", "warm_start"):
+        for opening in ("corners", "boundary", "warm_start"):
             del content["search"][opening]
         if content["search"]["early_stop"] is None:
             del content["search"]["early_stop"]

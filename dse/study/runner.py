@@ -21,12 +21,11 @@ from dse.runs.lock import now
 from dse.runs.manifest import read_resolved
 from dse.runs.run_schema import Question
 from dse.runs.store import RunWriter, read_run, require_free
-from dse.search.initial_designs import WithInitialDesigns
 from dse.search.interrupts import Clock, Stop
 from dse.search.loop import explore, never_enough
 from dse.search.progress import ProgressListener, ProgressRecorder, RunProgress, SearchStopped
 from dse.search.termination import Plateau
-from dse.searchers.registry import SEARCHERS, searcher_of
+from dse.searchers.registry import SEARCHERS, make_searcher
 from dse.searchers.searcher import Searcher
 from dse.study.loader import Study
 from dse.study.plugins import absolute
@@ -267,7 +266,8 @@ class _Job:
         if staged is not None:
             staged.early.follow(problem, staged.handle)
         # A searcher that cannot do with this problem says so before there is a folder.
-        searcher = searcher_of(study.file.search, problem)
+        search = study.file.search
+        searcher = make_searcher(search.searcher, problem, seed=search.seed, batch=search.batch)
         return cls(
             study, problem, composed, spread, answered, staged, searcher, listener, stop, clock
         )
@@ -338,7 +338,6 @@ class _Job:
     ) -> "_End":
         """Search until a rule or somebody stops it."""
         search, rules = self.study.file.search, writer.manifest.get("stopping", {})
-        searcher = WithInitialDesigns(self.searcher, opening.codes, search.batch)
         limit = rules.get("max_wall_s")
         self.clock.start(limit)
         late = _End("wall time", f"the {limit} s of search.max_wall are spent")
@@ -347,8 +346,9 @@ class _Job:
         try:
             found = explore(
                 self.problem,
-                searcher,
+                self.searcher,
                 budget=search.trials,
+                opening=opening.codes,
                 on_batch=recorder.batch,
                 known=writer.known,
                 given=opening.given,

@@ -65,7 +65,8 @@ class Search(Section):
     `batch` is the population of the genetic searchers and the designs per proposal of the others.
     A run whose failed trials pass `max_failed_share` ends with its own exit code. A search ends
     after `trials` trials, after `max_wall`, at a `plateau`, or when there is nothing left; the
-    designs of the system's `corners` and of a `warm_start` are its first trials.
+    designs of the system's `corners`, of the `boundary` of the space and of a `warm_start` are its
+    first trials.
     """
 
     searcher: SearcherName = "nsga2"
@@ -76,6 +77,7 @@ class Search(Section):
     max_wall: Wait | None = None
     plateau: PlateauRule | None = None
     corners: bool = True
+    boundary: bool = True
     warm_start: WarmStart | None = None
     early_stop: EarlyStopRule | None = None
 

@@ -1,4 +1,4 @@
-"""What a study's search opens with: the corners of its system, and designs of a warm start."""
+"""What a study's search opens with: corners of its system, ends of its space, a warm start."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from dse.core.space import SearchSpace
 from dse.results.front import Front
 from dse.runs.run_schema import Question
 from dse.runs.store import Run, read_run
-from dse.search.initial_designs import distinct
+from dse.search.initial_designs import boundary_designs, distinct
 from dse.study.designs_io import read_designs
 from dse.study.loader import Study
 from dse.study.schema import WarmStart
@@ -68,6 +68,9 @@ def initial_designs_of(
         rows = _inside(space, {n: [c[n] for c in corners.values()] for n in space.names})
         parts.append(np.array([c for c in rows if c is not None]).reshape(-1, len(space.names)))
         record["corners"] = [n for n, c in zip(corners, rows, strict=True) if c is not None]
+    if study.file.search.boundary:
+        parts.append(boundary_designs(space))
+        record["boundary"] = len(parts[-1])
     if study.file.search.warm_start is not None:
         taken = _warm(study.file.search.warm_start, problem, identified)
         parts.append(taken.codes)

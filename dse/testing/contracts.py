@@ -3,8 +3,8 @@
 Subclass a contract in a test module, override its hooks, and pytest collects the rest:
 
     class TestMySearcher(SearcherContract):
-        def searcher(self, space, objectives, constraints):
-            return MySearcher(space, seed=1)
+        def searcher(self, problem):
+            return MySearcher(problem, seed=1, batch=10)
 
         def continuous(self):
             return True
@@ -13,9 +13,10 @@ Subclass a contract in a test module, override its hooks, and pytest collects th
 import os
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,9 +24,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dse.core.errors import CallOrderError, DseError
+from dse.core.errors import CallOrderError, CompositionError, DseError
 from dse.core.evaluation import Evaluator
 from dse.core.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter, Real
+from dse.core.problem import Constraint, Objective, Problem
 from dse.core.signature import EVIDENCE, TEXT_UNITS, Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace, length, take
 from dse.searchers.searcher import Answers, Searcher
@@ -62,6 +64,25 @@ def tiny_space() -> SearchSpace:
     )
 
 
+@dataclass(frozen=True)
+class _Unasked:
+    """A measured evaluator that no searcher may call: the contract answers in its place."""
+
+    signature: Signature
+
+    def __call__(self, columns: Columns) -> Columns:
+        raise AssertionError(f"a searcher evaluates nothing; it asked for {length(columns)} rows")
+
+
+def searched_problem(space: SearchSpace, objectives: int, constraints: int) -> Problem:
+    """A problem of so many objectives `f0`, `f1`, ... and constraints `c0 <= 0`, `c1 <= 0`, ..."""
+    wanted = tuple(Objective(f"f{i}", "1") for i in range(objectives))
+    limits = tuple(Constraint(f"c{i}", "1", 0.0) for i in range(constraints))
+    outputs = {part.name: part.unit for part in wanted} | {part.name: part.unit for part in limits}
+    run = _Unasked(Signature.uniform(space.units, outputs, "measured", "measured"))
+    return Problem(space, run, wanted, limits)
+
+
 def answers_to(codes: FloatArray, objectives: int, constraints: int, ok: Column) -> Answers:
     """Losses and violations that are a fixed function of the codes; NaN where `ok` is False.
 
@@ -82,8 +103,8 @@ def answers_to(codes: FloatArray, objectives: int, constraints: int, ok: Column)
 class SearcherContract:
     """What every searcher promises the loop."""
 
-    def searcher(self, space: SearchSpace, objectives: int, constraints: int) -> Searcher:
-        """Hook: a fresh searcher with always the same seed."""
+    def searcher(self, problem: Problem) -> Searcher:
+        """Hook: a fresh searcher of a problem, with always the same seed."""
         raise NotImplementedError
 
     def continuous(self) -> bool:
@@ -94,7 +115,7 @@ class SearcherContract:
         self, space: SearchSpace, *, rounds: int = 6, constraints: int = 0, failing: str = "none"
     ) -> Iterator[FloatArray]:
         """Ask and tell for some rounds; `failing`: `none`, `some`, `first`, `later` or `all`."""
-        searcher = self.searcher(space, 2, constraints)
+        searcher = self.searcher(searched_problem(space, 2, constraints))
         for turn in range(rounds):
             codes = searcher.ask()
             if not len(codes):
@@ -163,7 +184,7 @@ class SearcherContract:
 
     def test_says_what_it_can(self) -> None:
         """The flags are plain truth values of the class."""
-        searcher = self.searcher(tiny_space(), 2, 0)
+        searcher = self.searcher(searched_problem(tiny_space(), 2, 0))
         for flag in ("learns", "limited", "continuous"):
             assert getattr(type(searcher), flag) in (True, False)
         assert searcher.continuous == self.continuous()
@@ -171,7 +192,7 @@ class SearcherContract:
     def test_never_more_rows_than_wanted(self) -> None:
         """And whoever asks for few at a time is not kept from the rest; 0 are refused."""
         space = conditional_space(continuous=False)
-        searcher = self.searcher(space, 2, 1)
+        searcher = self.searcher(searched_problem(space, 2, 1))
         with pytest.raises(DseError, match="n = 0: at least 1"):
             searcher.ask(0)
         seen: set[bytes] = set()
@@ -190,7 +211,7 @@ class SearcherContract:
         space = conditional_space(continuous=False)
         known = np.concatenate(list(space.enumerate()))[::2]
         answers = answers_to(known, 2, 1, np.arange(len(known)) % 5 != 0)
-        searcher = self.searcher(space, 2, 1)
+        searcher = self.searcher(searched_problem(space, 2, 1))
         searcher.learn(known[:0], answers_to(known[:0], 2, 1, np.zeros(0, dtype=bool)))
         searcher.learn(known, answers)
         searcher.learn(known, answers)
@@ -204,7 +225,7 @@ class SearcherContract:
 
     def test_learning_in_the_middle_of_a_batch_is_refused(self) -> None:
         """And so are rows without an answer each; what waits is answered afterwards."""
-        searcher = self.searcher(tiny_space(), 2, 0)
+        searcher = self.searcher(searched_problem(tiny_space(), 2, 0))
         codes = searcher.ask()
         answers = answers_to(codes, 2, 0, np.full(len(codes), fill_value=True))
         with pytest.raises(CallOrderError, match="learn came before"):
@@ -215,7 +236,7 @@ class SearcherContract:
 
     def test_tell_before_ask_is_refused(self) -> None:
         """Nothing waits for an answer, at the start and after an answer."""
-        searcher = self.searcher(tiny_space(), 2, 0)
+        searcher = self.searcher(searched_problem(tiny_space(), 2, 0))
         nobody = answers_to(np.zeros((1, 2)), 2, 0, np.array([True]))
         with pytest.raises(CallOrderError, match="before ask"):
             searcher.tell(nobody)
@@ -227,7 +248,7 @@ class SearcherContract:
 
     def test_a_second_ask_before_the_answer_is_refused(self) -> None:
         """And the batch that waits is still answered afterwards."""
-        searcher = self.searcher(tiny_space(), 2, 0)
+        searcher = self.searcher(searched_problem(tiny_space(), 2, 0))
         codes = searcher.ask()
         with pytest.raises(CallOrderError, match=str(len(codes))):
             searcher.ask()
@@ -235,7 +256,7 @@ class SearcherContract:
 
     def test_a_wrong_number_of_answers_is_refused(self) -> None:
         """The message shows both numbers; the right number is accepted afterwards."""
-        searcher = self.searcher(tiny_space(), 2, 0)
+        searcher = self.searcher(searched_problem(tiny_space(), 2, 0))
         codes = searcher.ask()
         n = len(codes)
         more = answers_to(np.zeros((n + 1, 2)), 2, 0, np.full(n + 1, fill_value=True))
@@ -243,11 +264,77 @@ class SearcherContract:
             searcher.tell(more)
         searcher.tell(answers_to(codes, 2, 0, np.full(n, fill_value=True)))
 
+    def test_knows_its_problem_and_its_batch(self) -> None:
+        """Whoever explores compares the problem; no ask gives more than a batch."""
+        problem = searched_problem(conditional_space(continuous=False), 2, 1)
+        searcher = self.searcher(problem)
+        assert searcher.problem == problem
+        assert 1 <= len(searcher.ask()) <= searcher.batch
+
+    @pytest.mark.parametrize("told", [(1, 1), (3, 1), (2, 0), (2, 2), (3, 0)])
+    @pytest.mark.parametrize("call", ["tell", "learn"])
+    def test_answers_of_another_problem_are_refused(self, call: str, told: tuple[int, int]) -> None:
+        """Too many or too few objectives or constraints; the right ones are taken afterwards."""
+        answer, codes = self._answering(call, constraints=1)
+        ok = np.full(len(codes), fill_value=True)
+        with pytest.raises((CallOrderError, CompositionError)):
+            answer(answers_to(codes, *told, ok))
+        answer(answers_to(codes, 2, 1, ok))
+
+    @pytest.mark.parametrize("call", ["tell", "learn"])
+    def test_a_limit_that_the_problem_does_not_have_is_refused(self, call: str) -> None:
+        """Nothing is dropped in silence."""
+        answer, codes = self._answering(call, constraints=0)
+        ok = np.full(len(codes), fill_value=True)
+        with pytest.raises((CallOrderError, CompositionError)):
+            answer(answers_to(codes, 2, 1, ok))
+        answer(answers_to(codes, 2, 0, ok))
+
+    @pytest.mark.parametrize("rows", [-1, 1])
+    @pytest.mark.parametrize("column", ["violations", "ok", "stopped"])
+    @pytest.mark.parametrize("call", ["tell", "learn"])
+    def test_columns_of_another_length_are_refused(self, call: str, column: str, rows: int) -> None:
+        """Every column of the answers has a row for each design."""
+        answer, codes = self._answering(call, constraints=1)
+        right = answers_to(codes, 2, 1, np.full(len(codes), fill_value=True))
+        other = len(codes) + rows
+        wrong = {
+            "violations": replace(right, violations=np.zeros((other, 1))),
+            "ok": replace(right, ok=np.full(other, fill_value=True)),
+            "stopped": replace(right, stopped=np.full(other, fill_value=False)),
+        }
+        with pytest.raises((CallOrderError, CompositionError)):
+            answer(wrong[column])
+        answer(right)
+
+    def test_codes_of_another_space_are_refused(self) -> None:
+        """A row has one code per knob of the problem."""
+        space = conditional_space(continuous=False)
+        searcher = self.searcher(searched_problem(space, 2, 1))
+        codes = next(space.enumerate())[:3]
+        answers = answers_to(codes, 2, 1, np.full(3, fill_value=True))
+        for wrong in (codes[:, 1:], np.concatenate([codes, codes], axis=1), codes[:, 0]):
+            with pytest.raises((CallOrderError, CompositionError)):
+                searcher.learn(wrong, answers)
+        searcher.learn(codes, answers)
+
+    def _answering(
+        self, call: str, *, constraints: int
+    ) -> tuple[Callable[[Answers], None], FloatArray]:
+        """What takes answers to some designs of a problem with two objectives, and the designs."""
+        space = conditional_space(continuous=False)
+        searcher = self.searcher(searched_problem(space, 2, constraints))
+        if call == "tell":
+            codes = searcher.ask()
+            return searcher.tell, codes
+        codes = next(space.enumerate())[:3]
+        return partial(searcher.learn, codes), codes
+
     def test_rows_and_answers_belong_to_the_caller(self) -> None:
         """Overwriting what was handed over changes nothing that comes later."""
         space = conditional_space(continuous=self.continuous())
         untouched = list(self._batches(space, rounds=4))
-        searcher = self.searcher(space, 2, 0)
+        searcher = self.searcher(searched_problem(space, 2, 0))
         for expected in untouched:
             codes = searcher.ask()
             np.testing.assert_array_equal(codes, expected)

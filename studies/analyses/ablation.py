@@ -170,13 +170,12 @@ def _evolved(problem: Problem, layers: int, budget: Budget, seed: int) -> list[T
         inner = replace(
             problem, space=space, evaluator=Chain((Picked(tuple(known)), problem.evaluator))
         )
-        search = Nsga2(
-            space, objectives=len(problem.objectives), constraints=len(problem.constraints),
-            seed=seed + number, population=budget.population,
-        )  # fmt: skip
+        search = Nsga2(inner, seed=seed + number, batch=budget.population)
         last = number == ROUNDS - 1
         trials = budget.trials if last else max(budget.trials // 4, 1)
-        found.append(explore(inner, search, budget=trials).trials)
+        # Arms are compared from random starts: the ends of two arms' spaces are not worth the same.
+        nothing = np.empty((0, len(space.parameters)))
+        found.append(explore(inner, search, budget=trials, opening=nothing).trials)
     return found
 
 

@@ -25,9 +25,8 @@ from dse.online.simulation.workloads import PUBLISHED_SEED, stretched_weibull
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.run_schema import Question
 from dse.search.loop import explore
-from dse.searchers.registry import searcher_of
+from dse.searchers.registry import make_searcher
 from dse.study.loader import load_study
-from dse.study.schema import Search
 from search_spaces.dynasplit import budget
 from studies.dynasplit.system import SYSTEM
 
@@ -50,10 +49,9 @@ def problem_of(file: str) -> Problem:
 def searched(problem: Problem, name: str, seed: int, trials: int) -> Trials:
     """The trials of one search, population as published; with both ends if its name says so."""
     ends = ends_of(problem) if name.endswith(ENDS) else np.empty((0, len(problem.space.parameters)))
-    search = Search.model_validate(
-        {"searcher": name.removesuffix(ENDS), "batch": POPULATION, "seed": seed}
-    )
-    found = explore(problem, searcher_of(search, problem), budget=trials - len(ends)).trials
+    searcher = make_searcher(name.removesuffix(ENDS), problem, seed=seed, batch=POPULATION)
+    # The published searches open with nothing.
+    found = explore(problem, searcher, budget=trials - len(ends), opening=ends[:0]).trials
     return problem.evaluate(np.concatenate([ends, found.codes])) if len(ends) else found
 
 

@@ -37,6 +37,7 @@ from dse.pareto.dominance import non_dominated
 from dse.runs.failures import failure_counts
 from dse.search.loop import explore
 from dse.search.sequential import EarlyStop
+from dse.searchers.searcher import BatchSearcher
 
 # -- limits ---------------------------------------------------------------------------------
 
@@ -257,20 +258,24 @@ def staged_problem(cache, archives, confidence=0.95, limits_=(), space=None):
     return problem, staged, recorded
 
 
-class NetworkByNetwork:
+class NetworkByNetwork(BatchSearcher):
     """Proposes all designs of two networks at a time, as a search does that harvests its runs."""
 
-    def __init__(self, space, seed):
-        codes = np.concatenate(list(space.enumerate()))
+    def __init__(self, problem, seed):
+        codes = np.concatenate(list(problem.space.enumerate()))
+        super().__init__(problem, len(codes))
         order = np.random.default_rng(seed).permutation(len(SKILLS))
         self._batches = [
             codes[np.isin(codes[:, 0], order[i : i + 2])] for i in range(0, len(order), 2)
         ]
 
-    def ask(self):
+    def _propose(self, n):  # noqa: ARG002
         return self._batches.pop(0)
 
-    def tell(self, answers):
+    def _told(self, codes, answers):
+        pass
+
+    def _learnt(self, codes, answers):
         pass
 
 
@@ -283,8 +288,10 @@ def searched(  # noqa: PLR0913
         staged.early.saw(batch)
         return ""
 
-    search = NetworkByNetwork(problem.space, seed)
-    found = explore(problem, search, budget=budget, enough=told, known=known)
+    search = NetworkByNetwork(problem, seed)
+    found = explore(
+        problem, search, budget=budget, opening=np.empty((0, 0)), enough=told, known=known
+    )
     return found.trials, staged, recorded
 
 

@@ -15,6 +15,7 @@ from dse.core.parameters import Integer
 from dse.core.space import SearchSpace
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.searcher import Answers
+from dse.testing.contracts import searched_problem
 
 
 def timed(call, *args):
@@ -26,7 +27,7 @@ def timed(call, *args):
 
 def nsga2():
     space = SearchSpace(tuple(Integer(f"p{i}", 0, 39, "1") for i in range(6)))
-    searcher = Nsga2(space, objectives=2, constraints=0, seed=1, population=100)
+    searcher = Nsga2(searched_problem(space, 2, 0), seed=1, batch=100)
     trials, spent, last, weights = 0, 0.0, (0, 0.0), np.arange(1.0, 7.0)
     for mark in (1_000, 10_000, 50_000, 100_000):
         while trials < mark:

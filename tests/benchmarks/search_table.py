@@ -24,7 +24,7 @@ from problems.enumerable import Frame, exact_front
 from problems.peers import BareOptuna, BarePymoo
 
 from dse.core.problem import Problem
-from dse.searchers.registry import searcher_of
+from dse.searchers.registry import make_searcher
 from dse.searchers.searcher import Answers
 
 RESULTS = Path(__file__).with_name("search_table.jsonl")
@@ -38,17 +38,8 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 }
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What a study would say."""
-
-    searcher: str
-    seed: int
-    batch: int
-
-
 def ours(name, batch):
-    return lambda problem, seed: searcher_of(Wanted(name, seed, batch), problem)
+    return lambda problem, seed: make_searcher(name, problem, seed=seed, batch=batch)
 
 
 @dataclass(frozen=True)

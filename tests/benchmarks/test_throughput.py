@@ -62,7 +62,7 @@ def problem():
     return Problem(space, Chain((Zdt(),)), (Objective("f1", "1"), Objective("f2", "1")))
 
 
-def ours(folder, searcher_of, trials, writer_seconds=None):
+def ours(folder, searcher, trials, writer_seconds=None):
     """Seconds for so many trials, each on the disk before the searcher learns of it."""
     asked = problem()
     question = Question.of("zdt", "How fast?", asked)
@@ -75,19 +75,11 @@ def ours(folder, searcher_of, trials, writer_seconds=None):
             if writer_seconds is not None:
                 writer_seconds.append(time.perf_counter() - start)
 
-        explore(asked, searcher_of(asked.space), budget=trials, on_batch=store)
+        explore(asked, searcher(asked, seed=1, batch=BATCH), budget=trials, on_batch=store)
         writer.finish("budget", {"trials": trials})
     seconds = time.perf_counter() - began
     assert len(read_run(folder).trials) == trials
     return seconds
-
-
-def nsga2(space):
-    return Nsga2(space, objectives=2, constraints=0, seed=1, population=BATCH)
-
-
-def random(space):
-    return RandomSearch(space, seed=1, batch=BATCH)
 
 
 def bare_optuna(storage, trials):
@@ -130,9 +122,9 @@ def per_trial(tmp_path_factory):
     trials = 5000
     journal = optuna.storages.JournalStorage(JournalFileBackend(str(tmp / "journal")))
     found = {
-        "ours, random, durable": ours(tmp / "random", random, trials, stored) / trials,
+        "ours, random, durable": ours(tmp / "random", RandomSearch, trials, stored) / trials,
         "ours, store alone": sum(stored) / trials,
-        "ours, nsga2, durable": ours(tmp / "nsga2", nsga2, trials) / trials,
+        "ours, nsga2, durable": ours(tmp / "nsga2", Nsga2, trials) / trials,
         "bare pymoo nsga2": bare_pymoo(trials) / trials,
         "bare optuna, memory": bare_optuna(None, 1000) / 1000,
         "bare optuna, sqlite": bare_optuna(f"sqlite:///{tmp / 'optuna.db'}", 40) / 40,

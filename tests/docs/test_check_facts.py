@@ -112,7 +112,7 @@ def test_a_figure_with_its_source_holds_however_it_is_wrapped(says, source):
         ("{16,384} V", {"code": "dse.core.evaluation.InBatches.rows"}),
         (
             "{100} V",
-            {"code": "dse.searchers.pymoo_search.PymooSearch.__init__", "at": "population"},
+            {"code": "dse.searchers.pymoo_search.PymooSearch.__init__", "at": "batch"},
         ),
     ],
 )

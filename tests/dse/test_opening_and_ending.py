@@ -21,6 +21,7 @@ from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.status import run_status
 from dse.runs.store import read_run
+from dse.search.initial_designs import boundary_designs
 from dse.search.interrupts import Clock, Stop
 from dse.search.termination import Plateau
 from dse.study.designs_io import read_designs
@@ -147,15 +148,45 @@ def designs(trials):
 
 
 def test_corners_that_exist_are_the_first_trials_and_the_searcher_learns_of_them(study, tmp_path):
-    run = run_of(study(), tmp_path / "run")
+    run = run_of(study("search.boundary=false"), tmp_path / "run")
     assert designs(run.trials)[:2] == [(4.0, "new", 1.0), (0.1, "new", 1.0)]
     assert run.manifest["opening"]["corners"] == ["fast", "frugal"]
-    without = run_of(study("search.corners=false"), tmp_path / "without")
+    assert "boundary" not in run.manifest["opening"]
+    off = ("search.corners=false", "search.boundary=false")
+    without = run_of(study(*off), tmp_path / "without")
     assert "opening" not in without.manifest
     assert without.identity != run.identity
     first, other = designs(run.trials)[2:12], designs(without.trials)[:10]
     assert not set(first) & set(designs(run.trials)[:2])
     assert len(set(first) & set(other)) >= 8  # one seed; only what is known already is left out
+
+
+def test_the_ends_of_the_space_follow_the_corners_and_are_part_of_the_identity(study, tmp_path):
+    both = run_of(study(), tmp_path / "both")
+    opening = both.manifest["opening"]
+    assert opening["boundary"] == 2
+    corners = [(4.0, "new", 1.0), (0.1, "new", 1.0)]
+    assert designs(both.trials)[:2] == corners
+    ends = [d for d in designs(both.trials)[2 : len(opening["codes"])] if d not in corners]
+    alone = run_of(study("search.corners=false"), tmp_path / "alone")
+    assert "corners" not in alone.manifest["opening"]
+    assert designs(alone.trials)[: len(ends)] == ends
+    np.testing.assert_array_equal(
+        alone.manifest["opening"]["codes"], boundary_designs(study().space)
+    )
+    off = run_of(study("search.boundary=false"), tmp_path / "off")
+    assert len({both.identity, alone.identity, off.identity}) == 3
+    assert "boundary" not in both.manifest["identified_by"]["study"]["search"]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 20])
+def test_a_run_goes_on_with_the_ends_that_it_was_begun_with(stop, study, tmp_path, monkeypatch):
+    whole = run_of(study(), tmp_path / "whole")
+    run_of(study(f"search.trials={stop}"), tmp_path / "cut")
+    monkeypatch.setattr("dse.study.warm_start.boundary_designs", lambda _: 1 / 0)
+    run, _ = resumed(study, tmp_path / "cut", "60")
+    assert designs(run.trials) == designs(whole.trials)
+    assert run.identity == whole.identity
 
 
 def test_the_budget_may_be_smaller_than_the_opening(study, tmp_path):
@@ -187,7 +218,8 @@ def test_a_run_of_the_same_evaluators_lends_its_metrics(study, tmp_path):
 def test_under_other_settings_a_front_is_evaluated_anew_within_the_narrower_space(study, tmp_path):
     earlier = run_of(study(), tmp_path / "earlier")
     path = f"search.warm_start.path={tmp_path / 'earlier'}"
-    other = study(path, "settings.tone=1", "knobs.width.start=1000", "search.corners=false")
+    off = ("search.corners=false", "search.boundary=false")
+    other = study(path, "settings.tone=1", "knobs.width.start=1000", *off)
     watch = Quiet()
     run = run_of(other, tmp_path / "run", watch)
     record = run.manifest["opening"]["warm_start"]
@@ -239,9 +271,8 @@ def test_a_table_of_designs_is_read_and_what_lies_outside_is_counted(ending, stu
         wrapped = [{"design": line, "note": 1} if "nested" in ending else line for line in lines]
         path.write_text("\n".join(map(json.dumps, wrapped)))
     watch = Quiet()
-    run = run_of(
-        study(f"search.warm_start.path={path}", "search.corners=false"), tmp_path / "r", watch
-    )
+    off = ("search.corners=false", "search.boundary=false")
+    run = run_of(study(f"search.warm_start.path={path}", *off), tmp_path / "r", watch)
     assert designs(run.trials)[:2] == TABLE[:2]
     assert watch.notes == [
         f"warm start from {path}: 2 designs, evaluated anew; 2 of 4 do not lie in this study's "
@@ -438,4 +469,5 @@ def test_the_flags_of_the_command_reach_the_run(study, tmp_path):
     assert result.exit_code == 0, result.output
     run = read_run(tmp_path / "r")
     assert run.manifest["stopping"]["max_wall_s"] == 5400.0
-    assert designs(run.trials)[2] == (0.5, "new", 3.0)
+    opening = run.manifest["opening"]
+    assert designs(run.trials)[len(opening["codes"]) - 1] == (0.5, "new", 3.0)

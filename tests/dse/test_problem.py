@@ -266,6 +266,7 @@ class Watched:
 
     def __init__(self, searcher):
         self.searcher = searcher
+        self.problem, self.batch = searcher.problem, searcher.batch
         self.told = 0
 
     def ask(self):
@@ -279,12 +280,15 @@ class Watched:
         self.told += 1
         self.searcher.tell(answers)
 
+    def learn(self, codes, answers):
+        self.searcher.learn(codes, answers)
+
 
 SEARCHERS = {
-    "random": lambda: RandomSearch(SPACE, seed=1, batch=5),
-    "exhaustive": lambda: Exhaustive(SPACE, batch=5),
-    "nsga2": lambda: Nsga2(SPACE, objectives=2, constraints=2, seed=1, population=5),
-    "tpe": lambda: Tpe(SPACE, objectives=2, constraints=2, seed=1, batch=5),
+    "random": RandomSearch,
+    "exhaustive": Exhaustive,
+    "nsga2": Nsga2,
+    "tpe": Tpe,
 }
 
 
@@ -292,8 +296,9 @@ SEARCHERS = {
 @pytest.mark.parametrize("what", STRANGE)
 @pytest.mark.parametrize("name", SEARCHERS)
 def test_no_searcher_and_no_front_ever_sees_it(name, what, column):
-    searcher = Watched(SEARCHERS[name]())
-    found = explore(problem(strange_at(column, STRANGE[what])), searcher, budget=10)
+    asked = problem(strange_at(column, STRANGE[what]))
+    searcher = Watched(SEARCHERS[name](asked, seed=1, batch=5))
+    found = explore(asked, searcher, budget=10)
     assert searcher.told
     trials = found.trials
     assert not trials.ok.all()  # three of twelve designs fail: ten cannot miss them

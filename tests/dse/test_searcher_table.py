@@ -1,9 +1,10 @@
 """The one table of searchers: what reads it, and that nothing can get past it."""
 
+import inspect
+import pkgutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,27 +13,38 @@ from pydantic import ValidationError
 from dse.cli.environment import parts
 from dse.core.errors import DseError, StudyError
 from dse.core.extras import EXTRAS
-from dse.searchers.registry import SEARCHERS, searcher_of
+from dse.searchers.registry import SEARCHERS, make_searcher
 from dse.study.loader import load_study
 from dse.study.schema import Search
+from dse.testing.contracts import searched_problem, tiny_space
 from studies.command import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a study says of its search."""
+def problem():
+    return searched_problem(tiny_space(), 2, 1)
 
-    searcher: str
-    batch: int = 10
-    seed: int = 1
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_all_searchers_are_made_alike(name):
+    """And give back the problem and the batch that they were made with."""
+    kind = pkgutil.resolve_name(SEARCHERS[name].path)
+    parameters = inspect.signature(kind).parameters
+    assert list(parameters)[:3] == ["problem", "seed", "batch"]
+    optional = list(parameters.values())[2:]
+    assert all(p.default is not inspect.Parameter.empty for p in optional)
+    asked = problem()
+    made = make_searcher(name, asked, seed=3, batch=4)
+    assert (type(made), made.problem, made.batch) == (kind, asked, 4)
 
 
 def test_a_searcher_that_the_table_lacks_cannot_be_asked_for():
-    with pytest.raises(DseError, match="no searcher 'annealing'"):
-        searcher_of(Asked("annealing"), None)  # type: ignore[arg-type]
+    with pytest.raises(DseError, match=r"no searcher 'annealing'; allowed: nsga2, .*botorch$"):
+        make_searcher("annealing", problem(), seed=1, batch=10)
+    with pytest.raises(DseError, match="did you mean 'grey_box'"):
+        make_searcher("greybox", problem(), seed=1, batch=10)
     with pytest.raises(ValidationError, match="nsga2"):
         Search(searcher="annealing")
 

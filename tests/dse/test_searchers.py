@@ -1,6 +1,6 @@
 """Every searcher keeps the contract, and the ones that learn find known fronts."""
 
-import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from dse.core.errors import DseError, SpaceError
+from dse.core.errors import CompositionError, DseError, SpaceError
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem
 from dse.core.signature import Signature
@@ -20,62 +20,71 @@ from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.optuna_search import OptunaGp, OptunaNsga2, OptunaNsga3, Tpe
 from dse.searchers.pymoo_search import Nsga2, Nsga3
 from dse.searchers.random_search import RandomSearch
-from dse.searchers.searcher import Answers, Searcher, rows_wanted
+from dse.searchers.searcher import Answers, Searcher
 from dse.searchers.sobol_search import SobolSearch
-from dse.testing.contracts import SearcherContract, answers_to, conditional_space, tiny_space
+from dse.testing.contracts import (
+    SearcherContract,
+    answers_to,
+    conditional_space,
+    searched_problem,
+    tiny_space,
+)
+
+NOTHING = np.empty((0, 0))
+"""An opening without designs."""
 
 
 class TestRandomSearch(SearcherContract):
-    def searcher(self, space, objectives, constraints):  # noqa: ARG002  # it learns nothing
-        return RandomSearch(space, seed=7, batch=10)
+    def searcher(self, problem):
+        return RandomSearch(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
 
 
 class TestExhaustive(SearcherContract):
-    def searcher(self, space, objectives, constraints):  # noqa: ARG002  # it learns nothing
-        return Exhaustive(space, batch=10)
+    def searcher(self, problem):
+        return Exhaustive(problem, seed=7, batch=10)
 
     def continuous(self):
         return False
 
 
 class TestNsga2(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        return Nsga2(space, objectives=objectives, constraints=constraints, seed=7, population=10)
+    def searcher(self, problem):
+        return Nsga2(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
 
 
 class TestNsga3(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        return Nsga3(space, objectives=objectives, constraints=constraints, seed=7, population=10)
+    def searcher(self, problem):
+        return Nsga3(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
 
 
 class TestSobol(SearcherContract):
-    def searcher(self, space, objectives, constraints):  # noqa: ARG002  # it learns nothing
-        return SobolSearch(space, seed=7, batch=10)
+    def searcher(self, problem):
+        return SobolSearch(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
 
 
 class TestOptunaNsga2(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        return OptunaNsga2(space, objectives=objectives, constraints=constraints, seed=7, batch=10)
+    def searcher(self, problem):
+        return OptunaNsga2(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
 
 
 class TestOptunaNsga3(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        return OptunaNsga3(space, objectives=objectives, constraints=constraints, seed=7, batch=10)
+    def searcher(self, problem):
+        return OptunaNsga3(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
@@ -83,35 +92,30 @@ class TestOptunaNsga3(SearcherContract):
 
 @pytest.mark.slow
 class TestOptunaGp(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        return OptunaGp(space, objectives=objectives, constraints=constraints, seed=7, batch=5)
+    def searcher(self, problem):
+        return OptunaGp(problem, seed=7, batch=5)
 
     def continuous(self):
         return True
 
 
 class TestTpe(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        return Tpe(space, objectives=objectives, constraints=constraints, seed=7, batch=5)
+    def searcher(self, problem):
+        return Tpe(problem, seed=7, batch=5)
 
     def continuous(self):
         return True
 
 
 def test_another_seed_gives_other_rows():
-    space = conditional_space(continuous=True)
-    for make in (
-        lambda seed: RandomSearch(space, seed=seed),
-        lambda seed: Nsga2(space, objectives=2, constraints=0, seed=seed),
-        lambda seed: Tpe(space, objectives=2, constraints=0, seed=seed),
-        lambda seed: SobolSearch(space, seed=seed),
-    ):
-        assert (make(1).ask() != make(2).ask()).any()
+    problem = searched_problem(conditional_space(continuous=True), 2, 0)
+    for make in (RandomSearch, Nsga2, Tpe, SobolSearch):
+        assert (make(problem, seed=1).ask() != make(problem, seed=2).ask()).any()
 
 
 def test_exhaustive_search_lists_the_space_once_and_stops():
     space = conditional_space(continuous=False)
-    searcher, seen = Exhaustive(space, batch=4), []
+    searcher, seen = Exhaustive(searched_problem(space, 2, 0), batch=4), []
     while len(codes := searcher.ask()):
         assert len(codes) <= 4
         seen += [row.tobytes() for row in codes]
@@ -121,25 +125,20 @@ def test_exhaustive_search_lists_the_space_once_and_stops():
 
 def test_exhaustive_search_refuses_a_continuous_knob():
     with pytest.raises(SpaceError, match="continuous"):
-        Exhaustive(conditional_space(continuous=True))
+        Exhaustive(searched_problem(conditional_space(continuous=True), 2, 0))
 
 
 @pytest.mark.parametrize("rows", [0, -1])
 def test_a_batch_without_rows_is_refused(rows):
-    space = tiny_space()
-    for make in (
-        lambda: RandomSearch(space, seed=1, batch=rows),
-        lambda: Exhaustive(space, batch=rows),
-        lambda: Nsga2(space, objectives=1, constraints=0, seed=1, population=rows),
-        lambda: Tpe(space, objectives=1, constraints=0, seed=1, batch=rows),
-    ):
-        with pytest.raises(DseError, match=f"= {rows}: at least 1"):
-            make()
+    problem = searched_problem(tiny_space(), 1, 0)
+    for make in (RandomSearch, Exhaustive, Nsga2, Tpe):
+        with pytest.raises(DseError, match=f"batch = {rows}: at least 1"):
+            make(problem, seed=1, batch=rows)
 
 
 def test_a_population_smaller_and_larger_than_the_space_finds_all_of_it():
     for population in (1, 2, 3, 50):
-        searcher = Nsga2(tiny_space(), objectives=2, constraints=0, seed=1, population=population)
+        searcher = Nsga2(searched_problem(tiny_space(), 2, 0), seed=1, batch=population)
         seen = set()
         while len(codes := searcher.ask()):
             assert len(codes) <= population
@@ -151,11 +150,8 @@ def test_a_population_smaller_and_larger_than_the_space_finds_all_of_it():
 def test_a_space_that_is_almost_all_forbidden_is_searched():
     knobs = tuple(Integer(f"p{i}", 0, 9, "1") for i in range(3))
     rules = tuple(Forbidden({p.name: tuple(range(8))}, "too small") for p in knobs)
-    space = SearchSpace(knobs, (), rules)
-    for searcher in (
-        Nsga2(space, objectives=2, constraints=0, seed=1, population=6),
-        Tpe(space, objectives=2, constraints=0, seed=1, batch=3),
-    ):
+    problem = searched_problem(SearchSpace(knobs, (), rules), 2, 0)
+    for searcher in (Nsga2(problem, seed=1, batch=6), Tpe(problem, seed=1, batch=3)):
         for _ in range(3):
             codes = searcher.ask()
             assert (codes >= 8).all()
@@ -163,21 +159,11 @@ def test_a_space_that_is_almost_all_forbidden_is_searched():
 
 
 def test_one_objective_is_enough():
-    for searcher in (
-        Nsga2(tiny_space(), objectives=1, constraints=1, seed=1, population=4),
-        Tpe(tiny_space(), objectives=1, constraints=1, seed=1, batch=4),
-    ):
+    problem = searched_problem(tiny_space(), 1, 1)
+    for searcher in (Nsga2(problem, seed=1, batch=4), Tpe(problem, seed=1, batch=4)):
         for _ in range(4):
             codes = searcher.ask()
             searcher.tell(answers_to(codes, 1, 1, np.ones(len(codes), dtype=bool)))
-
-
-def test_no_searcher_knows_units_or_names_of_objectives():
-    for kind in (RandomSearch, Exhaustive, Nsga2, Nsga3, SobolSearch, Tpe):
-        assert set(inspect.signature(kind).parameters) <= {
-            "space", "objectives", "constraints", "seed", "batch", "population", "algorithm",
-            "sampler",
-        }  # fmt: skip
 
 
 KINDS: dict[str, Callable[..., Searcher]] = {
@@ -187,8 +173,6 @@ KINDS: dict[str, Callable[..., Searcher]] = {
     "optuna_nsga2": OptunaNsga2,
     "optuna_nsga3": OptunaNsga3,
 }
-SIZE = {name: "population" if name in ("nsga2", "nsga3") else "batch" for name in KINDS}
-"""What a searcher calls the designs that it proposes at a time."""
 
 
 @pytest.mark.parametrize("name", ["nsga2", "nsga3", "tpe", "optuna_nsga2"])
@@ -196,8 +180,7 @@ def test_a_limit_that_is_told_is_learnt(name):
     space = SearchSpace(tuple(Integer(knob, 0, 19, "1") for knob in "xyz"))
 
     def feasible_share(constraints):
-        size = {SIZE[name]: 20}
-        searcher = KINDS[name](space, objectives=2, constraints=constraints, seed=2, **size)
+        searcher = KINDS[name](searched_problem(space, 2, constraints), seed=2, batch=20)
         kept = []
         for _ in range(8):
             codes = searcher.ask()
@@ -214,8 +197,8 @@ def test_a_limit_that_is_told_is_learnt(name):
 @pytest.mark.parametrize("name", ["nsga2", "nsga3", "tpe", "optuna_nsga2", "optuna_nsga3"])
 def test_designs_that_violate_equally_are_told_apart_by_the_seed_alone(name):
     space = SearchSpace(tuple(Integer(knob, 0, 39, "1") for knob in "abcdef"))
-    make, size = KINDS[name], {SIZE[name]: 20}
-    one, other = (make(space, objectives=3, constraints=2, seed=1, **size) for _ in range(2))
+    problem = searched_problem(space, 3, 2)
+    one, other = (KINDS[name](problem, seed=1, batch=20) for _ in range(2))
     for _ in range(4):
         codes = one.ask()
         np.testing.assert_array_equal(codes, other.ask())
@@ -277,7 +260,7 @@ def accelerator_problem():
 @pytest.fixture(scope="module")
 def truth():
     problem = accelerator_problem()
-    found = explore(problem, Exhaustive(problem.space), budget=10**6)
+    found = explore(problem, Exhaustive(problem), budget=10**6)
     assert found.ending == "exhausted"
     assert len(found.trials) == problem.space.size == 7 * 30 + 4 * 5 * 30
     assert 0 < (~found.trials.ok).sum() < 100
@@ -296,21 +279,21 @@ def share_of(truth, trials):
 
 def test_nsga2_finds_the_enumerated_front_of_a_small_space(truth):
     problem = accelerator_problem()
-    searcher = Nsga2(problem.space, objectives=3, constraints=1, seed=3, population=40)
+    searcher = Nsga2(problem, seed=3, batch=40)
     found = explore(problem, searcher, budget=400)
     assert found.ending == "budget"
     assert share_of(truth, found.trials) > 0.97
-    random = explore(problem, RandomSearch(problem.space, seed=3), budget=400)
+    random = explore(problem, RandomSearch(problem, seed=3), budget=400)
     assert share_of(truth, found.trials) > share_of(truth, random.trials)
 
 
 def test_tpe_finds_most_of_the_enumerated_front_of_a_small_space(truth):
     problem = accelerator_problem()
-    searcher = Tpe(problem.space, objectives=3, constraints=1, seed=3, batch=10)
+    searcher = Tpe(problem, seed=3, batch=10)
     found = explore(problem, searcher, budget=200)
     assert found.ending == "budget"
     assert share_of(truth, found.trials) > 0.9
-    random = explore(problem, RandomSearch(problem.space, seed=3), budget=200)
+    random = explore(problem, RandomSearch(problem, seed=3), budget=200)
     assert share_of(truth, found.trials) > share_of(truth, random.trials)
 
 
@@ -331,8 +314,8 @@ class Parabolas:
 def test_a_continuous_front_is_approached(name):
     space = SearchSpace((Real("x", -2.0, 2.0, "V"), Real("y", -2.0, 2.0, "V")))
     problem = Problem(space, Parabolas(), (Objective("left", "1"), Objective("right", "1")))
-    size, budget = ({"population": 20}, 400) if name == "nsga2" else ({}, 150)
-    searcher = KINDS[name](space, objectives=2, constraints=0, seed=1, **size)
+    batch, budget = (20, 400) if name == "nsga2" else (10, 150)
+    searcher = KINDS[name](problem, seed=1, batch=batch)
     t = np.linspace(0, 1, 2001)
     truth = np.stack([t**2, (1 - t) ** 2], axis=1)
     assert share_of(truth, explore(problem, searcher, budget=budget).trials) > 0.9
@@ -342,17 +325,16 @@ def test_a_continuous_front_is_approached(name):
 def test_a_search_that_starts_from_known_designs_is_ahead(name):
     """Good designs of another run are worth more than those that it would begin with."""
     problem = accelerator_problem()
-    make, size = KINDS[name], {SIZE[name]: 30}
-    found = explore(problem, Exhaustive(problem.space), budget=10**6).trials
+    found = explore(problem, Exhaustive(problem), budget=10**6).trials
     good = np.flatnonzero(found.feasible)[non_dominated(found.losses[found.feasible])][::3]
     reference = Reference.of(front_losses(found))
 
     def share(warm):
-        searcher = make(problem.space, objectives=3, constraints=1, seed=4, **size)
+        searcher = KINDS[name](problem, seed=4, batch=30)
         if warm:
             few = found.rows(good[:30])
             searcher.learn(few.codes, Answers(few.losses, few.violations, few.ok))
-        trials = explore(problem, searcher, budget=60).trials
+        trials = explore(problem, searcher, budget=60, opening=NOTHING).trials
         return hypervolume(front_losses(trials), reference)
 
     assert share(warm=True) > share(warm=False)
@@ -361,7 +343,7 @@ def test_a_search_that_starts_from_known_designs_is_ahead(name):
 @pytest.mark.parametrize("make", [Nsga2, Nsga3])
 def test_where_a_later_generation_failed_the_same_parents_mate_again(make):
     space = SearchSpace((Integer("a", 0, 999, "1"), Integer("b", 0, 999, "1")))
-    searcher = make(space, objectives=2, constraints=0, seed=3, population=20)
+    searcher = make(searched_problem(space, 2, 0), seed=3, batch=20)
 
     def answers(codes, ok):
         losses = np.stack([codes.sum(axis=1), codes.sum(axis=1) + codes[:, 0]], axis=1)
@@ -378,6 +360,31 @@ def test_where_a_later_generation_failed_the_same_parents_mate_again(make):
 
 
 def test_an_ask_brings_what_is_wanted_but_no_more_than_a_batch():
-    assert [rows_wanted(n, 7) for n in (None, 1, 6, 7, 8)] == [7, 1, 6, 7, 7]
-    with pytest.raises(DseError, match="n = 0"):
-        rows_wanted(0, 7)
+    space = SearchSpace((Integer("a", 0, 99, "1"),))
+    searcher = RandomSearch(searched_problem(space, 1, 0), seed=1, batch=7)
+    asked = []
+    for n in (None, 1, 6, 7, 8):
+        asked.append(len(codes := searcher.ask(n)))
+        searcher.tell(answers_to(codes, 1, 0, np.ones(len(codes), dtype=bool)))
+    assert asked == [7, 1, 6, 7, 7]
+
+
+def test_answers_of_another_problem_are_refused_with_both_sides_named():
+    """The searcher with what its problem asks, and the shape that came."""
+    problem = accelerator_problem()
+    for searcher in (Nsga2(problem, seed=1, batch=4), RandomSearch(problem, seed=1, batch=4)):
+        codes = searcher.ask()
+        told = answers_to(codes, 2, 1, np.ones(4, dtype=bool))
+        said = (
+            f"{type(searcher).__name__} searches a problem with 3 objectives (energy, latency, "
+            "error) and 1 constraint (error): losses of 4 designs must have shape (4, 3), got "
+            "(4, 2)"
+        )
+        with pytest.raises(CompositionError, match=re.escape(said)):
+            searcher.tell(told)
+        told = answers_to(codes, 3, 0, np.ones(4, dtype=bool))
+        with pytest.raises(CompositionError, match=re.escape("shape (4, 1), got (4, 0)")):
+            searcher.tell(told)
+        searcher.tell(answers_to(codes, 3, 1, np.ones(4, dtype=bool)))
+        with pytest.raises(CompositionError, match=re.escape("5 knobs (cell, verify, bits, width")):
+            searcher.learn(codes[:, :3], answers_to(codes, 3, 1, np.ones(4, dtype=bool)))

@@ -23,7 +23,12 @@ from dse.searchers.random_search import RandomSearch
 from dse.searchers.searcher import Answers
 from dse.study.loader import load_study
 from dse.study.runner import run_study
-from dse.testing.contracts import SearcherContract, conditional_space, tiny_space
+from dse.testing.contracts import (
+    SearcherContract,
+    conditional_space,
+    searched_problem,
+    tiny_space,
+)
 
 
 @pytest.fixture
@@ -36,15 +41,10 @@ def in_haste(monkeypatch):
 
 @pytest.mark.usefixtures("in_haste")
 class TestBotorch(SearcherContract):
-    def searcher(self, space, objectives, constraints):
+    def searcher(self, problem):
         # A listed space is searched to its end by several tests: models choose the last third.
         return BotorchSearch(
-            space,
-            objectives=objectives,
-            constraints=constraints,
-            seed=7,
-            batch=3,
-            starts=3 if space.size is None else 30,
+            problem, seed=7, batch=3, starts=3 if problem.space.size is None else 30
         )
 
     def continuous(self):
@@ -233,9 +233,9 @@ def test_it_finds_the_front_of_two_hills_where_random_draws_find_little(monkeypa
         found = two_hills(told(searcher, two_hills, rounds))
         return hypervolume(found, frame) / hypervolume(losses, frame)
 
-    found = share(BotorchSearch(space, objectives=2, constraints=0, seed=1, batch=5), 8)
+    found = share(BotorchSearch(searched_problem(space, 2, 0), seed=1, batch=5), 8)
     assert found > 0.85
-    assert share(RandomSearch(space, seed=1, batch=40), 1) < 0.75
+    assert share(RandomSearch(searched_problem(space, 2, 0), seed=1, batch=40), 1) < 0.75
 
 
 @pytest.mark.usefixtures("in_haste")
@@ -248,7 +248,7 @@ def test_a_limit_that_is_told_is_learnt(monkeypatch):
         return 45.0 - codes.sum(axis=1, keepdims=True)
 
     def feasible_share(constraints):
-        searcher = BotorchSearch(space, objectives=2, constraints=constraints, seed=2, batch=5)
+        searcher = BotorchSearch(searched_problem(space, 2, constraints), seed=2, batch=5)
         told_of = limit if constraints else None
         return (limit(told(searcher, lambda codes: codes[:, :2], 7, told_of)[20:]) <= 0).mean()
 
@@ -259,7 +259,7 @@ def test_a_limit_that_is_told_is_learnt(monkeypatch):
 @pytest.mark.usefixtures("in_haste")
 def test_one_objective_is_enough():
     space = cube(levels=30)
-    searcher = BotorchSearch(space, objectives=1, constraints=0, seed=1, batch=5, starts=10)
+    searcher = BotorchSearch(searched_problem(space, 1, 0), seed=1, batch=5, starts=10)
     losses = distances(told(searcher, lambda codes: distances(codes, 20.0), 6), 20.0)[:, 0]
     assert losses.min() < losses[:10].min() / 3
 
@@ -267,7 +267,7 @@ def test_one_objective_is_enough():
 @pytest.mark.usefixtures("in_haste")
 def test_a_space_half_of_which_fails_is_searched_to_its_end_and_nothing_twice():
     space = cube(levels=3)
-    searcher = BotorchSearch(space, objectives=2, constraints=1, seed=1, batch=7, starts=5)
+    searcher = BotorchSearch(searched_problem(space, 2, 1), seed=1, batch=7, starts=5)
     seen = []
     while len(codes := searcher.ask()):
         seen += [row.tobytes() for row in codes]
@@ -282,7 +282,7 @@ def test_a_space_half_of_which_fails_is_searched_to_its_end_and_nothing_twice():
 def test_designs_learnt_count_as_starts():
     space = cube()
     known = space.sample(30, np.random.default_rng(1))
-    searcher = BotorchSearch(space, objectives=2, constraints=0, seed=1, batch=5)
+    searcher = BotorchSearch(searched_problem(space, 2, 0), seed=1, batch=5)
     searcher.learn(known, all_fine(known, two_hills(known)))
     best = two_hills(searcher.ask()).sum(axis=1)
     assert np.median(best) < np.median(two_hills(known).sum(axis=1)) - 10
@@ -295,7 +295,7 @@ def test_models_learn_the_front_and_the_most_recent(monkeypatch):
     old = np.array([[2.0, 2, 2], [7, 7, 7]])
     others = np.concatenate(list(space.enumerate()))
     others = others[(others[:, 0] <= 1) & (others[:, 1] >= 8)]  # dominated by both
-    searcher = BotorchSearch(space, objectives=2, constraints=0, seed=1)
+    searcher = BotorchSearch(searched_problem(space, 2, 0), seed=1)
     codes = np.concatenate([old, others])
     searcher.learn(codes, all_fine(codes, two_hills(codes)))
     asked = []
@@ -326,7 +326,7 @@ def test_torch_is_left_as_it_was_and_does_not_matter():
             torch.manual_seed(number)
             torch.set_num_threads(number)
             torch.set_default_dtype(default)
-            searcher = BotorchSearch(space, objectives=2, constraints=1, seed=9, starts=10)
+            searcher = BotorchSearch(searched_problem(space, 2, 1), seed=9, starts=10)
             searcher.learn(known, answers)
             before, filters = torch.get_rng_state(), list(warnings.filters)
             proposals.append(searcher.ask())
@@ -347,7 +347,7 @@ def test_torch_is_left_as_it_was_and_does_not_matter():
 def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "botorch", None)
     with pytest.raises(MissingDependency, match=r"needs botorch, .*'\.\[botorch\]'"):
-        BotorchSearch(tiny_space(), objectives=2, constraints=0, seed=1)
+        BotorchSearch(searched_problem(tiny_space(), 2, 0), seed=1)
 
 
 def test_the_library_is_loaded_by_the_first_model_only():
@@ -355,8 +355,8 @@ def test_the_library_is_loaded_by_the_first_model_only():
     look = (
         "import sys\n"
         "from dse.searchers.botorch_search import BotorchSearch\n"
-        "from dse.testing.contracts import tiny_space\n"
-        "BotorchSearch(tiny_space(), objectives=1, constraints=0, seed=1).ask()\n"
+        "from dse.testing.contracts import searched_problem, tiny_space\n"
+        "BotorchSearch(searched_problem(tiny_space(), 1, 0), seed=1).ask()\n"
         "print({'torch', 'botorch', 'gpytorch'} & set(sys.modules))\n"
     )
     ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
@@ -366,7 +366,7 @@ def test_the_library_is_loaded_by_the_first_model_only():
 @pytest.mark.parametrize(("batch", "starts"), [(0, 20), (-1, 20), (4, 1)])
 def test_too_few_are_refused(batch, starts):
     with pytest.raises(DseError, match="at least"):
-        BotorchSearch(tiny_space(), objectives=1, constraints=0, seed=1, batch=batch, starts=starts)
+        BotorchSearch(searched_problem(tiny_space(), 1, 0), seed=1, batch=batch, starts=starts)
 
 
 @pytest.mark.usefixtures("in_haste")

@@ -13,8 +13,7 @@ from dse.core.problem import Constraint, Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import SearchSpace
 from dse.search.loop import explore
-from dse.searchers.registry import SEARCHERS, searcher_of
-from dse.study.schema import Search
+from dse.searchers.registry import SEARCHERS, make_searcher
 
 SPACE = SearchSpace((Integer("a", 0, 7, "1"), Integer("b", 0, 7, "1")))
 
@@ -103,8 +102,8 @@ def test_a_strange_answer_fails_its_trial_and_nothing_else(searcher, fault):
         (Constraint("energy", "J", 14.0),),
     )
     budget = BUDGET.get(searcher, 18)
-    search = Search(searcher=searcher, trials=budget, batch=6, seed=3)
-    found = explore(problem, searcher_of(search, problem), budget=budget)
+    made = make_searcher(searcher, problem, seed=3, batch=6)
+    found = explore(problem, made, budget=budget)
     trials = found.trials
     assert len(trials) == budget
     assert len(np.unique(trials.codes, axis=0)) == budget

@@ -16,7 +16,7 @@ from dse.core.signature import Cost, Signature
 from dse.core.space import ActiveWhen, Columns, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
-from dse.search.loop import Proposer, explore
+from dse.search.loop import explore
 from dse.searchers.exhaustive import Exhaustive
 from dse.searchers.grey_box.acquisition import OpenBox, count, nodes
 from dse.searchers.grey_box.candidates import Candidates
@@ -27,7 +27,7 @@ from dse.searchers.grey_box.surrogate import Likelihood, MixedKernel, Surrogate
 from dse.searchers.optuna_search import Tpe
 from dse.searchers.pymoo_search import Nsga2
 from dse.searchers.random_search import RandomSearch
-from dse.searchers.searcher import Answers
+from dse.searchers.searcher import Answers, Searcher
 from dse.testing.contracts import SearcherContract
 
 
@@ -53,12 +53,8 @@ def nobody(_columns):
 
 
 class TestGreyBox(SearcherContract):
-    def searcher(self, space, objectives, constraints):
-        names = [f"f{i}" for i in range(objectives)] + [f"c{i}" for i in range(constraints)]
-        run = Stage(space.units, dict.fromkeys(names, "1"), nobody, "measured")
-        wanted = tuple(Objective(f"f{i}", "1") for i in range(objectives))
-        limits = tuple(Constraint(f"c{i}", "1", 0.0) for i in range(constraints))
-        return GreyBox(Problem(space, run, wanted, limits), seed=7, batch=10)
+    def searcher(self, problem):
+        return GreyBox(problem, seed=7, batch=10)
 
     def continuous(self):
         return True
@@ -209,7 +205,7 @@ def runs_of(problem):
 
 def test_few_runs_give_most_of_the_front_that_all_runs_give():
     whole = edge_problem()
-    truth = front_of(explore(whole, Exhaustive(SPACE), budget=10**6).trials)
+    truth = front_of(explore(whole, Exhaustive(whole), budget=10**6).trials)
     assert runs_of(whole) == 70
     reference = Reference.of(truth)
 
@@ -223,7 +219,7 @@ def test_few_runs_give_most_of_the_front_that_all_runs_give():
     found = share(GreyBox(grey, seed=1, batch=200), grey, 20)
     assert found > 0.95
     assert runs_of(grey) <= 22
-    assert found > share(RandomSearch(SPACE, seed=1, batch=5), blind, 20)
+    assert found > share(RandomSearch(blind, seed=1, batch=5), blind, 20)
 
 
 class Until:
@@ -231,6 +227,7 @@ class Until:
 
     def __init__(self, searcher, problem, runs):
         self.searcher, self.problem, self.runs = searcher, problem, runs
+        self.batch = searcher.batch
 
     def ask(self):
         if runs_of(self.problem) >= self.runs:
@@ -239,6 +236,9 @@ class Until:
 
     def tell(self, answers):
         self.searcher.tell(answers)
+
+    def learn(self, codes, answers):
+        self.searcher.learn(codes, answers)
 
 
 def test_what_is_known_to_break_a_limit_or_to_be_refused_is_never_proposed():
@@ -275,7 +275,7 @@ def test_a_limit_that_almost_nothing_keeps_is_met_sooner_than_by_chance():
 
     kept = []
     grey = feasible(lambda problem: GreyBox(problem, seed=1, batch=50))
-    assert grey > feasible(lambda _: RandomSearch(SPACE, seed=1, batch=1))
+    assert grey > feasible(lambda problem: RandomSearch(problem, seed=1, batch=1))
 
 
 def test_it_goes_on_after_a_stop_to_the_same_trials():
@@ -460,18 +460,18 @@ def unlearnable_problem():
 def test_where_a_surrogate_foretells_nothing_the_best_black_box_goes_on():
     """And what is found is about what that one finds alone."""
     whole = unlearnable_problem()
-    truth = front_of(explore(whole, Exhaustive(whole.space), budget=10**4).trials)
+    truth = front_of(explore(whole, Exhaustive(whole), budget=10**4).trials)
     reference = Reference.of(truth)
     fell_back = 0
     shares: dict[str, list[float]] = {"grey": [], "tpe": [], "nsga2": []}
     for seed in (1, 2):
         problem = unlearnable_problem()
         grey = GreyBox(problem, seed=seed, batch=10)
-        black: dict[str, Proposer] = {
-            "tpe": Tpe(problem.space, objectives=2, constraints=0, seed=seed, batch=4),
-            "nsga2": Nsga2(problem.space, objectives=2, constraints=0, seed=seed, population=20),
+        black: dict[str, Searcher] = {
+            "tpe": Tpe(problem, seed=seed, batch=4),
+            "nsga2": Nsga2(problem, seed=seed, batch=20),
         }
-        named: dict[str, Proposer] = {"grey": grey, **black}
+        named: dict[str, Searcher] = {"grey": grey, **black}
         for name, searcher in named.items():
             found = explore(unlearnable_problem(), searcher, budget=60).trials
             share = hypervolume(front_of(found), reference) / hypervolume(truth, reference)
@@ -525,7 +525,7 @@ def test_a_run_that_was_broken_off_is_given_up_at_once_and_one_that_failed_tried
 def test_nsga2_takes_over_from_tpe_where_many_designs_are_known(monkeypatch):
     problem = unlearnable_problem()
     trials = problem.evaluate(problem.space.sample(40, np.random.default_rng(1)))
-    told = History(problem.space)
+    told = History(problem)
     told.add(trials.codes, Answers(trials.losses, trials.violations, trials.ok))
     asked = []
     for name in ("optuna_search.OptunaSearch", "pymoo_search.PymooSearch"):

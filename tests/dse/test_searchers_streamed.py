@@ -58,7 +58,8 @@ def rugged_problem():
 
 @pytest.fixture(scope="module")
 def truth():
-    trials = explore(rugged_problem(), Exhaustive(SPACE), budget=10**6).trials
+    problem = rugged_problem()
+    trials = explore(problem, Exhaustive(problem), budget=10**6).trials
     feasible = trials.rows(trials.feasible)
     return trials, feasible.rows(non_dominated(feasible.losses))
 

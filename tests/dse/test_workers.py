@@ -99,7 +99,7 @@ def spread_problem(workers, done=nothing):
 
 def front_bytes(workers):
     problem = spread_problem(workers)
-    searcher = Nsga2(problem.space, objectives=2, constraints=1, seed=11, population=6)
+    searcher = Nsga2(problem, seed=11, batch=6)
     trials = explore(problem, searcher, budget=19).trials  # of 21, three of which fail
     feasible = trials.rows(trials.feasible)
     front = feasible.rows(non_dominated(feasible.losses))

@@ -83,7 +83,7 @@ def stored_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     question = Question.of("edge_chip", "Which chip reads a sentence in time?", problem)
     folder = tmp_path_factory.mktemp("runs") / "chip"
     with RunWriter(folder, question, study_text="", resolved="", manifest={}) as writer:
-        explore(problem, RandomSearch(SPACE, seed=1, batch=100), budget=400, on_batch=writer.add)
+        explore(problem, RandomSearch(problem, seed=1, batch=100), budget=400, on_batch=writer.add)
         writer.finish("finished", {})
     return read_run(folder)
 

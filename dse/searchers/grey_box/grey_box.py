@@ -15,14 +15,7 @@ from dse.searchers.grey_box.candidates import Candidates, Pool
 from dse.searchers.grey_box.history import History, Runs
 from dse.searchers.grey_box.problem_split import Parts, Priced
 from dse.searchers.grey_box.surrogate import Surrogate
-from dse.searchers.searcher import (
-    Answers,
-    check_ask,
-    check_batch,
-    check_learn,
-    check_tell,
-    rows_wanted,
-)
+from dse.searchers.searcher import Answers, BatchSearcher, check_batch
 
 OPENING = 10
 """Runs made before the first surrogate."""
@@ -53,7 +46,7 @@ GROWTH = 1.2
 """Surrogates are fitted anew whenever the runs have grown by this factor."""
 
 
-class GreyBox:
+class GreyBox(BatchSearcher):
     """Spends real runs where they enlarge the front most, and prices everything else by itself.
 
     Surrogates (Gaussian processes) learn the numbers that measured evaluators give, over the knobs
@@ -81,17 +74,16 @@ class GreyBox:
     continuous: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, *, seed: int, batch: int = 100, runs: int = 2) -> None:
-        check_batch("batch", batch)
+        super().__init__(problem, batch)
         check_batch("runs", runs)
         self._parts = Parts.of(problem)
-        self._problem, self._seed, self._asks = problem, seed, 0
-        self._batch, self._per_ask = batch, runs
+        self._seed, self._asks, self._per_ask = seed, 0, runs
         self._candidates = Candidates(self._parts)
         named = self._candidates.features.named
         self._surrogates = {name: Surrogate(named) for name in self._parts.learned}
         self._ranges: dict[str, tuple[float, float]] = {}
         self._fitted = 0
-        self._told = History(problem.space)
+        self._history = History(problem)
         self.fell_back = 0
         self._runs = Runs()
         self._fresh: list[FloatArray] = []
@@ -99,45 +91,35 @@ class GreyBox:
         d, m = len(problem.space.parameters), len(problem.objectives)
         self._front, self._front_codes = np.empty((0, m)), np.empty((0, d))
         self._elite = np.empty((0, d))
-        self._asked = np.empty((0, d))
-        self._waiting: int | None = None
+        self._nothing = np.empty((0, d))
 
     # -- the protocol -----------------------------------------------------------------------
 
-    def ask(self, n: int | None = None) -> FloatArray:
+    def _propose(self, n: int) -> FloatArray:
         """Designs of known runs that enlarge the front, then designs that need new runs."""
-        check_ask(self._waiting)
-        batch = rows_wanted(n, self._batch)
         rng = np.random.default_rng([self._seed, self._asks])
         self._asks += 1
         # One thread: the order of a sum must not depend on the machine's, or proposals would.
         with threadpool_limits(1):
             codes, losses = self._harvest(rng)
-            probes = self._probes(losses, rng)[:batch]
-        rows = np.concatenate([codes[: batch - len(probes)], probes])
+            probes = self._probes(losses, rng)[:n]
+        rows = np.concatenate([codes[: n - len(probes)], probes])
         self._proposed.update(row.tobytes() for row in rows)
-        self._asked, self._waiting = rows, len(rows)
-        return rows.copy()
-
-    def tell(self, answers: Answers) -> None:
-        """Learn what the runs gave."""
-        check_tell(self._waiting, answers)
-        self._learnt(self._asked, answers)
-        self._waiting = None
-
-    def learn(self, codes: FloatArray, answers: Answers) -> None:
-        """Learn from runs that somebody else made; they need not be made again."""
-        check_learn(self._waiting, codes, answers)
-        self._learnt(codes, answers)
-        self._proposed.update(row.tobytes() for row in codes)
+        return rows
 
     def _learnt(self, codes: FloatArray, answers: Answers) -> None:
+        """Learn from runs that somebody else made; they need not be made again."""
+        self._told(codes, answers)
+        self._proposed.update(row.tobytes() for row in codes)
+
+    def _told(self, codes: FloatArray, answers: Answers) -> None:
+        """Learn what the runs gave."""
         ok = answers.ok
-        self._told.add(codes, answers)
+        self._history.add(codes, answers)
         missing = [name for name in self._parts.handed if name not in answers.metrics]
         if ok.any() and missing:
             raise CompositionError(f"the answers carry no {', '.join(missing)}: nothing to learn")
-        designs = self._problem.space.decode(codes)
+        designs = self.problem.space.decode(codes)
         numbers = self._runs.known(x := self._candidates.features.of(designs))
         for row in np.flatnonzero((numbers == -1) & ok):
             handed = {n: answers.metrics[n][row : row + 1] for n in self._parts.handed}
@@ -174,7 +156,7 @@ class GreyBox:
 
     def _harvest(self, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         """Designs of known runs that no known design dominates, best first, and their losses."""
-        nothing = self._asked[:0], self._front[:0]
+        nothing = self._nothing, self._front[:0]
         if not len(self._runs):
             return nothing
         pool = self._known_pool(rng)
@@ -198,7 +180,7 @@ class GreyBox:
         whole = self._candidates.whole()
         if whole is not None:
             return whole.of_groups(self._runs.known(whole.runs) >= 0)
-        told = np.array(self._fresh) if self._fresh else self._asked[:0]
+        told = np.array(self._fresh) if self._fresh else self._nothing
         rows = self._candidates.completed(told, self._front_codes, rng, most=1024)
         if len(self._front_codes) and self._candidates.free:
             near = self._candidates.neighbours(self._front_codes, 1024, rng, free=True)
@@ -226,7 +208,7 @@ class GreyBox:
         if not len(pool.runs):
             pool = self._unknown(self._listed())
         if not len(pool.runs):
-            return self._asked[:0]
+            return self._nothing
         if len(self._runs) < OPENING:
             return self._opening(pool, rng)
         self._learn()
@@ -248,7 +230,7 @@ class GreyBox:
 
     def _others(self, rng: np.random.Generator) -> FloatArray:
         """Designs that the best black box would try next and that need new runs."""
-        codes = self._told.others(int(rng.integers(2**31)))
+        codes = self._history.others(int(rng.integers(2**31)))
         pool = self._unknown(self._candidates.pool(codes))
         return self._representatives(pool, np.arange(min(self._per_ask, len(pool.runs))))
 
@@ -257,14 +239,14 @@ class GreyBox:
 
     def _listed(self) -> Pool:
         """Where sampling finds no new run, the space is searched for one, if it can be."""
-        for codes in self._problem.space.enumerate(16_384) if self._countable() else ():
+        for codes in self.problem.space.enumerate(16_384) if self._countable() else ():
             pool = self._candidates.pool(codes)
             if len(self._unknown(pool).runs):
                 return pool
-        return self._candidates.pool(self._asked[:0])
+        return self._candidates.pool(self._nothing)
 
     def _countable(self) -> bool:
-        size = self._problem.space.size
+        size = self.problem.space.size
         return size is not None and size <= 1 << 22
 
     def _opening(self, pool: Pool, rng: np.random.Generator) -> FloatArray:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.parameters import Column, FloatArray
-from dse.core.space import SearchSpace
+from dse.core.problem import Problem
 from dse.searchers.searcher import Answers, Searcher
 
 LITTER = 50
@@ -24,11 +24,11 @@ class History:
     """Designs and what became of them. Mutable on purpose: it grows.
 
     Args:
-        space: What may be chosen.
+        problem: What is searched.
     """
 
-    def __init__(self, space: SearchSpace) -> None:
-        self._space = space
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
         self._codes: list[FloatArray] = []
         self._answers: list[Answers] = []
 
@@ -48,19 +48,16 @@ class History:
             np.concatenate([a.violations for a in self._answers]),
             np.concatenate([a.ok for a in self._answers]),
         )
-        m, c = answers.losses.shape[1], answers.violations.shape[1]
         # Here and not above: a library is loaded only by who needs it.
         if len(answers) <= DENSITIES:
             from dse.searchers.optuna_search import Tpe
 
-            black: Searcher = Tpe(self._space, objectives=m, constraints=c, seed=seed, batch=DRAWN)
+            black: Searcher = Tpe(self._problem, seed=seed, batch=DRAWN)
         else:
             from dse.searchers.pymoo_search import Nsga2
 
             population = max(2, min(LITTER, int(answers.ok.sum())))
-            black = Nsga2(
-                self._space, objectives=m, constraints=c, seed=seed, population=population
-            )
+            black = Nsga2(self._problem, seed=seed, batch=population)
         black.learn(np.concatenate(self._codes), answers)
         return black.ask()
 
