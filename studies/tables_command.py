@@ -1,13 +1,12 @@
 """`dse tables`: the constants that the cost models read, and where they come from."""
 
-import sys
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table as TextTable
 
+from dse.cli.terminal import print_line, table_console
 from dse.core.errors import DseError
+from dse.results.text_table import TextTable
 from dse.study.schema import UnknownName
 from hw_models import Table, shipped, shipped_csv, shipped_names
 
@@ -26,7 +25,7 @@ def show_tables(
     ] = "table",
 ) -> None:
     """Print the constants of the hardware models in SI units, with source and evidence."""
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = table_console()
     if name is None:
         if format_ == "csv":
             raise DseError("--format csv prints one table: name it, as in dse tables dvfs_12nm")
@@ -42,7 +41,7 @@ def show_tables(
     origin = table.origin
     for field in ("source", "process", "conditions", "evidence", "bounds", "note"):
         if getattr(origin, field):
-            console.print(f"{field}: {getattr(origin, field)}", markup=False, soft_wrap=True)
+            print_line(f"{field}: {getattr(origin, field)}")
 
 
 def _listed(tables: list[Table]) -> TextTable:
@@ -57,7 +56,7 @@ def _rows(table: Table) -> TextTable:
     view = TextTable(title=f"{table.name} ({table.bound})")
     for column in table.columns:
         unit = table.units[column]
-        head = column if unit in ("choice", "1") else f"{column}\n\\[{unit}]"
+        head = column if unit in ("choice", "1") else f"{column}\n[{unit}]"
         view.add_column(head, justify="left" if unit == "choice" else "right")
     for row in zip(*table.columns.values(), strict=True):
         view.add_row(*(str(v) if isinstance(v, str) else f"{v:.6g}" for v in row))

@@ -25,7 +25,7 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
 from dse.core.errors import DseError, RowsFailed
 from dse.core.evaluation import Evaluator, evaluate_rows, unanswered
-from dse.core.problem import STOPPED_EARLY
+from dse.core.failure import Failure
 from dse.core.signature import Signature
 from dse.core.space import length, take
 from dse.search.sequential import EarlyStop
@@ -268,7 +268,7 @@ class Tally:
 class StagedRun:
     """Evaluator: as the accuracy run, but a row whose designs are all hopeless is stopped early.
 
-    Such a row fails with a reason that begins with `STOPPED_EARLY`. What is stopped depends on
+    Such a row fails with a `Failure` of the kind `stopped early`. What is stopped depends on
     the trials that the early stop was told of, and on nothing that lies in a cache.
 
     Attributes:
@@ -322,11 +322,11 @@ class _Runs:
         self._handles = [str(handle) for handle in handles]
         self._cache, self._total = staged.part.run.cache, staged.part.run.total
         self._parts: dict[int, list[Archive]] = {run: [] for run in range(len(handles))}
-        self._reasons: dict[int, str] = {}
+        self._reasons: dict[int, Failure] = {}
         # Looked at once: another process may finish one of them at any time.
         self._whole = {r for r, h in enumerate(self._handles) if reads(self._cache, h)}
 
-    def answered(self) -> dict[int, str]:
+    def answered(self) -> dict[int, Failure]:
         """Pass what must be passed; why the other runs have no answer."""
         looks = self._staged.looks.after(self._total)
         for first, last in pairwise((0, *looks, self._total)):
@@ -348,7 +348,7 @@ class _Runs:
         span = {"first": np.full(len(runs), first), "last": np.full(len(runs), last)}
         try:
             handles = evaluate_rows(self._staged.spread, {**columns, **span})["part"]
-            failed: Mapping[int, str] = {}
+            failed: Mapping[int, Failure] = {}
         except RowsFailed as error:
             handles, failed = error.columns["part"], error.reasons
         for i, run in enumerate(runs):
@@ -370,12 +370,13 @@ class _Runs:
             return
         staged.tally.needed(self._handles[run], seen)
         accuracy = at_best(settings)["accuracy"].max()
-        self._reasons[run] = (
-            f"{STOPPED_EARLY} after {seen:,} of {self._total:,} sentences: at "
+        why = (
+            f"after {seen:,} of {self._total:,} sentences: at "
             f"{staged.looks.confidence:.2%} confidence its accuracy is at most {accuracy:.4f} and "
             f"all {length(settings):,} designs with this network are dominated by the front of the "
             f"{staged.early.trials:,} trials before its batch, or break a limit"
         )
+        self._reasons[run] = Failure("stopped early", why)
 
     def _first(self, run: int, seen: int) -> Archive:
         if run not in self._whole:

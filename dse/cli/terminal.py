@@ -2,10 +2,12 @@
 
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 from dse.core.errors import (
@@ -17,6 +19,7 @@ from dse.core.errors import (
     StudyError,
 )
 from dse.core.extras import extra_of, shortage
+from dse.core.texts import printable
 from dse.search.interrupts import Stop
 
 if TYPE_CHECKING:
@@ -31,7 +34,29 @@ EXIT_NOTHING_FEASIBLE = 4
 EXIT_DAMAGED = 5
 EXIT_REFUSED = 6
 
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+notes = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""Where `say` and the bars write."""
+
+
+def say(text: str) -> None:
+    """Tell a person something on stderr, as it is: no markup, and no control character passes."""
+    notes.print(printable(text))
+
+
+def print_line(text: str) -> None:
+    """Print what a person reads on stdout; no control character passes."""
+    typer.echo(printable(text))
+
+
+def print_data(text: str) -> None:
+    """Print what programs read: exactly as it is, unless stdout is a terminal."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+
+
+def table_console(width: int = 200) -> Console:
+    """Where a table is printed: stdout, `width` characters wide if it is no terminal."""
+    wide = None if sys.stdout.isatty() else width
+    return Console(width=wide, highlight=False, markup=False, emoji=False)
 
 
 class Bars:
@@ -50,9 +75,9 @@ class Bars:
         self._trials = trials
         self._live = notes.is_terminal
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -84,11 +109,11 @@ class Bars:
 
     def noting(self, what: str) -> None:
         """A line of its own."""
-        notes.print(what, markup=False)
+        say(what)
 
     def _show(self, what: str, share: float, state: str) -> None:
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=1.0, state="")
+            self._tasks[what] = self._progress.add_task(printable(what), total=1.0, state="")
         self._progress.update(self._tasks[what], completed=share, state=state)
         tenth = int(10 * share)
         began = self._began.setdefault(what, time.monotonic())
@@ -98,7 +123,7 @@ class Bars:
             # A first report says nothing about speed: nobody saw when its work began.
             told = 0 < share < 1 and passed > 0.5
             left = f", {passed * (1 - share) / share:.0f} s left" if told else ""
-            notes.print(f"{what}: {state}{left}", markup=False)
+            say(f"{what}: {state}{left}")
 
 
 def guarded(command: Callable[[], object], *, debug: bool, stop: Stop | None = None) -> int:
@@ -128,14 +153,14 @@ def guarded(command: Callable[[], object], *, debug: bool, stop: Stop | None = N
         return code
     said = "interrupted" if stop.number == signal.SIGINT else "terminated"
     where = "every trial reported so far is in the run folder" if stop.folder else "nothing was run"
-    notes.print(f"{said}; {where}", markup=False)
+    say(f"{said}; {where}")
     _say_resume(stop)
     return 128 + stop.number
 
 
 def _say_resume(stop: Stop) -> None:
     if stop.folder is not None:
-        notes.print(f"dse resume {shlex.quote(str(stop.folder))}", markup=False)
+        say(f"dse resume {shlex.quote(str(stop.folder))}")
 
 
 def _told(error: Exception) -> int:
@@ -144,10 +169,10 @@ def _told(error: Exception) -> int:
         error = MissingDependency(shortage("this", extra))
     if not isinstance(error, DseError):
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        notes.print(f"internal error: {text}; --debug shows where", markup=False)
+        say(f"internal error: {text}; --debug shows where")
         return EXIT_BUG
     for line in error.problems if isinstance(error, StudyError) else (str(error),):
-        notes.print(line, markup=False)
+        say(line)
     if isinstance(error, RunRefused):
         return EXIT_REFUSED
     return EXIT_DAMAGED if isinstance(error, RunDamaged | RunUnwritable) else EXIT_USAGE

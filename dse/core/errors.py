@@ -22,6 +22,8 @@ Anything else that escapes is a bug of ours.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dse.core.failure import Failure
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -94,18 +96,27 @@ class StudyError(DseError):
 class RowsFailed(DseError):
     """Some designs of a batch failed; the others did not.
 
+    Args:
+        reasons: Row number in the batch -> what happened. A plain text is a failure of the kind
+            `raised`, whatever it says.
+        columns: See below.
+
     Attributes:
-        reasons: Row number in the batch -> what happened, one line each.
+        reasons: Row number in the batch -> what happened.
         columns: The output columns of *all* rows; rows that failed hold a filler that nobody may
-        read.
+            read.
     """
 
+    reasons: Mapping[int, Failure]
+
     def __init__(
-        self, reasons: Mapping[int, str], columns: "Mapping[str, NDArray[np.generic]]"
+        self, reasons: Mapping[int, Failure | str], columns: "Mapping[str, NDArray[np.generic]]"
     ) -> None:
-        # A failure that cannot say why is still a failure: an empty reason would read as success.
-        self.reasons = {row: reason or "no reason given" for row, reason in reasons.items()}
+        self.reasons = {
+            row: why if isinstance(why, Failure) else Failure("raised", str(why))
+            for row, why in reasons.items()
+        }
         self.columns = columns
         first = min(self.reasons)
         more = f" (and {len(self.reasons) - 1} more)" if len(self.reasons) > 1 else ""
-        super().__init__(f"row {first}: {self.reasons[first]}{more}")
+        super().__init__(f"row {first}: {self.reasons[first].reason}{more}")

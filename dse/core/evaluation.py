@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dse.core.errors import CompositionError, EvaluationError, RowsFailed
+from dse.core.failure import Failure, one_line
 from dse.core.parameters import Column
 from dse.core.signature import EVIDENCE, TEXT_UNITS, Label, Signature
 from dse.core.space import Columns, join, length, take
@@ -28,11 +29,6 @@ class Evaluator(Protocol):
 
     def __call__(self, columns: Columns) -> Columns:
         """Output columns of a batch of n rows."""
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message of an exception on one line, for a trial's record."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
@@ -58,7 +54,7 @@ def evaluate_rows(evaluator: Evaluator, columns: Columns) -> dict[str, Column]:
     n = length(inputs)
     if n == 0:
         return unanswered(evaluator, 0)
-    reasons: dict[int, str] = {}
+    reasons: dict[int, Failure] = {}
     answered = _bisect(evaluator, inputs, 0, n, reasons)
     return _assemble(evaluator, answered, n, reasons)
 
@@ -71,12 +67,15 @@ def unanswered(evaluator: Evaluator, n: int) -> dict[str, Column]:
     }
 
 
+_GREATEST = int(np.iinfo(np.int64).max)
+"""Whole numbers above it fit no signed integer of a file."""
+
 _Part: TypeAlias = tuple[NDArray[np.int64], Columns]
 """Row numbers in a batch, and the outputs of these rows."""
 
 
 def _assemble(
-    evaluator: Evaluator, answered: list[_Part], n: int, reasons: Mapping[int, str]
+    evaluator: Evaluator, answered: list[_Part], n: int, reasons: Mapping[int, Failure]
 ) -> dict[str, Column]:
     """The outputs of a batch from those of its parts; raises RowsFailed if there are reasons."""
     good = [(rows, part) for rows, part in answered if len(rows)]
@@ -93,40 +92,56 @@ def _assemble(
 
 
 def _bisect(
-    evaluator: Evaluator, inputs: Columns, start: int, stop: int, reasons: dict[int, str]
+    evaluator: Evaluator, inputs: Columns, start: int, stop: int, reasons: dict[int, Failure]
 ) -> list[_Part]:
+    n = stop - start
     batch = {name: column[start:stop].copy() for name, column in inputs.items()}
     try:
-        rows, outputs, why = _attempt(evaluator, batch, stop - start)
+        outputs, failed = _answer(evaluator, batch)
     # Libraries leave the process by SystemExit; here it is one more way to have no answer.
     except (Exception, SystemExit) as error:
-        if stop - start == 1:
-            reasons[start] = one_line(error)
-            return []
-        middle = (start + stop) // 2
-        left = _bisect(evaluator, inputs, start, middle, reasons)
-        return left + _bisect(evaluator, inputs, middle, stop, reasons)
-    reasons.update({start + row: reason for row, reason in why.items()})
-    return [(start + rows, outputs)]
+        why = Failure("raised", one_line(error))
+    else:
+        try:
+            part = _kept(evaluator, outputs, failed, n)
+        except EvaluationError as error:
+            why = Failure("not as declared", str(error))
+        except Exception as error:  # what came may be anything at all
+            why = Failure("not as declared", one_line(error))
+        else:
+            reasons.update({start + row: reason for row, reason in failed.items()})
+            return [(start + part[0], part[1])]
+    if n == 1:
+        reasons[start] = why
+        return []
+    middle = (start + stop) // 2
+    left = _bisect(evaluator, inputs, start, middle, reasons)
+    return left + _bisect(evaluator, inputs, middle, stop, reasons)
 
 
-def _attempt(
-    evaluator: Evaluator, batch: Columns, n: int
-) -> tuple[NDArray[np.int64], Columns, Mapping[int, str]]:
-    """Rows that have an answer, their outputs, and why the others have none."""
+def _answer(evaluator: Evaluator, batch: Columns) -> tuple[Columns, Mapping[int, Failure]]:
+    """What an evaluator gives for a batch, and the rows that it says have failed."""
     try:
-        return np.arange(n), _checked(evaluator, evaluator(batch), n), {}
+        return evaluator(batch), {}
     except RowsFailed as error:
-        strange = [row for row in error.reasons if row not in range(n)]
-        if strange:
-            name = type(evaluator).__name__
-            raise EvaluationError(
-                f"{name} says that row {strange[0]} failed; the batch has rows 0 to {n - 1}"
-            ) from error
-        kept = np.flatnonzero(~np.isin(np.arange(n), list(error.reasons)))
-        if not len(kept):
-            return kept, {}, error.reasons
-        return kept, take(_checked(evaluator, error.columns, n), kept), error.reasons
+        return error.columns, error.reasons
+
+
+def _kept(evaluator: Evaluator, outputs: Columns, failed: Mapping[int, Failure], n: int) -> _Part:
+    """Rows that have an answer and their outputs, checked."""
+    strange = [row for row in failed if row not in range(n)]
+    if strange:
+        raise EvaluationError(
+            f"{type(evaluator).__name__} says that row {strange[0]} failed; the batch has rows 0 "
+            f"to {n - 1}"
+        )
+    if len(failed) == n:
+        return np.arange(0), {}
+    checked = _checked(evaluator, outputs, n)
+    if not failed:
+        return np.arange(n), checked
+    kept = np.flatnonzero(~np.isin(np.arange(n), list(failed)))
+    return kept, take(checked, kept)
 
 
 def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column]:
@@ -151,8 +166,28 @@ def _checked(evaluator: Evaluator, outputs: Columns, n: int) -> dict[str, Column
         kinds, wanted = ("U", "strings are") if unit in TEXT_UNITS else ("fiu", "real numbers are")
         if column.dtype.kind not in kinds:
             raise EvaluationError(f"{name} gave {key} [{unit}] as {column.dtype}; {wanted} wanted")
+        _require_storable(f"{name} gave {key} [{unit}]", column)
         checked[key] = column
     return checked
+
+
+def _require_storable(gave: str, column: Column) -> None:
+    """Refuse what would not be the same when it is read from a file again."""
+    kind = column.dtype.kind
+    if kind == "f" and column.dtype.itemsize > 8:
+        raise EvaluationError(f"{gave} as {column.dtype}; numbers have at most 64 bits (float64)")
+    if kind == "u" and (column > _GREATEST).any():
+        raise EvaluationError(
+            f"{gave} as {column.dtype} up to {column.max()}; whole numbers are at most "
+            f"2^63 - 1 = {_GREATEST} (int64)"
+        )
+    if kind == "U":
+        try:
+            "".join(column.tolist()).encode()
+        except UnicodeEncodeError as error:
+            raise EvaluationError(
+                f"{gave} as {error.object[error.start]!a}, which cannot be encoded as UTF-8"
+            ) from error
 
 
 def _weakness(label: Label) -> int:
@@ -224,7 +259,7 @@ class Chain:
         """All stages' outputs; a row that fails in one stage is not sent to the next."""
         n = length(columns)
         alive = np.arange(n)
-        reasons: dict[int, str] = {}
+        reasons: dict[int, Failure] = {}
         known: dict[str, Column] = {name: columns[name] for name in self.signature.inputs}
         for stage in self.stages:
             try:
@@ -270,7 +305,7 @@ class Cached:
         if not keys:
             return evaluate_rows(self.evaluator, columns)
         fresh = {key: row for row, key in reversed(list(enumerate(keys))) if key not in self._known}
-        failed: dict[bytes, str] = {}
+        failed: dict[bytes, Failure] = {}
         if fresh:
             rows = np.array(sorted(fresh.values()))
             try:
@@ -285,7 +320,7 @@ class Cached:
                     )
         return self._collect(keys, failed)
 
-    def _collect(self, keys: list[bytes], failed: Mapping[bytes, str]) -> Columns:
+    def _collect(self, keys: list[bytes], failed: Mapping[bytes, Failure]) -> Columns:
         reasons = {row: failed[key] for row, key in enumerate(keys) if key in failed}
         rows = [row for row, key in enumerate(keys) if key not in failed]
         if not rows:
@@ -330,7 +365,7 @@ class InBatches:
         if n <= self.rows:
             return self.evaluator(columns)
         parts: list[_Part] = []
-        reasons: dict[int, str] = {}
+        reasons: dict[int, Failure] = {}
         read = self.signature.inputs
         for start in range(0, n, self.rows):
             stop = min(start + self.rows, n)

@@ -9,16 +9,13 @@ from numpy.typing import NDArray
 
 from dse.core.errors import CompositionError, DseError, RowsFailed
 from dse.core.evaluation import Chain, Evaluator, evaluate_rows
+from dse.core.failure import Failure
 from dse.core.parameters import Column, FloatArray, Parameter
 from dse.core.signature import EVIDENCE, TEXT_UNITS
 from dse.core.space import SearchSpace
 from dse.core.units import parse_limit, to_si
 
 Direction: TypeAlias = Literal["min", "max"]
-
-STOPPED_EARLY = "stopped early"
-"""How the reason begins of a design whose real run was broken off, because what it had shown was
-enough to know that the design joins no front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ class Trials:
         metrics: Output columns in their units, each shape (n,); meaningless in failed rows.
         losses: Objectives with "max" flipped (smaller is better), shape (n, m); NaN in failed rows.
         violations: Constraint violations, shape (n, c), feasible at <= 0; NaN in failed rows.
-        failures: Why each row has no metrics, empty where it has them, length n.
+        failures: Why each row has no metrics, None where it has them, length n.
     """
 
     codes: FloatArray
@@ -95,7 +92,7 @@ class Trials:
     metrics: Mapping[str, Column]
     losses: FloatArray
     violations: FloatArray
-    failures: tuple[str, ...]
+    failures: tuple[Failure | None, ...]
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -103,12 +100,13 @@ class Trials:
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Rows that were evaluated, shape (n,)."""
-        return np.array([not reason for reason in self.failures], dtype=bool)
+        return np.array([why is None for why in self.failures], dtype=bool)
 
     @property
     def stopped(self) -> NDArray[np.bool_]:
         """Rows whose run was broken off on purpose: neither evaluated nor failed, shape (n,)."""
-        return np.array([why.startswith(STOPPED_EARLY) for why in self.failures], dtype=bool)
+        stopped = [why is not None and why.kind == "stopped early" for why in self.failures]
+        return np.array(stopped, dtype=bool)
 
     @property
     def failed(self) -> NDArray[np.bool_]:
@@ -241,29 +239,30 @@ class Problem:
         """Evaluate code rows, shape (n, d); a row that fails or is not finite says why."""
         rows = self.space.canonical(codes)
         designs = self.space.decode(rows)
-        reasons: dict[int, str] = {}
+        reasons: dict[int, Failure] = {}
         try:
             metrics = evaluate_rows(self.evaluator, designs)
         except RowsFailed as error:
             reasons = dict(error.reasons)
             metrics = dict(error.columns)
         self._gate(metrics, reasons)
-        failures = tuple(reasons.get(row, "") for row in range(len(rows)))
+        failures = tuple(reasons.get(row) for row in range(len(rows)))
         return judge(self.objectives, self.constraints, rows, designs, metrics, failures)
 
-    def _gate(self, metrics: Mapping[str, Column], reasons: dict[int, str]) -> None:
+    def _gate(self, metrics: Mapping[str, Column], reasons: dict[int, Failure]) -> None:
         """No value that is not finite passes: the row fails with the column's name."""
         for name, column in metrics.items():
             if column.dtype.kind != "f":
                 continue
-            for row in np.flatnonzero(~np.isfinite(_float64(column))):
-                reasons.setdefault(int(row), f"{name} = {column[row]} is not a finite number")
+            for row in np.flatnonzero(~np.isfinite(column)):
+                why = f"{name} = {column[row]} is not a finite number"
+                reasons.setdefault(int(row), Failure("not finite", why))
         for constraint in self.constraints:
             with np.errstate(over="ignore", invalid="ignore"):
-                violation = constraint.violation(_float64(metrics[constraint.name]))
+                violation = constraint.violation(np.asarray(metrics[constraint.name], np.float64))
             for row in np.flatnonzero(~np.isfinite(violation)):
                 why = f"{constraint.name} is too far from its bound {constraint.bound} to subtract"
-                reasons.setdefault(int(row), why)
+                reasons.setdefault(int(row), Failure("not finite", why))
 
 
 def _unit(units: Mapping[str, str], name: str) -> str:
@@ -291,12 +290,6 @@ def _constraint(text: str, units: Mapping[str, str]) -> Constraint:
     return Constraint(limit.name, units[limit.name], bound, limit.side)
 
 
-def _float64(column: Column) -> FloatArray:
-    """The column in the precision of losses, in which a wider number may be infinite."""
-    with np.errstate(over="ignore"):
-        return np.asarray(column, dtype=np.float64)
-
-
 def _require_evidence(evaluator: Evaluator) -> None:
     """Every number that leaves says how well it is founded."""
     giver, evidence = type(evaluator).__name__, evaluator.signature.evidence
@@ -315,11 +308,11 @@ def judge(
     codes: FloatArray,
     designs: Mapping[str, Column],
     metrics: Mapping[str, Column],
-    failures: tuple[str, ...],
+    failures: tuple[Failure | None, ...],
 ) -> Trials:
     """Evaluated columns with losses and violations; the one place where "max" is flipped."""
     n = len(codes)
-    bad = np.array([bool(reason) for reason in failures], dtype=bool)
+    bad = np.array([why is not None for why in failures], dtype=bool)
     losses = np.empty((n, len(objectives)))
     violations = np.empty((n, len(constraints)))
     with np.errstate(over="ignore", invalid="ignore"):  # failed rows hold anything

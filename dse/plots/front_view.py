@@ -100,7 +100,7 @@ class FrontView:
     @property
     def failures(self) -> tuple[str, ...]:
         """Lines about the trials that have no place on the axes; none if no trial failed."""
-        reasons = [" ".join(reason.split()) for reason in self.trials.failures]
+        reasons = ["" if why is None else str(why) for why in self.trials.failures]
         counts = Counter(reason for reason in reasons if reason)
         if not counts:
             return ()

@@ -20,8 +20,11 @@ def points_csv(view: FrontView) -> str:
     metrics = {q.name for q in view.question.metrics}
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["trial", "class", *(f"{q.name} [{q.unit}]" for q in quantities), "failure"])
-    for i, failure in enumerate(view.trials.failures):
-        values = ["" if failure and q.name in metrics else columns[q.name][i] for q in quantities]
-        writer.writerow([i, view.classes[i], *values, failure])
+    writer.writerow(
+        ["trial", "class", *(f"{q.name} [{q.unit}]" for q in quantities), "failure_kind", "failure"]
+    )
+    for i, why in enumerate(view.trials.failures):
+        values = ["" if why and q.name in metrics else columns[q.name][i] for q in quantities]
+        said = (why.kind, why.reason) if why else ("", "")
+        writer.writerow([i, view.classes[i], *values, *said])
     return stream.getvalue()

@@ -6,14 +6,13 @@ import io
 from pathlib import Path
 
 import numpy as np
-from rich.markup import escape
-from rich.table import Table
 
 from dse.core.errors import RunUnwritable
 from dse.core.files import canonical_json, write_atomically
 from dse.core.problem import Trials
 from dse.results.front import Front
 from dse.results.table import readable_texts
+from dse.results.text_table import TextTable
 from dse.runs.run_schema import Question
 from dse.runs.store import Run
 
@@ -63,7 +62,8 @@ def _columns(question: Question, trials: Trials) -> dict[str, list[object]]:
         values = trials.metrics[quantity.name].tolist()
         columns[quantity.name] = [v if good else None for v, good in zip(values, ok, strict=True)]
     columns["feasible"] = trials.feasible.tolist()
-    columns["failure"] = list(trials.failures)
+    columns["failure_kind"] = [why.kind if why else "" for why in trials.failures]
+    columns["failure"] = [why.reason if why else "" for why in trials.failures]
     return columns
 
 
@@ -72,7 +72,7 @@ def trials_csv(question: Question, trials: Trials) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [f"{q.name} [{q.unit}]" for q in question.quantities]
-    writer.writerow(["trial", *names, "feasible", "failure"])
+    writer.writerow(["trial", *names, "feasible", "failure_kind", "failure"])
     writer.writerows(zip(*_columns(question, trials).values(), strict=True))
     return stream.getvalue()
 
@@ -88,11 +88,11 @@ def trials_json(question: Question, trials: Trials) -> str:
     return canonical_json({"study": question.study, "columns": described, "trials": rows})
 
 
-def trial_table(question: Question, trials: Trials, most: int) -> Table:
+def trial_table(question: Question, trials: Trials, most: int) -> TextTable:
     """The newest trials with readable units, at most `most` of them."""
     rows = np.arange(max(0, len(trials) - most), len(trials))
     shown = [q for q in question.quantities if q.unit != "handle"]
-    table = Table(title=f"{question.study}: {len(rows)} of {len(trials)} trials")
+    table = TextTable(title=f"{question.study}: {len(rows)} of {len(trials)} trials")
     columns = [[str(row) for row in rows]]
     table.add_column("trial", justify="right")
     for quantity in shown:
@@ -103,17 +103,15 @@ def trial_table(question: Question, trials: Trials, most: int) -> Table:
                 "" if trials.failures[row] else text for row, text in zip(rows, texts, strict=True)
             ]
         name = quantity.name.replace("_", " ")
-        table.add_column(
-            (f"{name}\n[{unit}]" if unit else name).replace("[", r"\["), justify="right"
-        )
+        table.add_column(f"{name}\n[{unit}]" if unit else name, justify="right")
         columns.append(texts)
     table.add_column("outcome")
     feasible = trials.feasible
     columns.append(
-        [trials.failures[r] or ("feasible" if feasible[r] else "infeasible") for r in rows]
+        [str(trials.failures[r] or ("feasible" if feasible[r] else "infeasible")) for r in rows]
     )
     for row in zip(*columns, strict=True):
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     return table
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from dse.core.errors import StudyError
 from dse.core.parameters import Column
+from dse.core.texts import printable
 from dse.core.units import pretty, readable
 from dse.results.front import Front
+from dse.results.text_table import TextTable
 from dse.runs.run_schema import Quantity
 
 
@@ -47,7 +48,7 @@ class _Shown:
 
 def front_table(
     front: Front, most: int, *, width: int = 10_000, columns: Sequence[str] = ()
-) -> Table:
+) -> TextTable:
     """The front with readable units, evenly thinned to `most` rows if it is longer.
 
     Where not all columns have room, the objectives and what was asked for stay first, then knobs
@@ -72,13 +73,13 @@ def front_table(
         names = ", ".join(c.name for c in shown)
         raise StudyError((f"--columns: the front has no {unknown[0]!r}; it has {names}",))
     note = f", {len(rows)} of them shown evenly" if len(rows) < len(front) else ""
-    table = Table(title=f"{question.study}: {len(front)} designs on the front{note}")
+    table = TextTable(title=f"{question.study}: {len(front)} designs on the front{note}")
     numbers = _Shown("trial", "", [str(front.numbers[i]) for i in rows])
     fitting = _fitting(front, shown, width - numbers.width - 1, columns)
     kept = [numbers, *fitting]
     for column in kept:
-        head = column.head.replace("[", r"\[")
-        table.add_column(head, justify="right", no_wrap=True, style="bold" if column.bold else None)
+        style = "bold" if column.bold else None
+        table.add_column(column.head, justify="right", no_wrap=True, style=style)
     for row in zip(*(c.texts for c in kept), strict=True):
         table.add_row(*row)
     notes = [
@@ -91,7 +92,7 @@ def front_table(
     other = [c.name for c in left if not c.constant]
     if other:
         notes.append("no room for (--columns, --format csv): " + ", ".join(other))
-    table.caption = "\n".join(notes).replace("[", r"\[")
+    table.add_caption("\n".join(notes))
     return table
 
 
@@ -147,7 +148,7 @@ def _label(front: Front, name: str) -> str:
 def readable_texts(column: Column, quantity: Quantity) -> tuple[list[str], str]:
     """Values of a column as short texts and their readable unit; choices have none."""
     if column.dtype.kind == "U":
-        return [str(value) for value in column], ""
+        return [printable(str(value)) for value in column], ""
     values, unit = readable(column.astype(np.float64), quantity.unit)
     return [f"{value:.4g}" for value in values], pretty(unit)
 

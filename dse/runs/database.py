@@ -17,6 +17,7 @@ CREATE TABLE trials (
     codes TEXT NOT NULL,
     design TEXT NOT NULL,
     metrics TEXT NOT NULL,
+    failure_kind TEXT NOT NULL,
     failure TEXT NOT NULL,
     digest BLOB NOT NULL
 ) STRICT
@@ -28,15 +29,16 @@ CREATE TABLE IF NOT EXISTS texts (
     digest BLOB NOT NULL
 ) STRICT
 """
-_INSERT = "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Row(NamedTuple):
-    """One trial as text: codes and columns in JSON, the failure as it is."""
+    """One trial as text: codes and columns in JSON, kind and reason of the failure or nothing."""
 
     codes: str
     design: str
     metrics: str
+    failure_kind: str
     failure: str
 
 
@@ -195,7 +197,8 @@ def _sound_rows(path: Path, genesis: bytes, *, torn: bool) -> Sound:
     try:
         with reading(path, torn) as database:
             for number, *texts, digest in database.execute(
-                "SELECT number, codes, design, metrics, failure, digest FROM trials ORDER BY number"
+                "SELECT number, codes, design, metrics, failure_kind, failure, digest FROM trials "
+                "ORDER BY number"
             ):
                 whole = all(isinstance(text, str) for text in texts)
                 row = Row(*texts)
@@ -309,6 +312,23 @@ def count_rows(path: Path) -> int:
     except sqlite3.DatabaseError as error:
         raise _refusal(path, error) from error
     return 0 if found is None else int(found) + 1
+
+
+def failed_rows(path: Path) -> list[tuple[str, str]]:
+    """Kind and reason of each trial without metrics, in order, without verifying any.
+
+    Raises:
+        RunDamaged: If the file does not read.
+    """
+    _require_file(path)
+    try:
+        with reading(path) as database:
+            found = database.execute(
+                "SELECT failure_kind, failure FROM trials WHERE failure_kind <> '' ORDER BY number"
+            ).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise _refusal(path, error) from error
+    return [(str(kind), str(reason)) for kind, reason in found]
 
 
 def _refusal(path: Path, error: sqlite3.DatabaseError) -> RunDamaged:

@@ -1,32 +1,90 @@
-"""What kind of failure a trial's reason tells of."""
+"""How many trials failed, in which way, and why most of them did."""
 
+import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
-from dse.core.problem import STOPPED_EARLY
-from dse.workers.workers import LOST, TIMED_OUT
+from dse.core.errors import RunDamaged
+from dse.core.failure import KINDS, Failure, FailureKind
+from dse.runs.database import DATABASE, failed_rows
 
-FailureClass: TypeAlias = Literal["crashed", "timed out", "not finite", "wrong shape", "raised"]
-"""The process died; no answer in time; NaN or infinity; not what was declared; an exception."""
+SHOWN = 3
+"""Reasons that are told in one line."""
 
+_LENGTH = 160
+"""Characters of a reason in such a line."""
 
-def failure_class(reason: str) -> FailureClass:
-    """The class of a failed trial's reason."""
-    if reason.startswith(LOST):
-        return "crashed"
-    if reason.startswith(TIMED_OUT):
-        return "timed out"
-    if reason.endswith("is not a finite number"):
-        return "not finite"
-    # Only the engine raises this type, and only over columns that an evaluator did not declare so.
-    return "wrong shape" if reason.startswith("EvaluationError:") else "raised"
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
-def failure_counts(failures: Sequence[str]) -> dict[str, int]:
-    """How many trials failed in which way; classes that do not occur are left out.
+def stored_failure(kind: str, reason: str) -> Failure | None:
+    """A failure as a database keeps it; None for the empty kind of a trial that has metrics.
+
+    Raises:
+        RunDamaged: If there is no such kind.
+    """
+    if not kind:
+        return None
+    for known in KINDS:
+        if kind == known:
+            return Failure(known, reason)
+    raise RunDamaged(f"failure kind {kind!r} is not one of {', '.join(KINDS)}")
+
+
+def failure_counts(failures: Iterable[Failure | None]) -> dict[FailureKind, int]:
+    """How many trials failed in which way; kinds that do not occur are left out.
 
     A run that was broken off on purpose has not failed.
     """
-    failed = [why for why in failures if why and not why.startswith(STOPPED_EARLY)]
-    return dict(sorted(Counter(map(failure_class, failed)).items()))
+    return dict(sorted(Counter(why.kind for why in _failed(failures)).items()))
+
+
+@dataclass(frozen=True, slots=True)
+class CommonFailure:
+    """A reason that trials share, numbers in it aside.
+
+    Attributes:
+        count: How many trials.
+        kind: Of the failure.
+        reason: The first of them.
+        alike: Whether all have this very text.
+    """
+
+    count: int
+    kind: FailureKind
+    reason: str
+    alike: bool
+
+    def __str__(self) -> str:
+        long = len(self.reason) > _LENGTH
+        shown = f"{self.reason[: _LENGTH - 1]}…" if long else self.reason
+        return f"{self.count:,} {self.kind}: {'' if self.alike else 'such as '}{shown}"
+
+
+def common_failures(
+    failures: Iterable[Failure | None], most: int = SHOWN
+) -> tuple[CommonFailure, ...]:
+    """The commonest reasons first; reasons of one kind that differ in numbers alone are one."""
+    groups: dict[tuple[str, str], list[Failure]] = {}
+    for why in _failed(failures):
+        groups.setdefault((why.kind, _NUMBER.sub("#", why.reason)), []).append(why)
+    ordered = sorted(groups.values(), key=len, reverse=True)  # of equal ones the earliest first
+    return tuple(
+        CommonFailure(len(g), g[0].kind, g[0].reason, len({f.reason for f in g}) == 1)
+        for g in ordered[:most]
+    )
+
+
+def common_failures_of(folder: Path) -> tuple[CommonFailure, ...]:
+    """The commonest reasons of a run's stored trials, without verifying any.
+
+    Raises:
+        RunDamaged: If its database does not read, or has an unknown kind.
+    """
+    return common_failures(stored_failure(*row) for row in failed_rows(folder / DATABASE))
+
+
+def _failed(failures: Iterable[Failure | None]) -> list[Failure]:
+    return [why for why in failures if why is not None and why.kind != "stopped early"]

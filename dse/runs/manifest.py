@@ -11,7 +11,10 @@ from dse.core.files import write_atomically
 from dse.runs.database import DATABASE, read_texts
 from dse.runs.run_schema import Question
 
-SCHEMA = 2
+SCHEMA = 3
+_READ_BY = {1: "an edge-dse before 0.1.0", 2: "edge-dse 0.1.0"}
+"""Schema -> the last version that reads it."""
+
 MANIFEST = "manifest.json"
 GIVEN = "study.yaml"
 RESOLVED = "study.resolved.yaml"
@@ -45,7 +48,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise RunDamaged(f"{path} does not read as a run's manifest: {error!r}") from error
     if schema != SCHEMA:
-        raise RunError(f"{folder}: schema {schema}, this version reads schema {SCHEMA}")
+        reader = _READ_BY.get(schema, "another version of edge-dse")
+        raise RunError(
+            f"{folder}: schema {schema}: {reader} reads it; this version reads schema {SCHEMA}. "
+            "Designs of trials.csv can be tried again with --warm-start"
+        )
     return dict(manifest)
 
 

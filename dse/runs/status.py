@@ -7,6 +7,7 @@ from typing import Any
 
 from dse.runs.database import DATABASE, count_rows
 from dse.runs.events import read_events
+from dse.runs.failures import CommonFailure, common_failures_of
 from dse.runs.lock import Holder, holder
 from dse.runs.manifest import read_manifest
 
@@ -26,7 +27,8 @@ class RunStatus:
         why: More about how it ended; empty if there is no more to say.
         trials: Stored.
         asked: Wanted.
-        failed: Of the stored, by class of failure.
+        failed: Of the stored, by kind of failure.
+        reasons: The commonest ones, with count and kind.
         sessions: How often somebody began to work on it.
         speed: Trials per second over the last batches; 0 if nothing is known.
         last: When the last event came, ISO 8601 in UTC; empty if there is none.
@@ -40,6 +42,7 @@ class RunStatus:
     trials: int
     asked: int
     failed: dict[str, int]
+    reasons: tuple[CommonFailure, ...]
     sessions: int
     speed: float
     last: str
@@ -57,6 +60,7 @@ class RunStatus:
             "state": f"{self.state}: {self.why}" if self.why else self.state,
             "trials": f"{self.trials:,} of {self.asked:,} ({share:.0%})",
             "failed": failed or "none",
+            **({"most often": "\n".join(map(str, self.reasons))} if self.reasons else {}),
             "speed": f"{self.speed:.3g} trials/s" if self.speed else "not known",
             "sessions": str(self.sessions),
             "last event": self.last or "none",
@@ -93,6 +97,7 @@ def run_status(folder: Path) -> RunStatus:
         trials,
         int(manifest.get("trials_asked", trials)),
         dict(sum((Counter(e.get("failures", {})) for e in batches), Counter())),
+        common_failures_of(folder),
         sum(e["event"] == "began" for e in events),
         _speed(batches[-RECENT:]),
         events[-1]["at"] if events else "",

@@ -26,6 +26,7 @@ from dse.runs.database import (
     unsound,
 )  # fmt: skip
 from dse.runs.events import EVENTS, EventLog, acknowledged
+from dse.runs.failures import stored_failure
 from dse.runs.lock import LOCK, RunLock
 from dse.runs.manifest import (
     GIVEN,
@@ -334,9 +335,12 @@ def _rows(trials: Trials) -> list[Row]:
     metrics = {k: v.tolist() for k, v in trials.metrics.items()}
     rows = []
     for i, failure in enumerate(trials.failures):
-        design = canonical_json({k: v[i] for k, v in designs.items()})
-        measured = "{}" if failure else canonical_json({k: v[i] for k, v in metrics.items()})
-        rows.append(Row(json.dumps(codes[i]), design, measured, failure))
+        code, design = json.dumps(codes[i]), canonical_json({k: v[i] for k, v in designs.items()})
+        if failure is None:
+            measured = canonical_json({k: v[i] for k, v in metrics.items()})
+            rows.append(Row(code, design, measured, "", ""))
+        else:
+            rows.append(Row(code, design, "{}", failure.kind, failure.reason))
     return rows
 
 
@@ -369,7 +373,7 @@ def trials_of(question: Question, rows: Sequence[Row]) -> Trials:
     codes = codes.reshape(len(rows), len(question.knobs))
     designs = [json.loads(row.design) for row in rows]
     metrics = [json.loads(row.metrics) for row in rows]
-    failures = tuple(row.failure for row in rows)
+    failures = tuple(stored_failure(row.failure_kind, row.failure) for row in rows)
     knob_columns = {q.name: _column([d[q.name] for d in designs], q) for q in question.knobs}
     metric_columns = {
         q.name: _column([m.get(q.name) for m in metrics], q) for q in question.metrics

@@ -13,7 +13,6 @@ from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.failures import failure_counts
 from dse.runs.store import RunWriter
-from dse.workers.workers import STOPPED
 
 
 class SearchStopped(Exception):
@@ -92,8 +91,8 @@ class ProgressRecorder:
         Raises:
             SearchStopped: If nothing new shall be begun.
         """
-        stopped = [row for row, why in enumerate(trials.failures) if why == STOPPED]
-        done = trials.rows(np.arange(stopped[0])) if stopped else trials
+        cut = [i for i, why in enumerate(trials.failures) if why and why.kind == "not begun"]
+        done = trials.rows(np.arange(cut[0])) if cut else trials
         if len(done):
             seconds, self._before = time.monotonic() - self._before, time.monotonic()
             classes = failure_counts(done.failures)

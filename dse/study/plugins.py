@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from dse.core.errors import CompositionError
-from dse.core.evaluation import one_line
+from dse.core.failure import one_line
 from dse.study.system import AnySystem, System
 from dse.workers.transport import import_file
 

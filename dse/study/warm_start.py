@@ -114,7 +114,7 @@ def _warm(asked: WarmStart, problem: Problem, identified: Mapping[str, Any]) -> 
     if metrics is not None:
         known = {name: column[inside] for name, column in metrics.items()}
         wanted = problem.objectives, problem.constraints
-        given = judge(*wanted, codes, space.decode(codes), known, ("",) * len(codes))
+        given = judge(*wanted, codes, space.decode(codes), known, (None,) * len(codes))
     outside = len(rows) - len(inside)
     how = "not evaluated again" if given is not None else "evaluated anew"
     said = f"warm start from {path}: {len(distinct(codes)):,} designs, {how}"

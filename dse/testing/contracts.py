@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from dse.core.errors import CallOrderError, CompositionError, DseError
 from dse.core.evaluation import Evaluator
+from dse.core.failure import Failure
 from dse.core.parameters import Categorical, Column, FloatArray, Integer, Ordinal, Parameter, Real
 from dse.core.problem import Constraint, Objective, Problem
 from dse.core.signature import EVIDENCE, TEXT_UNITS, Signature
@@ -500,8 +501,8 @@ class WorkersContract:
             assert workers.map(Inverse(), [], nothing) == []
             again = workers.map(Inverse(), rows_of([4.0]), nothing)
         assert _failures(outcomes) == [1, 3]
-        assert outcomes[1].failure == "ValueError: x = 0 s has no rate"
-        assert not outcomes[0].failure
+        assert outcomes[1].failure == Failure("raised", "ValueError: x = 0 s has no rate")
+        assert outcomes[0].failure is None
         assert again[0].columns is not None
 
 
@@ -532,7 +533,8 @@ class WorkerProcessesContract:
             outcomes = workers.map(evaluator, rows_of([1.0, -2.0, 3.0]), lambda: ticks.append(1))
             again = workers.map(Inverse(), rows_of([4.0]), nothing)
         assert _failures(outcomes) == [1]
-        assert "died" in outcomes[1].failure
+        assert outcomes[1].failure is not None
+        assert outcomes[1].failure.kind == "crashed"
         assert len(list(tmp_path.iterdir())) == 3
         assert len(ticks) == 3
         assert again[0].columns is not None

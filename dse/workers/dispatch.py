@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from dse.core.failure import Failure
 from dse.core.space import Columns
-from dse.workers.workers import LOST, STOPPED, TIMED_OUT, Outcome
+from dse.workers.workers import NOT_BEGUN, Outcome
 
 ATTEMPTS = 3
 """How often a row is tried whose process died; the row itself may be what kills it."""
@@ -74,13 +75,12 @@ class _Batch:
         if self.losses[row] < ATTEMPTS:
             self.waiting.appendleft(row)
         else:
-            self.end(
-                row, Outcome(None, f"{LOST}: its process died {ATTEMPTS} times on this design")
-            )
+            why = f"the worker's process died {ATTEMPTS} times on this design"
+            self.end(row, Outcome(None, Failure("crashed", why)))
 
     def stop(self) -> None:
         """Nothing more is begun."""
-        self.outcomes.update({row: Outcome(None, STOPPED) for row in self.waiting})
+        self.outcomes.update({row: Outcome(None, NOT_BEGUN) for row in self.waiting})
         self.waiting.clear()
 
 
@@ -141,8 +141,8 @@ class Dispatcher(Generic[Slot]):
             waited = moment - task.since
             if task.limit is not None and waited > task.limit:
                 self._drop(slot)
-                why = f"{TIMED_OUT}: no answer within {task.limit:g} s"
-                batch.end(task.row, Outcome(None, why))
+                why = f"no answer within {task.limit:g} s"
+                batch.end(task.row, Outcome(None, Failure("timed out", why)))
             elif not task.begun and waited > PATIENCE and self._idle:
                 # A cluster that has lost a node may have no room for who was hired last.
                 self._drop(slot)

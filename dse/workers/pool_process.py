@@ -6,7 +6,8 @@ import threading
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
-from dse.core.evaluation import Evaluator, one_line
+from dse.core.evaluation import Evaluator
+from dse.core.failure import Failure, one_line
 from dse.core.space import Columns
 from dse.workers.transport import unpack
 from dse.workers.workers import Outcome, evaluate_one
@@ -23,7 +24,7 @@ def serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)  # what an evaluator prints is not what the command gives
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
-    evaluator: Evaluator | str = "no evaluator came"
+    evaluator: Evaluator | Failure = Failure("raised", "no evaluator came")
     while True:
         try:
             message: bytes | Columns = pipe.recv()
@@ -33,18 +34,19 @@ def serve(pipe: Connection) -> None:
             evaluator = _unpickled(message)
             continue
         pipe.send(BEGUN)
-        if isinstance(evaluator, str):
+        if isinstance(evaluator, Failure):
             pipe.send(Outcome(None, evaluator))
         else:
             pipe.send(evaluate_one(evaluator, message))
 
 
-def _unpickled(message: bytes) -> Evaluator | str:
+def _unpickled(message: bytes) -> Evaluator | Failure:
     """The evaluator, or why it cannot be one here."""
     try:
         return unpack(message)
     except Exception as error:  # whatever its own code raises
-        return f"the evaluator does not arrive at the worker: {one_line(error)}"
+        why = f"the evaluator does not arrive at the worker: {one_line(error)}"
+        return Failure("raised", why)
 
 
 def _end_with_the_driver() -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dse.core.errors import DseError
-from dse.core.evaluation import Evaluator, one_line
+from dse.core.evaluation import Evaluator
 from dse.core.extras import require_extra
+from dse.core.failure import Failure, one_line
 from dse.core.space import Columns
 from dse.workers.dispatch import Dispatcher, News
 from dse.workers.transport import add_folders, folders, pack
@@ -246,7 +247,8 @@ class _Actors:
             return "lost"
         except ray.exceptions.RayTaskError as error:  # its own errors are part of an outcome
             slot.row = None
-            return Outcome(None, f"the evaluator does not arrive at the worker: {one_line(error)}")
+            why = f"the evaluator does not arrive at the worker: {one_line(error)}"
+            return Outcome(None, Failure("raised", why))
         return outcome if isinstance(outcome, Outcome) else "lost"
 
     def end(self, slot: _Slot) -> None:

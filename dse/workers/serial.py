@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dse.core.errors import DseError
 from dse.core.evaluation import Evaluator
 from dse.core.space import Columns
-from dse.workers.workers import PLAIN, STOPPED, Needs, Outcome, evaluate_one, never
+from dse.workers.workers import NOT_BEGUN, PLAIN, Needs, Outcome, evaluate_one, never
 
 
 class Serial:
@@ -38,7 +38,7 @@ class Serial:
         outcomes = []
         for row in rows:
             if self._stopping():
-                outcomes.append(Outcome(None, STOPPED))
+                outcomes.append(Outcome(None, NOT_BEGUN))
                 continue
             outcomes.append(evaluate_one(evaluator, row))
             done()

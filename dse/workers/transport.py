@@ -10,7 +10,8 @@ from types import ModuleType
 import cloudpickle
 
 from dse.core.errors import CompositionError, EvaluationError
-from dse.core.evaluation import Evaluator, one_line
+from dse.core.evaluation import Evaluator
+from dse.core.failure import one_line
 
 _folders: list[str] = []
 

@@ -8,18 +8,13 @@ import numpy as np
 
 from dse.core.errors import DseError, RowsFailed
 from dse.core.evaluation import Evaluator, evaluate_rows, unanswered
+from dse.core.failure import Failure
 from dse.core.parameters import Column
 from dse.core.signature import Signature
 from dse.core.space import Columns, length, take
 
-LOST = "worker lost"
-"""How the failure of a row begins whose process died each time."""
-
-TIMED_OUT = "timed out"
-"""How the failure of a row begins that did not answer in time."""
-
-STOPPED = "stopped before it began"
-"""The failure of a row that nobody began, because an end was asked for; never stored."""
+NOT_BEGUN = Failure("not begun", "an end was asked for")
+"""The failure of a row that nobody began; never stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +45,15 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of one row: output columns, each shape (1,), or the reason why there are none."""
+    """What became of one row.
+
+    Attributes:
+        columns: Output columns, each shape (1,); None if the row failed.
+        failure: Why there are none; None if there are.
+    """
 
     columns: Columns | None
-    failure: str = ""
+    failure: Failure | None = None
 
 
 PLAIN = Needs()
@@ -135,7 +135,7 @@ class Spread:
             return evaluate_rows(self.evaluator, columns)
         rows = [take(columns, np.array([row])) for row in range(n)]
         outcomes = self.workers.map(self.evaluator, rows, self.done, self.needs)
-        reasons = {i: o.failure for i, o in enumerate(outcomes) if o.columns is None}
+        reasons = {i: o.failure for i, o in enumerate(outcomes) if o.failure is not None}
         good = [o.columns for o in outcomes if o.columns is not None]
         if not good:
             raise RowsFailed(reasons, unanswered(self, n))

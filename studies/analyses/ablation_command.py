@@ -8,9 +8,8 @@ from typing import Annotated, TypeAlias
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from dse.cli.terminal import table_console
 from dse.core.errors import DseError
 from dse.core.evaluation import Evaluator
 from dse.core.files import canonical_json, write_atomically
@@ -20,6 +19,7 @@ from dse.core.space import SearchSpace, take
 from dse.core.units import scale_of
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
+from dse.results.text_table import TextTable
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
 from dse.study.preflight import require_runnable
@@ -174,9 +174,9 @@ def steps(accuracy: FloatArray, energy: FloatArray) -> list[tuple[float, float]]
     return list(zip(accuracy[rows].tolist(), energy[rows].tolist(), strict=True))
 
 
-def table(found: Sequence[Line], title: str) -> Table:
+def table(found: Sequence[Line], title: str) -> TextTable:
     """Medians over the seeds, and the range of the hypervolume."""
-    view = Table(title=title)
+    view = TextTable(title=title)
     heads = ("arm", "runs", "designs priced", "hypervolume", "least .. most", "on test")
     reached = [e for line in found for e in line.energy.values() if e is not None]
     scale, unit = scale_of(reached)
@@ -247,7 +247,7 @@ def ablate(  # noqa: PLR0913  (a flag each)
     made, reused = runs_made(composed, answered)
     asked = f"{checked.file.study}, {settings.task}, {settings.link}, {settings.deadline_ms:g} ms"
     title = f"{asked}: {made} real passes made, {reused} found"
-    Console(highlight=False, width=None if sys.stdout.isatty() else 180).print(table(rows, title))
+    table_console(180).print(table(rows, title))
     if out is not None:
         content = {
             "study": checked.file.study, "task": settings.task, "set": list(set_ or []),

@@ -5,7 +5,6 @@ the validation split alone; accuracy, appeals and costs are those of the test sp
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +13,14 @@ from typing import Annotated, Literal, TypeAlias
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from dse.accuracy.appeal.routers import BoolArray, Routed, Router
+from dse.cli.terminal import print_data, table_console
 from dse.core.errors import DseError
 from dse.core.parameters import FloatArray
 from dse.core.space import Columns
 from dse.results.front import Front
+from dse.results.text_table import TextTable
 from dse.runs.store import Run, read_run
 from search_spaces.dynasplit import CLOCKS
 from studies.appealnet.system import SYSTEM, Settings, around_of, pairing_of, priced
@@ -56,16 +55,16 @@ def show_sides(
     """The front of a run beside edge only, cloud only and, for sentences, a split."""
     lines = sides(run, rows)
     if format_ == "json":
-        sys.stdout.write(json.dumps(lines, indent=1) + "\n")
+        print_data(json.dumps(lines, indent=1) + "\n")
         return
-    view = Table(title=f"{run}: chosen on validation, measured on test; +- one standard error")
+    view = TextTable(title=f"{run}: chosen on validation, measured on test; +- one standard error")
     view.add_column("who answers")
     for head, _ in COLUMNS.values():
         view.add_column(head, justify="right")
     for line in lines:
         figures = (float(line[name]) * scale for name, (_, scale) in COLUMNS.items())
         view.add_row(str(line["who"]), *(f"{figure:.4g}" for figure in figures))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(view)
+    table_console(160).print(view)
 
 
 def sides(folder: Path, rows: int) -> list[Line]:

@@ -5,16 +5,14 @@ deadline; edge and cloud are the two ends. The board's clock is set before there
 """
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from dse.cli.terminal import print_data, table_console
 from dse.core.errors import DseError
 from dse.core.units import to_si
 from dse.online.policies.deadline import LeastEnergy
@@ -24,6 +22,7 @@ from dse.online.rows import Rows
 from dse.online.simulation.appeal import AppealOutcomes, Branches, appeal_policy
 from dse.online.simulation.simulator import simulate
 from dse.results.front import Front
+from dse.results.text_table import TextTable
 from dse.runs.store import Run, read_run
 from hw_models.appeal import Appealing
 from search_spaces.dynasplit import CLOCKS
@@ -111,9 +110,9 @@ def show_appeals(
     seconds = [_seconds(text) for text in deadline]
     lines = appeals_of(run, seconds, trial, [b * 1e6 for b in bandwidth or ()])
     if format_ == "json":
-        sys.stdout.write(json.dumps(lines, indent=1) + "\n")
+        print_data(json.dumps(lines, indent=1) + "\n")
         return
-    view = Table(title=f"{run}: test inputs one by one")
+    view = TextTable(title=f"{run}: test inputs one by one")
     heads = ("policy", "deadline\nms", "late\n%", "appealed\n%", "accuracy\n%",
              "right in time\n%", "energy\nJ", "p95\nms")  # fmt: skip
     for head in heads:
@@ -126,7 +125,7 @@ def show_appeals(
             if name != "policy"
         ]
         view.add_row(str(line["policy"]), *cells)
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(view)
+    table_console(160).print(view)
 
 
 def appeals_of(

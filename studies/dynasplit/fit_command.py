@@ -5,21 +5,19 @@ trials, and, before all of it, the coefficients that the trials cannot be truste
 """
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dse.cli.commands.trials_import import pairs
-from dse.cli.terminal import notes
+from dse.cli.terminal import print_data, say, table_console
 from dse.core.errors import DseError
 from dse.online.trials.evaluator import MeasuredTrials
 from dse.online.trials.table_file import read_layout, read_trials
+from dse.results.text_table import TextTable
 from hw_models import SplitFit, fit_split
 from hw_models.cloud import GPU
 
@@ -48,9 +46,7 @@ def show_fit(
     except ValueError as error:
         raise DseError(f"{file.name}: {error}") from error
     for text in fit.suspect:
-        notes.print(
-            f"suspect: {file.name}: {text}: too few clocks or too much scatter", markup=False
-        )
+        say(f"suspect: {file.name}: {text}: too few clocks or too much scatter")
     rows = list(coefficients(fit))
     if format_ == "json":
         residuals = {
@@ -59,9 +55,9 @@ def show_fit(
         }
         known = [{"what": what, "value": value, "unit": unit} for what, value, unit in rows]
         found = {"suspect": list(fit.suspect), "coefficients": known, "residuals": residuals}
-        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        print_data(json.dumps(found, indent=1) + "\n")
         return
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = table_console(160)
     console.print(_table(rows))
     console.print(_residuals(fit))
 
@@ -88,8 +84,10 @@ def coefficients(fit: SplitFit) -> Iterator[tuple[str, float, str]]:
             yield f"time after {layer} layers, GPU {switch}", float(cloud.tail[i, layer]), "s"
 
 
-def _table(rows: list[tuple[str, float, str]]) -> Table:
-    view = Table("coefficient", title="fitted to the trials; agreement with them validates nothing")
+def _table(rows: list[tuple[str, float, str]]) -> TextTable:
+    view = TextTable(
+        "coefficient", title="fitted to the trials; agreement with them validates nothing"
+    )
     view.add_column("value", justify="right")
     view.add_column("unit")
     for what, value, unit in rows:
@@ -97,8 +95,8 @@ def _table(rows: list[tuple[str, float, str]]) -> Table:
     return view
 
 
-def _residuals(fit: SplitFit) -> Table:
-    view = Table("quantity", title="distance from the trials, over the mean measured")
+def _residuals(fit: SplitFit) -> TextTable:
+    view = TextTable("quantity", title="distance from the trials, over the mean measured")
     for head in ("largest\n%", "rms\n%", "trials"):
         view.add_column(head, justify="right")
     for name, residual in fit.residuals.items():

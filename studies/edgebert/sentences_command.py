@@ -7,16 +7,14 @@ Base runs all layers at the nominal voltage, EE leaves early at it, LAI is sente
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from dse.cli.terminal import print_data, table_console
 from dse.core.errors import DseError
 from dse.core.parameters import Column, FloatArray, Value
 from dse.core.units import to_si
@@ -33,6 +31,7 @@ from dse.online.simulation.sentence_dvfs import (
     signals,
 )
 from dse.online.simulation.simulator import simulate
+from dse.results.text_table import TextTable
 from dse.runs.manifest import require_system
 from dse.runs.store import Run, read_run
 from hw_models import Accelerator, Supply
@@ -170,9 +169,9 @@ def show_sentences(
         for name, figures in schemes(rows, entropies, right, threshold, limit, table).items()
     ]
     if format_ == "json":
-        sys.stdout.write(json.dumps({"trial": number, "lines": lines}, indent=1) + "\n")
+        print_data(json.dumps({"trial": number, "lines": lines}, indent=1) + "\n")
         return
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = table_console(160)
     console.print(_table(lines, f"trial {number}, threshold {threshold:g} nat, p = {early}"))
 
 
@@ -238,8 +237,8 @@ def _seconds(text: str) -> float:
         raise DseError(f"--deadline {text}: write a number and its unit, e.g. 5ms") from error
 
 
-def _table(lines: list[dict[str, float | str]], title: str) -> Table:
-    view = Table(title=title)
+def _table(lines: list[dict[str, float | str]], title: str) -> TextTable:
+    view = TextTable(title=title)
     heads = ("scheme", "deadline\nms", "late\n%", "energy\nuJ", "mean\nms", "p95\nms",
              "exit\nlayer", "accuracy\n%", "mean vdd\nV")  # fmt: skip
     for head in heads:

@@ -30,7 +30,7 @@ from dse.accuracy.sequential_evaluation import (
 from dse.core.errors import CompositionError, DseError, RowsFailed
 from dse.core.evaluation import Chain
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
-from dse.core.problem import STOPPED_EARLY, Constraint, Direction, Objective, Problem
+from dse.core.problem import Constraint, Direction, Objective, Problem
 from dse.core.signature import Signature
 from dse.core.space import ActiveWhen, Forbidden, SearchSpace
 from dse.pareto.dominance import non_dominated
@@ -369,8 +369,8 @@ def test_a_stopped_trial_says_after_how_many_sentences_and_how_surely(networks, 
     said = [why for why in trials.failures if why]
     assert said
     for why in said:
-        assert why.startswith(f"{STOPPED_EARLY} after ")
-        assert "of 400 sentences: at 95.00% confidence its accuracy is at most 0." in why
+        assert why.kind == "stopped early"
+        assert "of 400 sentences: at 95.00% confidence its accuracy is at most 0." in why.reason
     assert failure_counts(trials.failures) == {}
     assert staged.tally.counts()[0] >= len(set(said))
 
@@ -448,6 +448,6 @@ def test_a_part_that_fails_fails_its_run_and_no_other(networks, tmp_path):
     with pytest.raises(RowsFailed) as failed:
         fragile({"network": np.array([4, 5, 4, 6])})
     assert sorted(failed.value.reasons) == [0, 2]
-    assert "network 4 is broken" in failed.value.reasons[0]
+    assert "network 4 is broken" in failed.value.reasons[0].reason
     assert archive_path(tmp_path, str(failed.value.columns["archive"][1])).is_file()
     assert not archive_path(tmp_path, str(failed.value.columns["archive"][0])).is_file()

@@ -44,7 +44,7 @@ def front():
         vdd[:, None],
         {"vdd": vdd},
         dict(zip(NAMES, points.T, strict=True)),
-        ("",) * N,
+        (None,) * N,
     )
     return Front(question, trials, np.arange(N))
 

@@ -1,15 +1,14 @@
-"""Small decisions around a run: how it grows, what a failure is called, who waits for whom."""
+"""Small decisions around a run: how it grows, who waits for whom."""
 
 import numpy as np
 import pytest
 
 import dse.workers.dispatch
 from dse.core.errors import DseError
-from dse.runs.failures import failure_class, failure_counts
 from dse.search.interrupts import Stop
 from dse.study.runner import grown
 from dse.workers.dispatch import Dispatcher
-from dse.workers.workers import LOST, TIMED_OUT, Outcome, never
+from dse.workers.workers import Outcome, never
 
 
 @pytest.mark.parametrize(
@@ -23,20 +22,6 @@ def test_a_run_grows_by_so_many_or_to_so_many(trials, wanted):
 def test_a_run_never_shrinks_and_other_words_are_refused(trials):
     with pytest.raises(DseError, match="--trials"):
         grown(50, trials)
-
-
-def test_a_reason_tells_its_class():
-    reasons = {
-        f"{LOST}: its process died 3 times on this design": "crashed",
-        f"{TIMED_OUT}: no answer within 5 s": "timed out",
-        "energy = nan is not a finite number": "not finite",
-        "EvaluationError: Model gave energy with shape (1, 2)": "wrong shape",
-        "ValueError: x = 0 s has no rate": "raised",
-    }
-    assert {reason: failure_class(reason) for reason in reasons} == reasons
-    assert failure_counts(["", *reasons, "", *list(reasons)[:1]]) == {
-        "crashed": 2, "timed out": 1, "not finite": 1, "wrong shape": 1, "raised": 1,
-    }  # fmt: skip
 
 
 class Narrow:

@@ -28,7 +28,7 @@ def run_of(name, points, objectives=OBJECTIVES):
     n = len(energy)
     columns = {"energy": energy, "accuracy": accuracy}
     trials = judge(
-        objectives, LIMITS, np.arange(float(n))[:, None], {"k": np.arange(n)}, columns, ("",) * n
+        objectives, LIMITS, np.arange(float(n))[:, None], {"k": np.arange(n)}, columns, (None,) * n
     )
     quantities = (
         Quantity("k", "1", "knob", "design"),

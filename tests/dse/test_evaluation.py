@@ -16,9 +16,9 @@ from dse.core.evaluation import (
     Counted,
     InBatches,
     evaluate_rows,
-    one_line,
     unanswered,
 )
+from dse.core.failure import Failure, one_line
 from dse.core.signature import Cost, Label, Signature
 from dse.core.space import Columns, join, length, take
 from dse.testing.contracts import EvaluatorContract, Inverse, WorkersContract, assert_same_columns
@@ -88,7 +88,7 @@ def test_halving_fails_exactly_the_bad_rows(xs):
         return
     error = failing(stage, xs)
     assert sorted(error.reasons) == bad
-    assert all("x = -1.0 is below 0" in reason for reason in error.reasons.values())
+    assert all("x = -1.0 is below 0" in why.reason for why in error.reasons.values())
     good = [i for i, x in enumerate(xs) if x >= 0]
     assert len(error.columns["root"]) == len(xs)
     np.testing.assert_array_equal(error.columns["root"][good], np.sqrt(np.array(xs)[good]))
@@ -104,7 +104,7 @@ def test_an_exit_inside_an_evaluator_is_a_failed_row_and_an_interrupt_is_not():
         raise KeyboardInterrupt
 
     error = failing(Stage({"x": "1"}, {"y": "1"}, leave), [1.0, 2.0])
-    assert error.reasons == {0: "SystemExit: 3", 1: "SystemExit: 3"}
+    assert error.reasons == dict.fromkeys((0, 1), Failure("raised", "SystemExit: 3"))
     with pytest.raises(KeyboardInterrupt):
         evaluate_rows(Stage({"x": "1"}, {"y": "1"}, interrupt), {"x": np.zeros(2)})
 
@@ -148,12 +148,13 @@ def test_an_answer_that_breaks_the_declaration_fails_with_the_name(what):
     stage = Stage({"x": "1"}, {"y": "1"}, lambda columns: answer(columns["x"]))
     error = failing(stage, [1.0, 2.0, 3.0])
     assert sorted(error.reasons) == [0, 1, 2]
-    assert message in error.reasons[0]
+    assert message in error.reasons[0].reason
+    assert {why.kind for why in error.reasons.values()} == {"not as declared"}
 
 
 def test_numbers_where_text_is_declared_are_refused():
     stage = Stage({"x": "1"}, {"y": "handle"}, lambda columns: {"y": columns["x"]})
-    assert "y [handle] as float64" in failing(stage, [1.0]).reasons[0]
+    assert "y [handle] as float64" in failing(stage, [1.0]).reasons[0].reason
 
 
 @pytest.mark.parametrize("strange", [None, "x", 1j])
@@ -173,7 +174,7 @@ def test_failures_that_travel_are_checked_like_answers():
         return {"y": columns["x"]}
 
     error = failing(Stage({"x": "1"}, {"y": "1"}, answer), [1.0, 2.0])
-    assert error.reasons == {0: "bad"}
+    assert error.reasons == {0: Failure("raised", "bad")}
     assert error.columns["y"].dtype == np.float64
 
 
@@ -182,7 +183,7 @@ def test_a_failure_without_a_reason_is_a_failure():
         raise RowsFailed({0: ""}, {"y": columns["x"]})
 
     error = failing(Stage({"x": "1"}, {"y": "1"}, answer), [1.0, 2.0])
-    assert error.reasons == {0: "no reason given"}
+    assert error.reasons == {0: Failure("raised", "no reason given")}
 
 
 def test_a_row_number_that_does_not_exist_is_refused():
@@ -191,7 +192,7 @@ def test_a_row_number_that_does_not_exist_is_refused():
 
     error = failing(Stage({"x": "1"}, {"y": "1"}, answer), [1.0, 2.0])
     assert sorted(error.reasons) == [0, 1]
-    assert "row 5" in error.reasons[0]
+    assert "row 5" in error.reasons[0].reason
 
 
 def test_a_column_that_nobody_gives_is_named():
@@ -297,7 +298,7 @@ def test_a_row_that_failed_is_not_sent_on():
     chain = Chain((root_stage(), second))
     error = failing(chain, [4.0, -1.0, 100.0, 16.0, -1.0])
     assert sorted(error.reasons) == [1, 2, 4]
-    assert "limit of the table" in error.reasons[2]
+    assert "limit of the table" in error.reasons[2].reason
     assert error.columns["half"][[0, 3]].tolist() == [1.0, 2.0]
     assert error.columns["tag"][[0, 3]].tolist() == ["row4", "row16"]
     assert second.calls[0] == 3
@@ -350,7 +351,7 @@ def test_a_cache_changes_no_answer(batches):
     for batch in batches:
         columns = {"x": np.array(batch, dtype=float)}
         answers: list[Columns] = []
-        reasons: list[Mapping[int, str]] = []
+        reasons: list[Mapping[int, Failure]] = []
         for evaluator in (plain, cached):
             try:
                 answers.append(evaluate_rows(evaluator, columns))
@@ -496,7 +497,7 @@ def test_a_row_that_fails_in_a_part_of_a_batch_is_named_by_its_place_in_the_whol
 
     with pytest.raises(RowsFailed) as failed:
         evaluate_rows(Stage({"x": "1"}, {"y": "1"}, answer), {"x": np.array([0.0, 1.0, 2.0])})
-    assert failed.value.reasons == {2: "it is two"}
+    assert failed.value.reasons == {2: Failure("raised", "it is two")}
 
 
 def test_a_strange_row_number_is_told_with_the_rows_that_there_are():
@@ -505,7 +506,7 @@ def test_a_strange_row_number_is_told_with_the_rows_that_there_are():
 
     with pytest.raises(RowsFailed) as failed:
         evaluate_rows(Stage({"x": "1"}, {"x": "1"}, answer), {"x": np.array([1.0])})
-    assert "row 7 failed; the batch has rows 0 to 0" in failed.value.reasons[0]
+    assert "row 7 failed; the batch has rows 0 to 0" in failed.value.reasons[0].reason
 
 
 def test_equal_units_need_not_be_one_object():

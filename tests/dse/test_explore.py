@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dse.core.errors import CompositionError, DseError, SpaceError
+from dse.core.failure import Failure
 from dse.core.parameters import Categorical, Integer
 from dse.core.problem import Constraint, Objective, Problem, Trials
 from dse.core.signature import Cost, Label, Signature
@@ -134,7 +135,7 @@ def test_a_failed_design_is_remembered_as_failed():
     problem = counted_problem(failing=1)
     searcher = Scripted([[1, 1], [2, 0]], [[1, 1]], [[3, 3]])
     found = explore(problem, searcher, budget=3, opening=NOTHING)
-    assert found.trials.failures[0] == "ValueError: not yet"
+    assert found.trials.failures[0] == Failure("raised", "ValueError: not yet")
     assert searcher.told[0].ok.tolist() == [False, True]
     assert searcher.told[1].ok.tolist() == [False]
     assert np.isnan(searcher.told[1].losses).all()

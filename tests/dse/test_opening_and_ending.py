@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import dse.study.runner
 from dse.cli.app import command_line
 from dse.core.errors import DseError
+from dse.core.failure import Failure
 from dse.core.parameters import Categorical, Ordinal
 from dse.core.problem import Objective, judge
 from dse.core.signature import Signature
@@ -327,7 +328,7 @@ def batch(points):
     losses = np.array(points, dtype=float).reshape(-1, 2)
     columns = {"x": losses[:, 0], "y": losses[:, 1]}
     objectives = (Objective("x", "1"), Objective("y", "1"))
-    return judge(objectives, (), losses, {}, columns, ("",) * len(losses))
+    return judge(objectives, (), losses, {}, columns, (None,) * len(losses))
 
 
 points = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=4)
@@ -354,10 +355,15 @@ def test_a_plateau_is_what_its_definition_says(batches, trials, gain):
 def test_nothing_feasible_is_no_plateau_and_the_first_feasible_is_growth():
     rule = Plateau(0.01, 2)
     nothing = judge(
-        (Objective("x", "1"),), (), np.zeros((3, 1)), {}, {"x": np.zeros(3)}, ("failed",) * 3
+        (Objective("x", "1"),),
+        (),
+        np.zeros((3, 1)),
+        {},
+        {"x": np.zeros(3)},
+        (Failure("raised", "failed"),) * 3,
     )
     assert [rule(nothing) for _ in range(4)] == [""] * 4
-    some = judge((Objective("x", "1"),), (), np.zeros((3, 1)), {}, {"x": np.ones(3)}, ("",) * 3)
+    some = judge((Objective("x", "1"),), (), np.zeros((3, 1)), {}, {"x": np.ones(3)}, (None,) * 3)
     assert rule(some) == ""
     assert "grew by 0.00% over the last 3 trials" in rule(some)
 

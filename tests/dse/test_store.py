@@ -113,10 +113,11 @@ CHANGES = {
     "a metric": "UPDATE trials SET metrics = replace(metrics, '1', '2') WHERE number = 9",
     "a design": "UPDATE trials SET design = replace(design, '0.5', '0.6') WHERE number = 8",
     "a reason": "UPDATE trials SET failure = 'never mind' WHERE number = 9",
+    "a kind": "UPDATE trials SET failure_kind = 'stopped early' WHERE failure_kind <> ''",
     "a trial fewer": "DELETE FROM trials WHERE number = 5",
     "the last trials fewer": "DELETE FROM trials WHERE number > 60",
-    "a trial more": "INSERT INTO trials SELECT 64, codes, design, metrics, failure, digest "
-    "FROM trials WHERE number = 63",
+    "a trial more": "INSERT INTO trials SELECT 64, codes, design, metrics, failure_kind, failure, "
+    "digest FROM trials WHERE number = 63",
     "a trial elsewhere": "UPDATE trials SET number = 64 WHERE number = 7",
 }
 
@@ -238,7 +239,10 @@ def test_a_newer_schema_is_refused_with_a_sentence(small_run):
     table = TrialTable(small_run.folder / "run.sqlite", (64, b""))
     table.keep({"manifest.json": manifest_text({**small_run.manifest, "schema": 99})})
     table.close()
-    with pytest.raises(RunError, match="schema 99, this version reads schema 2"):
+    with pytest.raises(
+        RunError,
+        match="schema 99: another version of edge-dse reads it; this version reads schema 3",
+    ):
         read_run(small_run.folder)
 
 

@@ -23,7 +23,7 @@ from dse.testing.contracts import Inverse, WorkerProcessesContract, WorkersContr
 from dse.workers.process_pool import ProcessPool, _Processes
 from dse.workers.ray_workers import RayWorkers
 from dse.workers.serial import Serial
-from dse.workers.workers import STOPPED, Needs, Outcome, Spread, nothing
+from dse.workers.workers import NOT_BEGUN, Needs, Outcome, Spread, nothing
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +218,10 @@ def test_a_stop_lets_finish_what_was_begun_and_begins_nothing_more():
     done: list[int] = []
     with ProcessPool(1, lambda: len(done) >= 2) as pool:
         outcomes = pool.map(Inverse(), rows_of([1.0, 2.0, 4.0, 5.0]), lambda: done.append(1))
-    assert [o.failure for o in outcomes] == ["", "", STOPPED, STOPPED]
+    assert [o.failure for o in outcomes] == [None, None, NOT_BEGUN, NOT_BEGUN]
     with Serial(lambda: len(done) >= 3) as serial:
         outcomes = serial.map(Inverse(), rows_of([1.0, 2.0]), lambda: done.append(1))
-    assert [o.failure for o in outcomes] == ["", STOPPED]
+    assert [o.failure for o in outcomes] == [None, NOT_BEGUN]
 
 
 def test_an_evaluator_travels_once_to_each_process_and_not_with_each_row():

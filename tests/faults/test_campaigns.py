@@ -133,21 +133,21 @@ def test_8_disk_faults_in_5_phases_cost_no_trial():
     assert found["ended_by_an_error_of_ours"] > 20
 
 
-def assert_right_classes(found, rounds):
+def assert_right_kindes(found, rounds):
     assert found["wrong"] == []
-    assert found["right_class"] == found["faults"] == 9 * rounds
+    assert found["right_kind"] == found["faults"] == 9 * rounds
     assert found["runs_ended"] == rounds
 
 
 def test_an_evaluator_that_fails_in_any_way_fails_in_its_class_and_alone():
-    assert_right_classes(campaign("workers", "--count", 1), 1)
+    assert_right_kindes(campaign("workers", "--count", 1), 1)
 
 
 @pytest.mark.slow
 def test_140_worker_faults_and_more():
-    assert_right_classes(campaign("workers", "--count", 16, timeout=3000), 16)
+    assert_right_kindes(campaign("workers", "--count", 16, timeout=3000), 16)
     ray = campaign("workers", "--count", 4, "--executor", "ray", timeout=3000)
-    assert_right_classes(ray, 4)
+    assert_right_kindes(ray, 4)
 
 
 @pytest.mark.slow

@@ -6,23 +6,22 @@ from typing import Any
 
 from injector import study_file
 
-from dse.runs.failures import failure_class
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.study.runner import run_study
 
-CLASSES = {
+KINDS = {
     "kill": "crashed",
     "memory": "raised",
     "hang": "timed out",
     "raise": "raised",
     "nan": "not finite",
-    "shape": "wrong shape",
-    "huge": "wrong shape",
+    "shape": "not as declared",
+    "huge": "not as declared",
     "kill once": "",
     "chatter": "",
 }
-"""Fault -> class of the failure; empty where the trial succeeds after all."""
+"""Fault -> kind of the failure; empty where the trial succeeds after all."""
 
 
 class _Quiet:
@@ -38,10 +37,10 @@ class _Quiet:
 
 def worker_faults(rounds: int, executor: str, root: Path) -> dict[str, Any]:
     """Runs of 60 designs of which each fault has a few; counts the faults that ended as told."""
-    found: dict[str, Any] = {"faults": 0, "right_class": 0, "wrong": [], "runs": 0, "runs_ended": 0}
+    found: dict[str, Any] = {"faults": 0, "right_kind": 0, "wrong": [], "runs": 0, "runs_ended": 0}
     for number in range(rounds):
         marks = tempfile.mkdtemp(dir=root)
-        places = {fault: [3 + 5 * k] for k, fault in enumerate(CLASSES)}
+        places = {fault: [3 + 5 * k] for k, fault in enumerate(KINDS)}
         listed = ", ".join(f"{fault}: {where}" for fault, where in places.items())
         load = study_file(
             root,
@@ -69,9 +68,9 @@ def worker_faults(rounds: int, executor: str, root: Path) -> dict[str, Any]:
         for fault, (place,) in places.items():
             why = at.pop(place)
             found["faults"] += 1
-            got = failure_class(why) if why else ""
-            if got == CLASSES[fault]:
-                found["right_class"] += 1
+            got = why.kind if why else ""
+            if got == KINDS[fault]:
+                found["right_kind"] += 1
             else:
                 found["wrong"].append(f"{fault}: {why}")
         found["wrong"] += [f"x = {k} / 50: {why}" for k, why in at.items() if why]

@@ -213,7 +213,7 @@ def _pretty(content: object) -> str:
 
 def _table(path: Path) -> str:
     """The trials as the database has them, without the seals."""
-    columns = "number, codes, design, metrics, failure"
+    columns = "number, codes, design, metrics, failure_kind, failure"
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
         rows = database.execute(f"SELECT {columns} FROM trials ORDER BY number").fetchall()
     return numbered("".join(json.dumps(row) + "\n" for row in rows))[0]

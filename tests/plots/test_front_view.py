@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dse.core.failure import Failure
 from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import CLASSES, DRAWN, FrontView, classify
 from dse.runs.run_schema import Quantity, Question
@@ -17,6 +18,9 @@ AREA = Objective("area", "m^2")
 POWER = Objective("power", "W")
 
 
+BROKEN = Failure("raised", "broken")
+
+
 def asked(objectives, values, failed=None, limits=(), most=20_000):
     """A view of metric values, shape (n, m), of trials with one knob."""
     n = len(values)
@@ -24,7 +28,7 @@ def asked(objectives, values, failed=None, limits=(), most=20_000):
     knob = Quantity("vdd", "V", "knob", stage="run")
     rows = [Quantity(o.name, o.unit, "metric", evidence="measured") for o in objectives]
     question = Question("study", "", (knob, *rows), tuple(objectives), tuple(limits))
-    failures = tuple("broken" if bad else "" for bad in (np.zeros(n) if failed is None else failed))
+    failures = tuple(BROKEN if bad else None for bad in (np.zeros(n) if failed is None else failed))
     codes = np.arange(float(n)).reshape(n, 1)
     trials = judge(
         question.objectives, question.constraints, codes, {"vdd": codes[:, 0]}, metrics, failures
@@ -163,13 +167,13 @@ def test_thinning_is_said_keeps_the_front_and_is_always_the_same(n, most):
 
 def test_failed_trials_are_counted_with_their_commonest_reasons_first():
     view = asked((ENERGY,), np.ones((6, 1)), np.array([1, 0, 1, 1, 0, 0], dtype=bool))
-    assert view.failures == ("failed, not drawn: 3 trials", "3 like trial 0: broken")
+    assert view.failures == ("failed, not drawn: 3 trials", "3 like trial 0: raised: broken")
     assert view.legend("failed") == "failed (3), listed below"
 
 
 def test_many_and_long_reasons_are_cut_and_said(stored_run):
     trials = stored_run.trials.rows(np.arange(5))
-    reasons = ("a " * 200, "b", "c", "d", "c")
+    reasons = tuple(Failure("raised", text) for text in ("a " * 200, "b", "c", "d", "c"))
     question = stored_run.question
     broken = judge(
         question.objectives,
@@ -180,7 +184,7 @@ def test_many_and_long_reasons_are_cut_and_said(stored_run):
         reasons,
     )
     lines = FrontView.of(question, broken).failures
-    assert lines[1] == "2 like trial 2: c"
+    assert lines[1] == "2 like trial 2: raised: c"
     assert lines[2].endswith("…")
     assert len(lines[2]) < 200
     assert lines[-1] == "and 1 more reasons"
@@ -210,7 +214,7 @@ def test_handles_are_not_shown_as_values():
     quantities = (Quantity("archive", "handle", "metric"), Quantity("energy", "J", "metric"))
     question = Question("s", "", quantities, (ENERGY,), ())
     metrics = {"archive": np.array(["0f3c"]), "energy": np.array([1.0])}
-    trials = judge((ENERGY,), (), np.empty((1, 0)), {}, metrics, ("",))
+    trials = judge((ENERGY,), (), np.empty((1, 0)), {}, metrics, (None,))
     assert list(FrontView.of(question, trials).notations) == [names[1]]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dse.core.failure import Failure
 from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import DRAWN, FrontView
 from dse.plots.interactive import front_figure, write_html
@@ -122,7 +123,7 @@ def hostile(view, text):
         objectives=tuple(replace(o, name=names[o.name]) for o in question.objectives),
         constraints=tuple(replace(c, name=names[c.name]) for c in question.constraints),
     )
-    reasons = tuple(reason and text for reason in trials.failures)
+    reasons = tuple(why and Failure("raised", text) for why in trials.failures)
     judged = judge(renamed.objectives, renamed.constraints, trials.codes, designs, metrics, reasons)
     return FrontView.of(renamed, judged)
 

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.collections import PathCollection
 from PIL import Image
 
+from dse.core.failure import Failure
 from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import CLASSES, FrontView
 from dse.plots.looks import LOOKS
@@ -84,7 +85,7 @@ def test_equal_runs_are_equal_pictures(view, folder):
 
 def test_dollar_signs_are_no_mathematics(stored_run, folder):
     trials = stored_run.trials
-    reasons = (r"price $\frac{1}$ and $x$", *trials.failures[1:])
+    reasons = (Failure("raised", r"price $\frac{1}$ and $x$"), *trials.failures[1:])
     question = stored_run.question
     judged = judge(
         question.objectives,

@@ -27,7 +27,7 @@ def composed(**settings):
 def priced(problem, **design):
     codes = problem.space.encode({k: np.array([v]) for k, v in design.items()})
     trials = problem.evaluate(codes)
-    assert trials.failures == ("",)
+    assert trials.failures == (None,)
     return {name: column[0] for name, column in trials.metrics.items()}
 
 

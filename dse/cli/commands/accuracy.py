@@ -1,20 +1,18 @@
 """The commands of the accuracy runs: `dse data`, `dse train`, `dse replay`, `dse predictor`."""
 
 import json
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dse.accuracy.exits import Rule
-from dse.cli.terminal import Bars, notes
+from dse.cli.terminal import Bars, print_data, say, table_console
 from dse.core.errors import DseError
 from dse.core.files import write_atomically
+from dse.results.text_table import TextTable
 
 if TYPE_CHECKING:
     from dse.accuracy.exit_report import Marks
@@ -101,16 +99,15 @@ def _show_marks(facts: Mapping[str, Any], validation: "Marks", test: "Marks", fo
         "test_macro_f1": test.macro_f1.tolist(),
     }
     if format_ == "json":
-        sys.stdout.write(json.dumps({**facts, "majority": test.majority, **rows}) + "\n")
+        print_data(json.dumps({**facts, "majority": test.majority, **rows}) + "\n")
         return
-    table = Table("", *(f"exit {layer + 1}" for layer in range(len(test.accuracy))))
+    table = TextTable("", *(f"exit {layer + 1}" for layer in range(len(test.accuracy))))
     for name, values in rows.items():
         table.add_row(name.replace("_", " "), *(f"{100 * v:.1f} %" for v in values))
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(table)
-    notes.print(
+    table_console().print(table)
+    say(
         f"{facts['minutes']:.1f} min; the most frequent class alone: {100 * test.majority:.1f} %; "
-        f"{facts['network']}",
-        markup=False,
+        f"{facts['network']}"
     )
 
 
@@ -153,12 +150,12 @@ def replay(  # noqa: PLR0913  (one argument per flag)
         countdown_quirk=countdown_quirk,
     )
     if format_ == "json":
-        sys.stdout.write(json.dumps(found, allow_nan=False) + "\n")
+        print_data(json.dumps(found, allow_nan=False) + "\n")
         return
-    table = Table("quantity", "value")
+    table = TextTable("quantity", "value")
     for name, value in found.items():
         table.add_row(name, f"{value:.6g}" if isinstance(value, float) else str(value))
-    Console(highlight=False).print(table)
+    table_console().print(table)
 
 
 def predictor(
@@ -189,14 +186,14 @@ def list_data() -> None:
     from dse.accuracy.data.images import IMAGES, is_fetched
     from dse.accuracy.data.tasks import list_tasks
 
-    table = Table("task", "classes", "here", "licence", "source")
+    table = TextTable("task", "classes", "here", "licence", "source")
     for task in list_tasks(cache_root()):
         here = "yes" if task.fetched else "no"
         table.add_row(task.name, str(task.classes), here, task.licence, task.source)
     for images in IMAGES.values():
         here = "yes" if is_fetched(images.name, cache_root()) else "no"
         table.add_row(images.name, str(images.classes), here, images.licence, images.origin)
-    Console().print(table)
+    table_console().print(table)
 
 
 def fetch_data(

@@ -1,17 +1,16 @@
 """The command that puts runs beside each other: `dse compare`."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from dse.cli.terminal import print_data, table_console
 from dse.core.files import canonical_json
 from dse.results.compare import ATTAINED_BY, Attained, Compared, attained, compared
+from dse.results.text_table import TextTable
 from dse.runs.store import read_run
 
 RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")]
@@ -40,22 +39,25 @@ def compare(
         write_png(attainment_figure(read), plot)
     if format_ == "json":
         together = [_group(group) for group in groups]
-        typer.echo(canonical_json({"runs": [_plain(row) for row in rows], "seeds": together}))
+        content = {"runs": [_plain(row) for row in rows], "seeds": together}
+        print_data(canonical_json(content) + "\n")
         return
-    table = Table("run", "trials", "front", "hypervolume", "kept", "new", "covers of the others")
+    table = TextTable(
+        "run", "trials", "front", "hypervolume", "kept", "new", "covers of the others"
+    )
     for row in rows:
         covered = "-" if row.covered != row.covered else f"{row.covered:.1%}"
         counts = str(row.trials), str(row.front), f"{row.hypervolume:.4f}"
         table.add_row(row.name, *counts, str(row.kept), str(row.new), covered)
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = table_console(160)
     console.print(table)
     if groups:
         console.print(_attained_table(groups))
 
 
-def _attained_table(groups: Sequence[Attained]) -> Table:
+def _attained_table(groups: Sequence[Attained]) -> TextTable:
     headings = [f"by {who}" for who in ATTAINED_BY]
-    table = Table("search", "runs", *headings, title="hypervolume attained over seeds")
+    table = TextTable("search", "runs", *headings, title="hypervolume attained over seeds")
     for group in groups:
         volumes = [f"{volume:.4f}" for volume in group.hypervolumes]
         table.add_row(group.name, str(len(group.runs)), *volumes)

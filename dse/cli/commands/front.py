@@ -1,14 +1,12 @@
 """`dse front` and `dse plot`: the non-dominated designs of a run, printed and drawn."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from dse.cli.arguments import RunPath
-from dse.cli.terminal import EXIT_NOTHING_FEASIBLE
+from dse.cli.terminal import EXIT_NOTHING_FEASIBLE, print_data, table_console
 from dse.results.front import Front
 from dse.results.table import front_csv, front_table
 from dse.runs.store import read_run
@@ -28,11 +26,11 @@ def show_front(
     """Print the front of a run: a table for people, CSV or JSON in SI units for programs."""
     front = Front.of_run(read_run(run))
     if format_ == "json":
-        sys.stdout.write(front.to_json() + "\n")
+        print_data(front.to_json() + "\n")
     elif format_ == "csv":
-        sys.stdout.write(front_csv(front))
+        print_data(front_csv(front))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 280, highlight=False)
+        console = table_console(280)
         first = [name.strip() for name in columns.split(",") if name.strip()]
         console.print(front_table(front, rows, width=console.width, columns=first))
     if not len(front):

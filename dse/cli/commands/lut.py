@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dse.cli.arguments import RunPath
-from dse.cli.terminal import notes
+from dse.cli.terminal import print_line, say
 from dse.lut.build import Order, lookup_table
 from dse.lut.error_codes import LutError
 from dse.lut.exports import FILE_NAMES, Format, exported
@@ -79,28 +79,28 @@ def _say(table: LookupTable) -> None:
         for k in table.design
     )
     with_design = f"with {fixed}" if fixed else "(every knob is free at run time)"
-    notes.print(f"{len(table.rows)} rows for the device {with_design}", markup=False)
+    say(f"{len(table.rows)} rows for the device {with_design}")
     for head in (name for name in table.depends_on if name.startswith("appeal_head")):
         said = "an appeal head is network weights and not in the table"
-        notes.print(f"{said}; {head}: {table.depends_on[head]}", markup=False)
+        say(f"{said}; {head}: {table.depends_on[head]}")
 
 
 def verify(file: TablePath) -> None:
     """Check everything about a table file; exit code 5 and the fault if it is not to be trusted."""
     table, form = _sound(file)
-    typer.echo(f"{file}: sound, {form}, {len(table.rows)} rows, device {table.valid_for.device!a}")
+    print_line(f"{file}: sound, {form}, {len(table.rows)} rows, device {table.valid_for.device!a}")
 
 
 def show(file: TablePath) -> None:
     """Print a table with its units, its evidence and its default row; exit code as `verify`."""
-    typer.echo(shown(_sound(file)[0]))
+    print_line(shown(_sound(file)[0]))
 
 
 def diff(old: TablePath, new: TablePath) -> None:
     """Print where two tables differ, whatever their forms; exit code 3 if they do."""
     lines = differences(_sound(old)[0], _sound(new)[0])
     for line in lines:
-        typer.echo(line)
+        print_line(line)
     if lines:
         raise typer.Exit(EXIT_DIFFERENT)
 
@@ -110,5 +110,5 @@ def _sound(file: Path) -> tuple[LookupTable, Form]:
     try:
         return read_table(file)
     except LutError as error:
-        notes.print(f"{file}: {error}", markup=False)
+        say(f"{file}: {error}")
         raise typer.Exit(EXIT_DAMAGED) from error

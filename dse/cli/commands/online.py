@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,17 +10,16 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dse.cli.arguments import RunPath
-from dse.cli.terminal import notes
+from dse.cli.terminal import print_data, say, table_console
 from dse.core.errors import DseError
 from dse.core.files import write_atomically
 from dse.online.policies.policy_set import NAMES
 from dse.online.simulation.simulation_setup import SimulationConfig, SimulationSetup, compare
 from dse.online.simulation.simulator import Simulation, Summary
 from dse.online.simulation.workloads import PUBLISHED_SEED
+from dse.results.text_table import TextTable
 from dse.runs.store import read_run
 
 
@@ -101,23 +99,23 @@ def simulate(  # noqa: PLR0913  (one argument per flag)
     read = read_run(run)
     setup = SimulationSetup.of(read, config)
     runs, lines, reference = compare(setup, policy or setup.policy_set.names, queue)
-    notes.print(f"{setup.facts}; energy saved against {reference}", markup=False)
+    say(f"{setup.facts}; energy saved against {reference}")
     if plot is not None:
         _plot(plot, read.question.study, setup, runs, lines, reference)
-        notes.print(f"figure: {plot}", markup=False)
+        say(f"figure: {plot}")
     if log is not None:
         _write(log, _log(setup, runs))
-        notes.print(f"decisions: {log}", markup=False)
+        say(f"decisions: {log}")
     _print(lines, format_)
 
 
 def _print(lines: Sequence[Summary], form: str) -> None:
     if form == "json":
-        sys.stdout.write(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
+        print_data(json.dumps([asdict(line) for line in lines], indent=1) + "\n")
     elif form == "csv":
-        sys.stdout.write(_csv([_flat(line) for line in lines]))
+        print_data(_csv([_flat(line) for line in lines]))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+        console = table_console()
         console.print(_table(lines))
 
 
@@ -131,9 +129,9 @@ def _flat(line: Summary) -> dict[str, object]:
     return {**named, **{f"on {place}": share for place, share in placement.items()}}
 
 
-def _table(lines: Sequence[Summary]) -> Table:
+def _table(lines: Sequence[Summary]) -> TextTable:
     places = list(lines[0].placement)
-    view = Table(title=f"{lines[0].requests:,} requests")
+    view = TextTable(title=f"{lines[0].requests:,} requests")
     view.add_column("policy")
     knows = any(line.accuracy is not None for line in lines)
     heads = ("late\n%", "late by\nms", "energy\nJ", "saved\n%", "p50\nms", "p95\nms", "p99\nms",
@@ -154,7 +152,7 @@ def _table(lines: Sequence[Summary]) -> Table:
             *([f"{100 * (line.accuracy or 0.0):.2f}"] if knows else []),
         )
     unmet = lines[0].unavoidable
-    view.caption = f"{100 * unmet:.2f} % of the deadlines are met by no row"
+    view.add_caption(f"{100 * unmet:.2f} % of the deadlines are met by no row")
     return view
 
 

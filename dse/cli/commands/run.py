@@ -18,8 +18,9 @@ from dse.cli.arguments import (
 )
 from dse.cli.command_table import Session
 from dse.cli.commands.validate import loaded_study
-from dse.cli.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, notes
+from dse.cli.terminal import EXIT_FAILED_TRIALS, EXIT_NOTHING_FEASIBLE, Bars, say
 from dse.core.errors import DseError
+from dse.runs.failures import common_failures_of
 from dse.runs.manifest import RESOLVED, read_manifest
 from dse.searchers.registry import SEARCHERS
 from dse.study import runner
@@ -143,28 +144,26 @@ def _report(found: runner.EndedRun) -> None:
     s = found.progress
     ending = f"{found.ending}: {found.why}" if found.why else found.ending
     stopped = f" {s.stopped:,} stopped early," if s.stopped else ""
-    notes.print(
+    say(
         f"{s.trials:,} distinct designs in {found.seconds:.1f} s ({ending}): {s.feasible:,} "
         f"feasible, {s.failed:,} failed,{stopped} {len(found.front):,} on the front; "
-        f"{s.runs_made} real runs made, {s.runs_reused} reused",
-        markup=False,
+        f"{s.runs_made} real runs made, {s.runs_reused} reused"
     )
-    notes.print(f"run folder: {found.folder}   look: dse front {found.folder}", markup=False)
+    reasons = common_failures_of(found.folder)
+    if reasons:
+        say(f"{s.failed:,} failed: " + "; ".join(map(str, reasons)))
+    say(f"run folder: {found.folder}   look: dse front {found.folder}")
     if found.ending == "interrupted":
         return
     further = {"wall time": "--max-wall 2h (in all)", "plateau": "--no-plateau"}
     if found.ending in further:
-        notes.print(
-            f"to go on all the same: dse resume {found.folder} {further[found.ending]}",
-            markup=False,
-        )
+        say(f"to go on all the same: dse resume {found.folder} {further[found.ending]}")
     if s.failed > found.max_failed_share * s.trials:
-        notes.print(
+        say(
             f"{s.failed} of {s.trials} trials failed, more than search.max_failed_share = "
-            f"{found.max_failed_share:g}",
-            markup=False,
+            f"{found.max_failed_share:g}"
         )
         raise typer.Exit(EXIT_FAILED_TRIALS)
     if not s.feasible:
-        notes.print("no feasible design was found: loosen a constraint or widen a knob")
+        say("no feasible design was found: loosen a constraint or widen a knob")
         raise typer.Exit(EXIT_NOTHING_FEASIBLE)

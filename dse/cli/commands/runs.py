@@ -1,13 +1,11 @@
 """The commands that look at runs: `dse trials list`, `dse check`."""
 
-import sys
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from dse.cli.arguments import RunPath
-from dse.cli.terminal import EXIT_FAILED_TRIALS, notes
+from dse.cli.terminal import EXIT_FAILED_TRIALS, print_data, print_line, say, table_console
 from dse.results.checks import check_run
 from dse.results.exports import trial_table, trials_csv, trials_json, write_views
 from dse.runs.database import DATABASE, read_texts
@@ -26,11 +24,11 @@ def list_trials(
     """Print trials: a table for people, CSV or JSON in SI units for programs."""
     read = read_run(run)
     if format_ == "csv":
-        sys.stdout.write(trials_csv(read.question, read.trials))
+        print_data(trials_csv(read.question, read.trials))
     elif format_ == "json":
-        sys.stdout.write(trials_json(read.question, read.trials) + "\n")
+        print_data(trials_json(read.question, read.trials) + "\n")
     else:
-        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+        console = table_console()
         console.print(trial_table(read.question, read.trials, rows))
 
 
@@ -48,10 +46,10 @@ def check(
             restore_files(run, read_texts(run / DATABASE).found)
     findings = check_run(run)
     for finding in findings:
-        typer.echo(f"{'FAIL' if finding.wrong else 'ok  '}  {finding.name}")
+        print_line(f"{'FAIL' if finding.wrong else 'ok  '}  {finding.name}")
         if finding.wrong:
-            typer.echo(f"      {finding.wrong}")
+            print_line(f"      {finding.wrong}")
     wrong = sum(bool(finding.wrong) for finding in findings)
     if wrong:
-        notes.print(f"{wrong} of {len(findings)} checks failed", markup=False)
+        say(f"{wrong} of {len(findings)} checks failed")
         raise typer.Exit(EXIT_FAILED_TRIALS)

@@ -1,16 +1,14 @@
 """`dse status` and `dse top`: how far a run is."""
 
 import json
-import sys
 import time
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from dse.cli.arguments import RunPath
+from dse.cli.terminal import print_data, table_console
+from dse.results.text_table import TextTable
 from dse.runs.status import RunStatus, run_status
 
 
@@ -23,9 +21,9 @@ def status(
     """Say how far a run is and who works on it; an answer at once, however long the run."""
     found = run_status(run)
     if format_ == "json":
-        sys.stdout.write(json.dumps(found.as_json(), indent=2) + "\n")
+        print_data(json.dumps(found.as_json(), indent=2) + "\n")
     else:
-        _console().print(_status_table(found))
+        table_console().print(_status_table(found))
 
 
 def top(
@@ -34,7 +32,7 @@ def top(
 ) -> None:
     """Watch a run until it ends; it is not slowed down by it. Ctrl-C ends the watching only."""
     found = run_status(run)
-    console = _console()
+    console = table_console()
     if not console.is_terminal:
         console.print(_status_table(found))
         return
@@ -47,16 +45,10 @@ def top(
             live.update(_status_table(found), refresh=True)
 
 
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-def _status_table(found: RunStatus) -> Table:
-    table = Table(
-        show_header=False, title=escape(f"{found.study} in {found.folder}"), title_justify="left"
-    )
+def _status_table(found: RunStatus) -> TextTable:
+    table = TextTable(title=f"{found.study} in {found.folder}", left=True, headless=True)
     table.add_column(justify="right", style="bold")
     table.add_column()
     for name, text in found.lines().items():
-        table.add_row(name, escape(text))
+        table.add_row(name, text)
     return table

@@ -1,18 +1,17 @@
 """`dse survive`: which designs of a run's front outlive the doubt about the models' constants."""
 
 import json
-import sys
 from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from dse.cli.arguments import RunPath, SystemFrom
 from dse.cli.command_table import Session
+from dse.cli.terminal import print_data, table_console
 from dse.core.parameters import FloatArray
 from dse.core.units import notations, pretty, readable
+from dse.results.text_table import TextTable
 from dse.study.survival import Survival, survival
 
 
@@ -31,11 +30,9 @@ def show_survival(  # noqa: PLR0913  (one argument per flag)
     session: Session = ctx.obj
     found = survival(run, session.systems_of_run(run, system_from), draws, seed)
     if format_ == "json":
-        sys.stdout.write(json.dumps(_as_json(found, draws, seed), indent=1) + "\n")
+        print_data(json.dumps(_as_json(found, draws, seed), indent=1) + "\n")
         return
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(
-        _table(found, draws, seed, rows)
-    )
+    table_console(160).print(_table(found, draws, seed, rows))
 
 
 def _as_json(found: Survival, draws: int, seed: int) -> dict[str, object]:
@@ -60,11 +57,11 @@ def _as_json(found: Survival, draws: int, seed: int) -> dict[str, object]:
     return {"draws": draws, "seed": seed, "tables": list(found.tables), "rows": lines}
 
 
-def _table(found: Survival, draws: int, seed: int, most: int) -> Table:
+def _table(found: Survival, draws: int, seed: int, most: int) -> TextTable:
     """Surest designs first; behind each figure its 5th and 95th percentile over the draws."""
     front, order = found.front, np.argsort(-found.share, kind="stable")[:most]
     shown = f", the {most} surest" if most < len(front) else ""
-    view = Table(title=f"{front.question.study}: {len(front)} designs on the front{shown}")
+    view = TextTable(title=f"{front.question.study}: {len(front)} designs on the front{shown}")
     view.add_column("trial", justify="right")
     view.add_column("survives\n%", justify="right")
     if (found.allowed < 1).any():
@@ -74,7 +71,7 @@ def _table(found: Survival, draws: int, seed: int, most: int) -> Table:
     for name in [*names, *(n for n in found.drawn if n not in names)]:
         unit = front.question[name].unit
         values, notation = readable(front.trials.metrics[name].astype(np.float64), unit)
-        head = name.replace("_", " ") + (f"\n\\[{pretty(notation)}]" if pretty(notation) else "")
+        head = name.replace("_", " ") + (f"\n[{pretty(notation)}]" if pretty(notation) else "")
         view.add_column(head, justify="right")
         texts = [f"{value:.4g}" for value in values]
         if name in found.drawn:
@@ -87,7 +84,7 @@ def _table(found: Survival, draws: int, seed: int, most: int) -> Table:
         if (found.allowed < 1).any():
             shares.append(f"{100 * found.allowed[i]:.1f}")
         view.add_row(str(front.numbers[i]), *shares, *(texts[i] for texts in cells))
-    view.caption = (
+    view.add_caption(
         f"{draws} draws, seed {seed}; in brackets the 5th and 95th percentile. Drawn: "
         + ", ".join(found.tables)
     )

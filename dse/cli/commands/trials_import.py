@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dse.cli.terminal import notes
+from dse.cli.terminal import say
 from dse.core.errors import DseError
 from dse.online.trials.evaluator import MeasuredTrials, suspicions
 from dse.online.trials.store import import_trials
@@ -43,15 +43,14 @@ def trials_import(
     found = suspicions(trials, read)
     for suspicion in found[:_SHOWN]:
         lines = ", ".join(map(str, suspicion.lines))
-        notes.print(f"suspicious: {file.name}: {lines}: {suspicion.what}", markup=False)
+        say(f"suspicious: {file.name}: {lines}: {suspicion.what}")
     if len(found) > _SHOWN:
-        notes.print(f"... and {len(found) - _SHOWN} more suspicions")
+        say(f"... and {len(found) - _SHOWN} more suspicions")
     import_trials(trials, read, out, quantile=quantile)
     front = write_views(read_run(out))
-    notes.print(
+    say(
         f"{len(trials):,} runs of {int(trials.group.max()) + 1:,} designs, {len(front):,} on the "
-        f"front; {len(found):,} suspicions",
-        markup=False,
+        f"front; {len(found):,} suspicions"
     )
     typer.echo(out)
 

@@ -8,7 +8,7 @@ import typer
 
 from dse.cli.arguments import Setting, StudyPath, SystemFrom
 from dse.cli.command_table import Session
-from dse.cli.terminal import EXIT_USAGE, notes
+from dse.cli.terminal import EXIT_USAGE, say
 from dse.core.errors import StudyError
 from dse.study.loader import Study, load_study
 from dse.study.preflight import shortages
@@ -24,12 +24,10 @@ def validate(
     checked = loaded_study(ctx.obj, study, set_ or [], system_from)
     size = checked.space.size
     count = f"{size:,} designs" if size is not None else "a continuous space"
-    notes.print(
-        f"{study}: no problems; {count}, {checked.file.search.trials:,} trials", markup=False
-    )
+    say(f"{study}: no problems; {count}, {checked.file.search.trials:,} trials")
     missing = shortages(checked)
     for line in missing:
-        notes.print(line, markup=False)
+        say(line)
     if missing:
         raise typer.Exit(EXIT_USAGE)
 
