@@ -91,6 +91,7 @@ def front_table(
     other = [c.name for c in left if not c.constant]
     if other:
         notes.append("no room for (--columns, --format csv): " + ", ".join(other))
+    notes += front.accepted
     table.caption = "\n".join(notes).replace("[", r"\[")
     return table
 

@@ -12,7 +12,7 @@ from pydantic_core.core_schema import literal_schema
 from dse.core.errors import DseError, SpaceError
 from dse.core.evaluation import Evaluator
 from dse.core.parameters import Categorical, Integer, Ordinal, Parameter, Real, Value
-from dse.core.space import SearchSpace
+from dse.core.space import Columns, SearchSpace
 from dse.core.units import notations, to_si
 from dse.searchers.registry import SEARCHERS
 
@@ -200,6 +200,8 @@ class Composed:
             alone, once it is known.
         staged: The evaluator again, with measured runs that can be broken off, and what decides
             it; None where the system has no such runs.
+        artefacts: From the metrics of answered trials to the files that they rest on: path in the
+            cache -> SHA-256, of those that are there; None where there are no such files.
     """
 
     evaluator: Evaluator
@@ -207,6 +209,7 @@ class Composed:
     count_runs: Callable[[], tuple[int, int]]
     held_out: Evaluator | None = None
     staged: Callable[[EarlyStopRule], Staged] | None = None
+    artefacts: Callable[[Columns], Mapping[str, str]] | None = None
 
 
 class Watcher(Protocol):

@@ -19,7 +19,7 @@ from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.parameters import Categorical, Parameter, Value, ends
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.lut.row_requirements import TAUGHT_BY, VOLTAGES
+from dse.runs.run_schema import TAUGHT_BY, VOLTAGES
 from dse.study.schema import Composed, Section, Watcher
 from hw_models import (
     Accelerator,
