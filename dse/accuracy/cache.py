@@ -34,12 +34,6 @@ def key_of(content: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file, and the folders above it, so that whoever reads it sees all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)

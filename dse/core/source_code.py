@@ -132,7 +132,7 @@ class _Search:
         if top in self.packages:
             return True
         place = locate(name) or self._located_beside(name)
-        if place is None:
+        if place is None or (name == "__main__" and place.installed):
             return False
         if top not in self._owned and place.installed:
             self.packages |= {top} - UNCOUNTED

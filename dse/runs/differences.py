@@ -101,8 +101,8 @@ def accepted_of(found: Sequence[Difference], accept: Sequence[str], run: str) ->
             )
     idle = [name for name in accept if not any(d.within(name) for d in found)]
     if idle:
-        there = in_words(found) or "nothing differs"
-        raise RunDiffers(f"--accept {idle[0]}: nothing differs there; what differs: {there}")
+        there = f"; what differs: {in_words(found)}" if found else "; resume without it"
+        raise RunDiffers(f"--accept {idle[0]}: nothing differs there{there}")
     left = [d for d in found if not any(d.within(name) for name in accept)]
     if left:
         raise RunDiffers(

@@ -14,10 +14,11 @@ from dse.accuracy.appeal.archive import PairArchive
 from dse.accuracy.appeal.image_networks import cloud_network, edge_network
 from dse.accuracy.appeal.pairing import Pairing
 from dse.accuracy.appeal.two_heads import Lesson, TwoHeads, answers, trained_pair
-from dse.accuracy.cache import Watch, key_of, sha256_of, write_whole
+from dse.accuracy.cache import Watch, key_of, write_whole
 from dse.accuracy.data.images import IMAGES, Part, read_images
 from dse.accuracy.networks.loop import Rows, fit
 from dse.accuracy.networks.training import repeatable, share_of
+from dse.core.files import sha256_of
 
 CLOUD_EPOCHS: Mapping[str, int] = {"digits": 25, "fashion-mnist": 3}
 CLOUD_RATE = 3e-3

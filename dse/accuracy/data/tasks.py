@@ -17,9 +17,10 @@ from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
-from dse.accuracy.cache import Watch, sha256_of, unwatched, write_whole
+from dse.accuracy.cache import Watch, unwatched, write_whole
 from dse.accuracy.data.sources import TASKS, Source
 from dse.core.errors import DseError
+from dse.core.files import sha256_of
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 from safetensors.torch import save
 
-from dse.accuracy.cache import Watch, key_of, sha256_of, unwatched, write_whole
+from dse.accuracy.cache import Watch, key_of, unwatched, write_whole
 from dse.accuracy.data.tasks import Examples, read_split, task_classes
 from dse.accuracy.networks.loop import Rows, fit, order_of
 from dse.accuracy.networks.network import (
@@ -30,6 +30,7 @@ from dse.accuracy.networks.network import (
 )
 from dse.accuracy.networks.pretrained import Pretrained, pretrained
 from dse.core.errors import DseError
+from dse.core.files import sha256_of
 
 VERSION = 1
 """Counts changes of this file that change a trained network."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from dse.accuracy.cache import cache_root
 from dse.cli.arguments import RunPath
 from dse.cli.terminal import EXIT_FAILED_TRIALS, notes
 from dse.results.checks import check_run
@@ -46,11 +47,13 @@ def check(
         write_views(read_run(run))
         if holder(run) is None:  # who works on it keeps them up to date
             restore_files(run, read_texts(run / DATABASE).found)
-    findings = check_run(run)
+    findings = check_run(run, cache_root())
     for finding in findings:
         typer.echo(f"{'FAIL' if finding.wrong else 'ok  '}  {finding.name}")
         if finding.wrong:
             typer.echo(f"      {finding.wrong}")
+        for line in finding.notes:
+            typer.echo(f"      note: {line}")
     wrong = sum(bool(finding.wrong) for finding in findings)
     if wrong:
         notes.print(f"{wrong} of {len(findings)} checks failed", markup=False)
