@@ -10,6 +10,7 @@ from dse.core.parameters import Column
 from dse.core.problem import Trials
 from dse.lut.table import ExitPredictor, OperatingPoint
 from dse.results.front import Front
+from dse.runs.run_schema import TAUGHT_BY, VOLTAGES
 
 DVFS, SENTENCE = "dvfs", "sentence"
 """Knob and value of rows that set the voltage per request, from the exit that is foretold."""
@@ -22,9 +23,6 @@ SIGNAL, HEAD = "appeal_signal", "appeal"
 
 HEAD_OF = ("split_layer", "beta")
 """Design knobs that a head is fitted for; which large network it knows is `cloud_network`."""
-
-TAUGHT_BY, VOLTAGES = "foretold_by", "voltage_table"
-"""Facts of a run: archive that its exit predictors were fitted to, and its V/f table."""
 
 MOST_NAMED = 5
 """Trials that a refusal names."""

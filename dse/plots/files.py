@@ -7,6 +7,7 @@ from dse.core.files import write_atomically
 from dse.plots import interactive, static
 from dse.plots.front_view import FrontView
 from dse.plots.points_table import points_csv
+from dse.runs.differences import accepted_lines
 from dse.runs.store import Run
 
 
@@ -23,7 +24,7 @@ def write_plots(run: Run, folder: Path) -> tuple[Path, ...]:
     Raises:
         DseError: If one cannot be written.
     """
-    view = FrontView.of(run.question, run.trials)
+    view = FrontView.of(run.question, run.trials, accepted=accepted_lines(run.manifest))
     page, picture, points = (folder / n for n in ("front.html", "front.png", "points.csv"))
     try:
         folder.mkdir(parents=True, exist_ok=True)

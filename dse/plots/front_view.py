@@ -42,6 +42,7 @@ class FrontView:
         drawn: Class -> trial numbers that are drawn, ascending; nothing for `failed`.
         notations: Column name -> how its values are written; knobs first.
         panels: At least one.
+        accepted: What a user has accepted as different in the run, a line for each time.
     """
 
     question: Question
@@ -50,15 +51,24 @@ class FrontView:
     drawn: Mapping[TrialClass, NDArray[np.int64]]
     notations: Mapping[str, Notation]
     panels: tuple[Panel, ...]
+    accepted: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, question: Question, trials: Trials, *, most: int = MOST_DRAWN) -> "FrontView":
+    def of(
+        cls,
+        question: Question,
+        trials: Trials,
+        *,
+        most: int = MOST_DRAWN,
+        accepted: tuple[str, ...] = (),
+    ) -> "FrontView":
         """The view of all trials of a run.
 
         Args:
             question: What the run asks.
             trials: Every trial of the run, in order.
             most: Dominated trials, and infeasible ones, to draw at most.
+            accepted: Lines about what a user has accepted as different.
         """
         classes = classify(question, trials)
         drawn = {name: np.flatnonzero(classes == name) for name in DRAWN}
@@ -72,7 +82,7 @@ class FrontView:
             if q.unit != "handle"
         }
         panels = panels_of(question, trials, notations, drawn["front"])
-        return cls(question, trials, classes, drawn, notations, panels)
+        return cls(question, trials, classes, drawn, notations, panels, accepted)
 
     @property
     def title(self) -> str:
@@ -95,7 +105,7 @@ class FrontView:
         ]
         if self.question.constraints:
             lines.append("limits: " + "; ".join(self._limits()))
-        return (*lines, *self._omissions())
+        return (*lines, *self.accepted, *self._omissions())
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Named checks of a run folder: everything that must hold of it, and what does not."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dse.core.errors import RunError
+from dse.core.files import sha256_of
 from dse.results.exports import stale_views
 from dse.runs.database import DATABASE, read_texts, reading
+from dse.runs.differences import accepted_lines
 from dse.runs.events import acknowledged
 from dse.runs.lock import holder
 from dse.runs.manifest import differing_files, read_manifest, read_resolved
@@ -18,14 +20,25 @@ from dse.runs.store import Run, read_run
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check: its name, and what is wrong; empty where nothing is."""
+    """One check.
+
+    Attributes:
+        name: What must hold.
+        wrong: What is wrong; empty where nothing is.
+        notes: What a reader should know though nothing is wrong, a line each.
+    """
 
     name: str
     wrong: str = ""
+    notes: tuple[str, ...] = ()
 
 
-def check_run(folder: Path) -> list[Finding]:
+def check_run(folder: Path, cache: Path) -> list[Finding]:
     """All checks of a run, in an order in which the first that fails explains the most.
+
+    Args:
+        folder: Of the run.
+        cache: Folder in which the files lie that its trials rest on.
 
     Raises:
         RunError: If the folder is no run at all.
@@ -35,6 +48,8 @@ def check_run(folder: Path) -> list[Finding]:
         Finding("the study is that of the manifest", _error(lambda: read_resolved(folder))),
         Finding("the events read", _error(lambda: acknowledged(folder))),
         Finding("SQLite finds its file in order", _sqlite(folder / DATABASE)),
+        Finding("differences are on record", notes=accepted_lines(manifest)),
+        _cached(manifest.get("artefacts", {}), cache),
     ]
     name = "every trial verifies and none that was acknowledged is missing"
     try:
@@ -57,6 +72,18 @@ def check_run(folder: Path) -> list[Finding]:
     if ended and holder(folder) is None:
         findings.append(Finding("the views say what the trials say", "; ".join(stale_views(run))))
     return findings
+
+
+def _cached(artefacts: Mapping[str, str], cache: Path) -> Finding:
+    """Files of the cache against the digests that a manifest has of them; one may be gone."""
+    there = [name for name in sorted(artefacts) if (cache / name).is_file()]
+    other = [name for name in there if sha256_of(cache / name) != artefacts[name]]
+    gone = len(artefacts) - len(there)
+    return Finding(
+        "files of the cache are those that it rests on",
+        f"of another content in {cache}: {', '.join(other)}" if other else "",
+        (f"{gone} of {len(artefacts)} are not in {cache}",) if gone else (),
+    )
 
 
 def _differing(folder: Path) -> str:

@@ -15,6 +15,7 @@ from dse.core.problem import Trials
 from dse.core.signature import TEXT_UNITS
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
+from dse.runs.differences import accepted_lines
 from dse.runs.run_schema import Question
 from dse.runs.store import Run
 
@@ -33,6 +34,7 @@ class Front:
         held_out: What the designs reach on data that no choice has seen; empty if nobody looked.
             `numbers` -> metric -> value, in the units of `held_out_columns`.
         held_out_columns: Name, unit and evidence of these metrics.
+        accepted: What a user has accepted as different in the run, a line for each time.
     """
 
     question: Question
@@ -40,6 +42,7 @@ class Front:
     numbers: NDArray[np.int64]
     held_out: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     held_out_columns: tuple[Mapping[str, str], ...] = ()
+    accepted: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, question: Question, trials: Trials) -> "Front":
@@ -58,7 +61,9 @@ class Front:
         front = cls.of(run.question, run.trials)
         kept = run.manifest.get("held_out", {"columns": [], "rows": {}})
         rows = {int(number): values for number, values in kept["rows"].items()}
-        return replace(front, held_out=rows, held_out_columns=tuple(kept["columns"]))
+        told = accepted_lines(run.manifest)
+        columns = tuple(kept["columns"])
+        return replace(front, held_out=rows, held_out_columns=columns, accepted=told)
 
     def measured_on(self, evaluator: Evaluator) -> dict[str, Any]:
         """Ask an evaluator about the front's designs; what a run's manifest keeps as `held_out`.
@@ -170,6 +175,7 @@ class Front:
                 "columns": columns,
                 "objectives": objectives,
                 "rows": rows,
+                **({"accepted": list(self.accepted)} if self.accepted else {}),
             }
         )
 

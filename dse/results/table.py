@@ -92,6 +92,7 @@ def front_table(
     other = [c.name for c in left if not c.constant]
     if other:
         notes.append("no room for (--columns, --format csv): " + ", ".join(other))
+    notes += front.accepted
     table.add_caption("\n".join(notes))
     return table
 

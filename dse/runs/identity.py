@@ -1,24 +1,31 @@
-"""What numbers may depend on beside a study: this project's own source, and versions."""
+"""What numbers depend on beside a study: code, libraries and processor, by layer; and a record."""
 
 import contextlib
 import hashlib
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
+
+from dse.core.installed import PROJECT, python_version
+from dse.core.processor import processor
+from dse.core.source_code import import_closure
 
 LIBRARIES = (
     "edge-dse", "numpy", "moocore", "pymoo", "optuna", "botorch", "gpytorch", "torch",
     "transformers", "ray",
 )  # fmt: skip
-PACKAGES = ("dse", "hw_models", "search_spaces", "studies")
 COMPUTING = (".py", ".csv", ".toml")
 """Endings of the files that a number may come from: code, and the tables that it reads."""
 
-_SEARCH = ("moocore",)
-_MODELS = ("numpy",)
-_MEASURED = ("torch", "transformers")
+
+SEARCH = (
+    "dse.pareto.dominance", "dse.pareto.hypervolume", "dse.search.initial_designs",
+    "dse.search.loop", "dse.search.termination",
+)  # fmt: skip
+"""Modules that every search goes through beside its searcher."""
 
 
 @lru_cache(maxsize=1)
@@ -28,20 +35,46 @@ def versions() -> dict[str, str]:
     return {**here, **_installed(LIBRARIES)}
 
 
-def used_libraries(search: Sequence[str], *, measured: bool) -> dict[str, dict[str, str]]:
-    """Versions of the libraries that the numbers of a run come from; none is imported.
+def identified_code(
+    models: Sequence[str],
+    search: Sequence[str],
+    libraries: Sequence[str] = (),
+    *,
+    measured: bool,
+    covered: Collection[str] = (),
+) -> dict[str, dict[str, Any]]:
+    """What binds a run beside its study and its facts, by layer; no library is imported for it.
 
     Args:
-        search: Distributions that the searcher stands on.
+        models: Modules that evaluate designs: roots of a closure of imports.
+        search: Modules that propose them, beside `SEARCH`.
+        libraries: Distributions that the searcher stands on.
         measured: Whether real runs are made.
+        covered: Names, without ending, of data files of which the facts of the run have a digest.
 
     Returns:
-        `models` and `search` -> library -> version: what evaluates designs, and what proposes them.
+        `code` -> `models` and `search` -> module or data file -> digest; `libraries` -> the same ->
+        distribution -> version, Python's among them; `processor` -> part -> what it can. What both
+        layers have is listed under `models` alone.
     """
+    evaluates = import_closure(models)
+    proposes = import_closure([*SEARCH, *search])
+    data = {k: v for k, v in evaluates.data().items() if PurePath(k).stem not in covered}
+    code = {**evaluates.digests(), **data}
+    versions_of_models = {**evaluates.versions(), "python": python_version()}
+    versions_of_search = {**_installed(libraries), **proposes.versions()}
     return {
-        "models": _installed((*_MODELS, *(_MEASURED if measured else ()))),
-        "search": _installed((*_SEARCH, *search)),
+        "code": {"models": code, "search": _beyond(proposes.digests(), code)},
+        "libraries": {
+            "models": versions_of_models,
+            "search": _beyond(versions_of_search, versions_of_models),
+        },
+        "processor": processor(torch=measured and "torch" in versions_of_models),
     }
+
+
+def _beyond(found: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in found.items() if name not in known}
 
 
 def _installed(names: Sequence[str]) -> dict[str, str]:
@@ -54,7 +87,7 @@ def _installed(names: Sequence[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def source_digest() -> str:
-    """SHA-256 of the source that this process runs, in hexadecimal; read once."""
+    """SHA-256 of all source that is installed: recorded, and binding nobody; read once."""
     return tree_digest(Path(__file__).parents[2])
 
 
@@ -65,7 +98,7 @@ def tree_digest(root: Path) -> str:
     """
     files = {
         path.relative_to(root).as_posix(): path
-        for package in PACKAGES
+        for package in PROJECT
         for path in (root / package).rglob("*")
         if path.suffix in COMPUTING and path.is_file()
     }

@@ -8,6 +8,9 @@ from dse.core.errors import DseError, RunError
 from dse.core.parameters import Stage, Value
 from dse.core.problem import Constraint, Objective, Problem
 
+TAUGHT_BY, VOLTAGES = "foretold_by", "voltage_table"
+"""Facts of a run: archive that its exit predictors were fitted to, and its V/f table."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dse.runs.database import DATABASE, count_rows
+from dse.runs.differences import accepted_lines
 from dse.runs.events import read_events
 from dse.runs.failures import CommonFailure, common_failures_of
 from dse.runs.lock import Holder, holder
@@ -33,6 +34,7 @@ class RunStatus:
         speed: Trials per second over the last batches; 0 if nothing is known.
         last: When the last event came, ISO 8601 in UTC; empty if there is none.
         holder: Who works on it; None if nobody does.
+        accepted: What a user has accepted as different, a line for each time.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class RunStatus:
     speed: float
     last: str
     holder: Holder | None
+    accepted: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -66,6 +69,8 @@ class RunStatus:
             "last event": self.last or "none",
             "worked on by": str(self.holder) if self.holder else "nobody",
         }
+        if self.accepted:
+            lines["accepted"] = "\n".join(self.accepted)
         if self.holder is None and self.state in ("interrupted", "killed"):
             lines["go on with"] = f"dse resume {self.folder}"
         return lines
@@ -102,6 +107,7 @@ def run_status(folder: Path) -> RunStatus:
         _speed(batches[-RECENT:]),
         events[-1]["at"] if events else "",
         who,
+        accepted_lines(manifest),
     )
 
 

@@ -183,6 +183,11 @@ class RunWriter:
         self.repaired = "; ".join(said)
 
     @property
+    def folder(self) -> Path:
+        """Of the run."""
+        return self._folder
+
+    @property
     def trials(self) -> int:
         """How many trials are stored."""
         return self._table.count

@@ -1,22 +1,22 @@
 """From a checked study to a finished run folder, at one go or after any number of stops."""
 
 import contextlib
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dse.core.errors import DseError, RunDiffers
+from dse.core.composition import modules_of
+from dse.core.errors import DseError
 from dse.core.evaluation import Evaluator
 from dse.core.files import canonical_json
 from dse.core.problem import Problem, Trials
 from dse.results.exports import write_views
 from dse.results.front import Front
 from dse.runs.events import read_events
-from dse.runs.identity import source_digest, used_libraries, versions
+from dse.runs.identity import identified_code, source_digest, versions
 from dse.runs.lock import now
 from dse.runs.manifest import read_resolved
 from dse.runs.run_schema import Question
@@ -30,6 +30,7 @@ from dse.searchers.searcher import Searcher
 from dse.study.loader import Study
 from dse.study.plugins import absolute
 from dse.study.preflight import require_runnable
+from dse.study.reconcile import reconcile
 from dse.study.schema import Execution
 from dse.study.system import Composed, Spreader, Staged
 from dse.study.warm_start import InitialDesigns, initial_designs_of
@@ -95,7 +96,7 @@ def run_study(
         manifest = {
             "identity": sha256(canonical_json(identified).encode()).hexdigest(),
             "identified_by": identified,
-            "facts": dict(job.facts),
+            "facts": job.recorded_facts,
             "seed": study.file.search.seed,
             "searcher": study.file.search.searcher,
             "trials_asked": study.file.search.trials,
@@ -136,13 +137,14 @@ def _opened(identified: Mapping[str, Any], opening: InitialDesigns) -> dict[str,
     return {**identified, "opening": sha256(codes.encode()).hexdigest()}
 
 
-def resume(
+def resume(  # noqa: PLR0913  (one argument per decision of the user)
     folder: Path,
     load: Callable[[int], Study[Any]],
     trials: str | None,
     listener: ProgressListener,
     stop: Stop,
     stopping: Mapping[str, Any] | None = None,
+    accept: Sequence[str] = (),
 ) -> EndedRun:
     """Go on with a run as if it had never stopped, and with more trials if asked.
 
@@ -158,10 +160,13 @@ def resume(
         stop: Says when to stop.
         stopping: Rules that replace those that the run was begun with: `max_wall_s`, the seconds
             that all of its sessions may take together, and `plateau` (None: no such rule).
+        accept: Fields that may differ from what the run was begun with, or names above them, as in
+            `code.models`; never the study. Recorded in the manifest and shown in every view.
 
     Raises:
         RunHeld: If a living process works on the run.
-        RunDiffers: If study, data or code are not what the run was begun with.
+        RunDiffers: If study, data, code, libraries, processor or files of the cache are not what
+            the run was begun with, and that is not accepted; or if what is accepted is the same.
         RunDamaged: If manifest or study do not read.
         DseError: If fewer trials are asked than before.
     """
@@ -177,7 +182,10 @@ def resume(
         with workers_of(study.file.execution, lambda: stop.wanted() or clock.expired()) as workers:
             job = _Job.of(study, workers, listener, stop, clock)
             opening = InitialDesigns.recorded(writer.manifest, job.problem)
-            _require_same(writer.manifest, _opened(job.identified, opening))
+            there = job.artefacts(writer.known)
+            identified = _opened(job.identified, opening)
+            for line in reconcile(writer, identified, there, job.recorded_facts, accept):
+                listener.noting(line)
             if wanted > asked:
                 writer.note("grown", {"from": asked, "to": wanted})
                 writer.record({"trials_asked": wanted})
@@ -207,30 +215,6 @@ def grown(asked: int, trials: str | None) -> int:
     if wanted < asked:
         raise DseError(f"--trials {trials}: the run was asked for {asked}; a run only grows")
     return wanted
-
-
-def _require_same(manifest: Mapping[str, Any], now_is: Mapping[str, Any]) -> None:
-    """Refuse to continue what would be another run, naming every field that differs."""
-    before = _flat(manifest["identified_by"])
-    after = _flat(json.loads(canonical_json(now_is)))  # as the manifest has been through JSON
-    differing = [
-        f"{name}: was {before.get(name, 'absent')!r}, is {after.get(name, 'absent')!r}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-    if differing:
-        raise RunDiffers(
-            "the run was begun with something else and is left as it is: " + "; ".join(differing)
-        )
-
-
-def _flat(content: object, above: str = "") -> dict[str, object]:
-    if not isinstance(content, Mapping):
-        return {above: content}
-    flat: dict[str, object] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{above}.{key}" if above else str(key))
-    return flat
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,19 +262,38 @@ class _Job:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the numbers depend on beside the study: data, networks, tables, code."""
-        version = versions().get("edge-dse", "?")
-        # A version tells what was released; a formula may change between two of them.
-        code = f"edge-dse {version}, source {source_digest()[:16]}"
-        return {**self.composed.facts, "code": code}
+        """What the numbers depend on beside study and code: data, networks, tables."""
+        return dict(self.composed.facts)
+
+    @property
+    def code(self) -> str:
+        """Version and whole source, which are recorded and bind nobody."""
+        return f"edge-dse {versions().get('edge-dse', '?')}, source {source_digest()[:16]}"
+
+    @property
+    def recorded_facts(self) -> dict[str, str]:
+        """Facts as a manifest keeps them: for a reader, so the code is named among them."""
+        return {**self.facts, "code": self.code}
 
     @property
     def identified(self) -> dict[str, Any]:
-        """What is asked and all that the answers depend on, libraries too."""
-        measured = self.composed.evaluator.signature.cost == "measured"
-        search = SEARCHERS[self.study.file.search.searcher].libraries
-        libraries = used_libraries(search, measured=measured)
-        return {**self.study.identified_by(self.facts), "libraries": libraries}
+        """What is asked and all that the answers depend on: code, libraries, processor."""
+        evaluators = [self.composed.evaluator, self.problem.evaluator]
+        tables = [name.removeprefix("table ") for name in self.facts if name.startswith("table ")]
+        code = identified_code(
+            [*self.study.system.modules, *modules_of(evaluators)],
+            [type(self.searcher).__module__],
+            SEARCHERS[self.study.file.search.searcher].libraries,
+            measured=self.composed.evaluator.signature.cost == "measured",
+            covered=tables,
+        )
+        return {**self.study.identified_by(self.facts), **code}
+
+    def artefacts(self, trials: Trials | None) -> Mapping[str, str]:
+        """Files of the cache that trials rest on, those that are there, with their digests."""
+        if self.composed.artefacts is None or trials is None:
+            return {}
+        return self.composed.artefacts(trials.rows(trials.ok).metrics)
 
     @property
     def question(self) -> Question:
@@ -303,7 +306,7 @@ class _Job:
         recorder = ProgressRecorder(writer, self.count_runs, self._over, self.listener)
         where = self.study.file.execution.model_dump(exclude_none=True)
         sessions = list(writer.manifest["sessions"])
-        session = {"began": now(), "trials_before": writer.trials, **where}
+        session = {"began": now(), "trials_before": writer.trials, "code": self.code, **where}
         self.stop.folder = folder
         writer.begin({**where, "sessions": len(sessions) + 1})
         end = _End("interrupted")
@@ -324,10 +327,17 @@ class _Job:
                 names = ("runs_stopped", "sentences_passed", "sentences_whole")
                 session |= zip(names, self.staged.tally(), strict=True)
             facts = _facts(recorder.progress(), end.repeats, [*sessions, session])
-            writer.finish(end.ending, {**facts, "why": end.why})
+            writer.finish(end.ending, {**facts, **self._rested_on(writer, folder), "why": end.why})
             front = write_views(read_run(folder))
         share = self.study.file.search.max_failed_share
         return EndedRun(folder, recorder.progress(), front, end.ending, seconds, share, end.why)
+
+    def _rested_on(self, writer: RunWriter, folder: Path) -> dict[str, Any]:
+        """Digests of the files that all trials so far rest on; one that is known stays."""
+        if self.composed.artefacts is None:
+            return {}
+        there = self.artefacts(read_run(folder).trials)
+        return {"artefacts": {**there, **writer.manifest.get("artefacts", {})}}
 
     def _over(self) -> bool:
         """Whether nothing new shall be begun."""

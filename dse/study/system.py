@@ -70,12 +70,15 @@ class Composed:
             the workers answered is a real run.
         staged: The evaluator again, with measured runs that can be broken off, and what decides
             it; None where the system has no such runs.
+        artefacts: From the metrics of answered trials to the files that they rest on: path in the
+            cache -> SHA-256, of those that are there; None where there are no such files.
     """
 
     evaluator: Evaluator
     facts: Mapping[str, str] = field(default_factory=dict)
     count_runs: Callable[[], tuple[int, int]] | None = None
     staged: Callable[[EarlyStopRule], Staged] | None = None
+    artefacts: Callable[[Columns], Mapping[str, str]] | None = None
 
 
 class Watcher(Protocol):
@@ -171,6 +174,12 @@ class System(Generic[S]):
     breakdown: Callable[[S, Columns], Breakdown] | None = None
     draws: Callable[[S, int, np.random.Generator], Draws] | None = None
     requests: Requests | None = None
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules that define what a study of the system computes; sorted."""
+        parts = (self.compose, self.space, self.held_out, self.settings)
+        return tuple(sorted({part.__module__ for part in parts if part is not None}))
 
 
 AnySystem: TypeAlias = System[Any]

@@ -145,9 +145,12 @@ def _knobs_of(run: Run, space: SearchSpace, trials: Trials) -> dict[str, list[Va
 def _same_evaluators(run: Run, problem: Problem, identified: Mapping[str, Any]) -> bool:
     """Whether a run's metrics are what this study would find.
 
-    Same system, settings, facts (data, networks, tables, code) and libraries of the models; what
-    proposed its designs does not matter.
+    Same system, settings, facts (data, networks, tables), processor, code and libraries of the
+    models; what proposed its designs does not matter. Never where a user accepted a difference: its
+    trials are then of two kinds.
     """
+    if run.manifest.get("accepted"):
+        return False
     theirs = run.manifest.get("identified_by", {})
     question = Question.of("", "", problem)
     ours = canonical_json([_evaluators(identified), [(q.name, q.unit) for q in question.metrics]])
@@ -157,8 +160,9 @@ def _same_evaluators(run: Run, problem: Problem, identified: Mapping[str, Any]) 
 
 def _evaluators(identified: Mapping[str, Any]) -> Sequence[object]:
     study = identified.get("study", {})
-    models = identified.get("libraries", {}).get("models")
-    return study.get("system"), study.get("settings"), identified.get("facts"), models
+    models = [identified.get(part, {}).get("models") for part in ("code", "libraries")]
+    asked = study.get("system"), study.get("settings"), identified.get("facts")
+    return *asked, *models, identified.get("processor")
 
 
 def _inside(

@@ -1,6 +1,5 @@
 """Composes AppealNet: a trained pair, its replay over thresholds, and board, link and node."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.needs import accuracy_needs
 from dse.core.errors import SpaceError
@@ -106,7 +106,12 @@ def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
         InBatches(priced(settings)),
     )
     facts = {"task": settings.task, **networks, "router": settings.router, **table_facts()}
-    return Composed(Chain(stages), facts, counted.counts)
+    return Composed(
+        Chain(stages),
+        facts,
+        counted.counts,
+        artefacts=lambda metrics: files_of(cache, metrics["archive"]),
+    )
 
 
 def _held_out(settings: Settings, spread: Spreader, _watch: Watcher) -> Evaluator:
@@ -179,7 +184,7 @@ def network_facts(own: Settings, cache: Path, watch: Watcher) -> dict[str, str]:
         if "edge_sha256" in found:
             facts["network_sha256"] = found.pop("edge_sha256")
         facts.update(found)
-    return {**facts, "torch": importlib.metadata.version("torch")}
+    return facts
 
 
 def around_of(own: Settings) -> Surroundings:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.exits import ExitReplay, Rule
@@ -152,7 +153,13 @@ def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
         chain = Chain((stages[0], counting, *stages[2:]))
         return Staged(chain, early, "archive", tally.counts)
 
-    return Composed(Chain(stages), facts, counted.counts, staged)
+    return Composed(
+        Chain(stages),
+        facts,
+        counted.counts,
+        staged,
+        lambda metrics: files_of(cache, metrics["archive"], (trained.path,)),
+    )
 
 
 def _held_out(settings: Settings, spread: Spreader, watch: Watcher) -> Evaluator:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.needs import accuracy_needs
@@ -19,7 +20,7 @@ from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.parameters import Categorical, Parameter, ends
 from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
-from dse.lut.row_requirements import TAUGHT_BY, VOLTAGES
+from dse.runs.run_schema import TAUGHT_BY, VOLTAGES
 from dse.study.system import (
     Breakdown,
     Composed,
@@ -142,7 +143,13 @@ def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
     }
     if settings.device == "chip":
         facts |= {TAUGHT_BY: replay.foretold_by, VOLTAGES: settings.voltage_table}
-    return Composed(Chain(stages), facts, counted.counts)
+    networks = tuple(network.path for network in (trained, *experts.values()))
+    return Composed(
+        Chain(stages),
+        facts,
+        counted.counts,
+        artefacts=lambda metrics: files_of(run.cache, metrics["archive"], networks),
+    )
 
 
 def _held_out(settings: Settings, spread: Spreader, watch: Watcher) -> Evaluator:

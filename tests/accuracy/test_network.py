@@ -4,7 +4,6 @@ import torch
 from safetensors.torch import save_file
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel
 
-from dse.accuracy.cache import sha256_of
 from dse.accuracy.compression import pipeline as compression
 from dse.accuracy.compression.adaptivfloat import Format, quantised
 from dse.accuracy.compression.attention_span import reaching
@@ -13,6 +12,7 @@ from dse.accuracy.compression.pruning import in_layers
 from dse.accuracy.networks.network import Tokens, all_means, batches_by_length, layer_means, padded
 from dse.accuracy.networks.training import Trained, encoder_tensors
 from dse.core.errors import DseError
+from dse.core.files import sha256_of
 
 SMALL = {
     "vocab_size": 50,

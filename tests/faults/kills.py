@@ -160,5 +160,5 @@ def _compare_the_end(found: dict, folder: Path, peace: Path) -> None:
     for view in ("front.json", "trials.csv"):
         found["differing"] += (peace / view).read_bytes() != (folder / view).read_bytes()
     found["differing"] += rows_of(folder) != truth
-    found["unreadable"] += any(finding.wrong for finding in check_run(folder))
+    found["unreadable"] += any(finding.wrong for finding in check_run(folder, folder))
     found["acknowledged"] += len(truth)

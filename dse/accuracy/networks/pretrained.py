@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dse.accuracy.cache import key_of, sha256_of
+from dse.accuracy.cache import key_of
 from dse.core.errors import DseError, MissingDependency
 from dse.core.extras import install
+from dse.core.files import sha256_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,14 @@ def resume(  # noqa: PLR0913  (one argument per flag)
         bool, typer.Option("--no-plateau", help="Do not end at a plateau any more.")
     ] = False,
     system_from: SystemFrom = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Go on although this differs, e.g. code.models; at your own risk, shown in every "
+            "view. May be given again.",
+        ),
+    ] = None,
 ) -> None:
     """Go on with a run as if it had never stopped; workers may change, the question may not."""
     flags = {
@@ -101,7 +109,7 @@ def resume(  # noqa: PLR0913  (one argument per flag)
     if max_wall is not None:
         stopping["max_wall_s"] = waited(max_wall).seconds
     with Bars(runner.grown(asked, trials)) as bars:
-        found = runner.resume(run, load, trials, bars, session.stop, stopping)
+        found = runner.resume(run, load, trials, bars, session.stop, stopping, accept or ())
     _report(found)
 
 

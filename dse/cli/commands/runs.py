@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from dse.accuracy.cache import cache_root
 from dse.cli.arguments import RunPath
 from dse.cli.terminal import EXIT_FAILED_TRIALS, print_data, print_line, say, table_console
 from dse.results.checks import check_run
@@ -44,11 +45,13 @@ def check(
         write_views(read_run(run))
         if holder(run) is None:  # who works on it keeps them up to date
             restore_files(run, read_texts(run / DATABASE).found)
-    findings = check_run(run)
+    findings = check_run(run, cache_root())
     for finding in findings:
         print_line(f"{'FAIL' if finding.wrong else 'ok  '}  {finding.name}")
         if finding.wrong:
             print_line(f"      {finding.wrong}")
+        for line in finding.notes:
+            print_line(f"      note: {line}")
     wrong = sum(bool(finding.wrong) for finding in findings)
     if wrong:
         say(f"{wrong} of {len(findings)} checks failed")
