@@ -1,6 +1,5 @@
 """The accuracy run: compress a trained network, pass every sentence once, keep the logits."""
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -11,8 +10,9 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from dse.accuracy.archive import Archive, archive_path, read_archive, write_archive
-from dse.accuracy.cache import key_of
+from dse.accuracy.address import ENDING, computed_by
+from dse.accuracy.archive import Archive, archive_path, reads, write_archive
+from dse.accuracy.cache import key_of, make_folder
 from dse.accuracy.compression.cell_errors import Cells
 from dse.accuracy.compression.pipeline import Compressed, Compression, compressed
 from dse.accuracy.data.tasks import Examples, Split, read_split
@@ -20,11 +20,7 @@ from dse.accuracy.networks.finetune_early_stopping import FinetuneStop
 from dse.accuracy.networks.network import Tokens, all_means, native_bfloat16, tokenised
 from dse.accuracy.networks.training import Trained, repeatable
 from dse.accuracy.networks.tuning import Tuning, ending_of, tuned_network
-from dse.core.errors import DseError
 from dse.core.signature import Signature
-
-VERSION = 2
-"""Counts changes that change the logits."""
 
 CALIBRATION = 64
 """Training sentences that fix the exponents of activations."""
@@ -94,7 +90,7 @@ class AccuracyRun:
         hows = self.compressions(columns)
         handles = [self._handle(how) for how in hows]
         for how, handle in zip(hows, handles, strict=True):
-            if not self._is_there(handle):
+            if not reads(self.cache, handle):
                 self._run_once(handle, how)
         return {"archive": np.array(handles, dtype="<U64")}
 
@@ -114,7 +110,6 @@ class AccuracyRun:
             "task_sha256": _examples(self.task, self.cache, self.split).digest,
             "split": self.split,
             "precision": self._precision(),
-            "torch": importlib.metadata.version("torch"),
         }
 
     def _precision(self) -> str:
@@ -146,7 +141,7 @@ class AccuracyRun:
             **self._stop_facts(how),
             **self.facts(),
             "kind": "archive of logits",
-            "version": VERSION,
+            "computed_by": computed_by(__name__),
             "sentences": self.sentences,
             "compression": _said(stored),
             "cells": None if cells is None else asdict(cells),
@@ -159,21 +154,12 @@ class AccuracyRun:
             return {}
         return {"finetune_stop": asdict(self.finetune_stop)}
 
-    def _is_there(self, handle: str) -> bool:
-        if not archive_path(self.cache, handle).is_file():
-            return False
-        try:
-            read_archive(self.cache, handle)
-        except DseError:
-            return False  # damaged: made again
-        return True
-
     def _run_once(self, handle: str, how: Compression) -> None:
         """Two workers that need the same pass make it once: the second waits and finds it."""
         path = archive_path(self.cache, handle)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with FileLock(path.with_suffix(".lock")):
-            if not self._is_there(handle):
+            if not reads(self.cache, handle):
                 self._run(handle, how)
 
     def _run(self, handle: str, how: Compression) -> None:
@@ -205,7 +191,7 @@ class AccuracyRun:
                 trained, self.task, Tuning.of(how), self.cache, stop=self.finetune_stop
             )
             ending = ending_of(trained)
-            said |= {} if ending is None else {"finetune_ending": ending.facts()}
+            said |= {} if ending is None else {ENDING: ending.facts()}
         draws = self._passes(trained, how, tokens)
         return Archive(
             np.concatenate(draws).astype(np.float32),

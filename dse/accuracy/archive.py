@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.accuracy.cache import write_whole
+from dse.accuracy.address import address_of
+from dse.accuracy.cache import CacheUnsafe, require_own, write_whole
 from dse.core.errors import DseError
+from dse.core.files import sha256_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +75,7 @@ def archive_path(cache: Path, handle: str) -> Path:
 
 
 def write_archive(cache: Path, handle: str, archive: Archive) -> None:
-    """Store an archive under its handle: whole or not at all."""
+    """Store an archive under its handle, the address of its provenance: whole or not at all."""
     # safetensors writes the memory as it lies: a transposed view would come back scrambled.
     tensors: dict[str, NDArray[Any]] = {
         "logits": np.ascontiguousarray(archive.logits),
@@ -88,15 +90,71 @@ def write_archive(cache: Path, handle: str, archive: Archive) -> None:
     write_whole(archive_path(cache, handle), sealed(tensors, "archive", record))
 
 
-def read_archive(cache: Path, handle: str) -> Archive:
-    """Read an archive.
+def found_archive(cache: Path, handle: str) -> Path:
+    """File of an archive that is there, and that nobody but its owner may write to.
 
     Raises:
-        DseError: If it is missing, damaged, or not the one that the handle names.
+        CacheUnsafe: If others may write to it, or to a folder in which it lies.
+        DseError: If it is missing.
     """
     path = archive_path(cache, handle)
     if not path.is_file():
         raise DseError(f"archive {handle} is not in {cache}")
+    require_own(cache, path)
+    return path
+
+
+def reads(cache: Path, handle: str) -> bool:
+    """Whether an archive is there and whole; a damaged one is to be made again.
+
+    Raises:
+        CacheUnsafe: If others may write to it, or to a folder in which it lies.
+    """
+    if not archive_path(cache, handle).is_file():
+        return False
+    try:
+        read_archive(cache, handle)
+    except CacheUnsafe:
+        raise
+    except DseError:
+        return False
+    return True
+
+
+def files_of(cache: Path, handles: NDArray[Any], more: Sequence[Path] = ()) -> dict[str, str]:
+    """Files that results rest on: path in the cache -> SHA-256, of those that are there.
+
+    Args:
+        cache: Cache folder.
+        handles: Of archives; any number of times each, an empty one names none.
+        more: Further files in the cache: networks.
+    """
+    archives = [archive_path(cache, str(h)) for h in np.unique(handles) if h]
+    there = [path for path in (*more, *archives) if path.is_file()]
+    return {path.relative_to(cache).as_posix(): sha256_of(path) for path in there}
+
+
+def require_address(record: Mapping[str, Any]) -> None:
+    """Refuse a record whose own words are those of another address than its handle.
+
+    Raises:
+        ValueError: With both addresses.
+    """
+    found = address_of(record["provenance"])
+    if found != record["handle"]:
+        raise ValueError(
+            f"what it says of itself belongs to the address {found}, not to {record['handle']}"
+        )
+
+
+def read_archive(cache: Path, handle: str) -> Archive:
+    """Read an archive.
+
+    Raises:
+        CacheUnsafe: If others may write to it, or to a folder in which it lies.
+        DseError: If it is missing, damaged, or not the one that the handle names.
+    """
+    path = found_archive(cache, handle)
     found, archive = _read(path)
     if found != handle:
         raise DseError(f"archive {handle} in {cache} is damaged: it says that it is {found}")
@@ -117,6 +175,7 @@ def _read(path: Path) -> tuple[str, Archive]:
 
     try:
         tensors, record = unsealed(path.read_bytes(), "archive")
+        require_address(record)
         archive = Archive(
             tensors["logits"],
             tensors["labels"],

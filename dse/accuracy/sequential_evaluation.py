@@ -8,7 +8,7 @@ itself when nothing is left unseen. A run that can no longer join the front is s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -20,8 +20,17 @@ from numpy.typing import NDArray
 from scipy.stats import hypergeom
 
 from dse.accuracy.accuracy_run import AccuracyRun
-from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
-from dse.accuracy.cache import key_of
+from dse.accuracy.address import PART, address_of, computed_by, part_address
+from dse.accuracy.archive import (
+    Archive,
+    archive_path,
+    read_archive,
+    reads,
+    rows_of,
+    write_archive,
+)
+from dse.accuracy.cache import make_folder
+from dse.accuracy.compression.pipeline import Compression
 from dse.accuracy.exits import OUTPUTS, ExitCurve, FloatArray, Rule, limits
 from dse.core.errors import DseError, RowsFailed
 from dse.core.evaluation import Evaluator, evaluate_rows, unanswered
@@ -30,8 +39,8 @@ from dse.core.signature import Signature
 from dse.core.space import length, take
 from dse.search.sequential import EarlyStop
 
-VERSION = 1
-"""Counts changes that change which sentences are seen first."""
+STREAM = 1
+"""Of the random numbers that an order is drawn from, beside the address of the run."""
 
 
 @lru_cache(maxsize=256)
@@ -130,7 +139,7 @@ class OptimisticReplay:
 
 def order_of(handle: str, total: int) -> NDArray[np.int64]:
     """In which order a run passes its sentences, shape (total,)."""
-    return np.random.default_rng([VERSION, int(handle[:16], 16)]).permutation(total)
+    return np.random.default_rng([STREAM, int(handle[:16], 16)]).permutation(total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +165,15 @@ class PartRun:
         spans = zip(columns["first"].tolist(), columns["last"].tolist(), strict=True)
         parts = []
         for how, handle, (first, last) in zip(hows, handles, spans, strict=True):
-            part = part_handle(str(handle), int(first), int(last))
+            part = part_address(str(handle), int(first), int(last))
             path = archive_path(self.run.cache, part)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with FileLock(path.with_suffix(".lock")):
                 if not reads(self.run.cache, part):
                     rows = order_of(str(handle), self.run.total)[int(first) : int(last)]
-                    write_archive(self.run.cache, part, self.run.passed(how, rows))
+                    passed = self.run.passed(how, rows)
+                    said = {**passed.provenance, **self._facts(how), PART: [int(first), int(last)]}
+                    write_archive(self.run.cache, part, replace(passed, provenance=said))
             parts.append(part)
         return {"part": np.array(parts, dtype="<U64")}
 
@@ -172,13 +183,10 @@ class PartRun:
         Not those of runs in one piece: a sum's last bits depend on who shares a batch.
         """
         hows = self.run.compressions(columns)
-        facts = [{**self.run.archive_facts(how), "in_parts": VERSION} for how in hows]
-        return np.array([key_of(f) for f in facts], dtype="<U64")
+        return np.array([address_of(self._facts(how)) for how in hows], dtype="<U64")
 
-
-def part_handle(whole: str, first: int, last: int) -> str:
-    """Address of the sentences from `first` to before `last` of a run's order."""
-    return key_of({"kind": "part of an archive", "of": whole, "first": first, "last": last})
+    def _facts(self, how: Compression) -> dict[str, object]:
+        return {**self.run.archive_facts(how), "in_parts": computed_by(__name__)["code"]}
 
 
 def joined(parts: list[Archive]) -> Archive:
@@ -194,7 +202,7 @@ def joined(parts: list[Archive]) -> Archive:
         np.concatenate([p.logits for p in pieces]),
         np.concatenate([p.labels for p in pieces]),
         np.concatenate([p.tokens for p in pieces]),
-        parts[0].provenance,
+        {name: said for name, said in parts[0].provenance.items() if name != PART},
         draws=draws,
     )
 
@@ -204,17 +212,6 @@ def write_whole_run(cache: Path, handle: str, parts: list[Archive]) -> None:
     together = joined(parts)
     order = order_of(handle, len(together.labels) // together.draws)
     write_archive(cache, handle, rows_of(together, np.argsort(order)))
-
-
-def reads(cache: Path, handle: str) -> bool:
-    """Whether an archive is there and whole."""
-    if not archive_path(cache, handle).is_file():
-        return False
-    try:
-        read_archive(cache, handle)
-    except DseError:
-        return False  # damaged: made again
-    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +385,7 @@ class _Runs:
             return
         handle = self._handles[run]
         path = archive_path(self._cache, handle)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with FileLock(path.with_suffix(".lock")):
             if not reads(self._cache, handle):
                 write_whole_run(self._cache, handle, self._parts[run])

@@ -1,6 +1,5 @@
 """Composes AppealNet: a trained pair, its replay over thresholds, and board, link and node."""
 
-import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.needs import accuracy_needs
 from dse.core.errors import CompositionError, SpaceError
@@ -156,7 +156,13 @@ class Appealnet:
             (Cached(spread(test)), InBatches(AppealReplay(cache, own.router, prefix="test_")))
         )
         facts = {"task": own.task, **networks, "router": own.router, **table_facts()}
-        return Composed(Chain(stages), facts, counted.counts, held_out)
+        return Composed(
+            Chain(stages),
+            facts,
+            counted.counts,
+            held_out,
+            artefacts=lambda metrics: files_of(cache, metrics["archive"]),
+        )
 
 
 def pairing_of(own: Settings) -> "Pairing":
@@ -198,7 +204,7 @@ def network_facts(own: Settings, cache: Path, watch: Watcher) -> dict[str, str]:
         if "edge_sha256" in found:
             facts["network_sha256"] = found.pop("edge_sha256")
         facts.update(found)
-    return {**facts, "torch": importlib.metadata.version("torch")}
+    return facts
 
 
 def _own(settings: Section) -> Settings:

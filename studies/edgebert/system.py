@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.exits import ExitReplay, Rule
@@ -190,7 +191,14 @@ class Edgebert:
             chain = Chain((stages[0], counting, *stages[2:]))
             return Staged(chain, early, "archive", tally.counts)
 
-        return Composed(Chain(stages), facts, counted.counts, held_out, staged)
+        return Composed(
+            Chain(stages),
+            facts,
+            counted.counts,
+            held_out,
+            staged,
+            lambda metrics: files_of(cache, metrics["archive"], (trained.path,)),
+        )
 
 
 def _own(settings: Section) -> Settings:

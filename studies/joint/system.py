@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.needs import accuracy_needs
@@ -207,7 +208,14 @@ class Joint:
             **table_facts(),
             **({TAUGHT_BY: replay.foretold_by, VOLTAGES: own.voltage_table} if chip else {}),
         }
-        return Composed(Chain(stages), facts, counted.counts, held_out)
+        networks = tuple(network.path for network in (trained, *experts))
+        return Composed(
+            Chain(stages),
+            facts,
+            counted.counts,
+            held_out,
+            artefacts=lambda metrics: files_of(cache, metrics["archive"], networks),
+        )
 
 
 def _require_built(activation_bits: Parameter) -> None:

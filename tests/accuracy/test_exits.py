@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dse.accuracy.archive import Archive, write_archive
+from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitCurve, ExitReplay, entropy
 from dse.core.errors import DseError
 
@@ -85,17 +86,19 @@ def test_the_rule_is_strict():
 @pytest.fixture
 def two_archives(tmp_path):
     rng = np.random.default_rng(0)
-    for handle in ("a" * 64, "b" * 64):
+    for who in ("a", "b"):
         logits = rng.normal(size=(1_000, 6, 2)).astype(np.float32)
         labels = rng.integers(0, 2, 1_000)
-        write_archive(tmp_path, handle, Archive(logits, labels, np.full(1_000, 9), {}))
+        said = {"who": who}
+        archive = Archive(logits, labels, np.full(1_000, 9), said)
+        write_archive(tmp_path, key_of(said), archive)
     return tmp_path
 
 
 def test_a_batch_equals_its_rows(two_archives):
     replay = ExitReplay(two_archives)
     columns = {
-        "archive": np.array(["a" * 64, "b" * 64] * 10),
+        "archive": np.array([key_of({"who": "a"}), key_of({"who": "b"})] * 10),
         "exit_threshold": np.linspace(0, 0.7, 20),
     }
     batch = replay(columns)
@@ -106,7 +109,7 @@ def test_a_batch_equals_its_rows(two_archives):
 
 @pytest.mark.parametrize("threshold", [-0.1, np.nan, np.inf])
 def test_a_threshold_that_is_none_is_refused(two_archives, threshold):
-    columns = {"archive": np.array(["a" * 64]), "exit_threshold": np.array([threshold])}
+    columns = {"archive": np.array([key_of({"who": "a"})]), "exit_threshold": np.array([threshold])}
     with pytest.raises(DseError, match="exit_threshold"):
         ExitReplay(two_archives)(columns)
 

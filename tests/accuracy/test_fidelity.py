@@ -1,7 +1,6 @@
 """Runs that see few sentences first: limits that hold, parts that make the whole, honest stops."""
 
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
 from dse.accuracy.accuracy_run import AccuracyRun
+from dse.accuracy.address import part_address
 from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
+from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitCurve, ExitReplay, limits
 from dse.accuracy.sequential_evaluation import (
     Looks,
@@ -24,7 +25,6 @@ from dse.accuracy.sequential_evaluation import (
     Tally,
     joined,
     order_of,
-    part_handle,
     upper_limits,
 )
 from dse.core.errors import CompositionError, DseError, RowsFailed
@@ -175,8 +175,7 @@ class Recorded:
         return Whole(self.cache)
 
     def whole(self, columns):
-        names = [f"network {int(n)}" for n in columns["network"]]
-        return np.array([sha256(name.encode()).hexdigest() for name in names])
+        return np.array([key_of({"network": int(n)}) for n in columns["network"]])
 
     def __call__(self, columns):
         found = []
@@ -184,8 +183,10 @@ class Recorded:
         spans = zip(columns["first"].tolist(), columns["last"].tolist(), strict=True)
         for handle, network, (a, b) in zip(handles, columns["network"], spans, strict=True):
             rows = order_of(handle, SENTENCES)[a:b]
-            found.append(part_handle(str(handle), a, b))
-            write_archive(self.cache, found[-1], rows_of(self.archives[int(network)], rows))
+            found.append(part_address(str(handle), a, b))
+            said = {"network": int(network), "part": [a, b]}
+            part = rows_of(self.archives[int(network)], rows)
+            write_archive(self.cache, found[-1], replace(part, provenance=said))
             self.asked.append(b - a)
         return {"part": np.array(found)}
 

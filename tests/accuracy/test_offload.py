@@ -1,6 +1,5 @@
 """Exits, split and appeal replayed on archives: against one sentence after another, by hand."""
 
-import hashlib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, Signal, routed_exit
 from dse.accuracy.archive import Archive, read_archive, rows_of, write_archive
+from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitReplay, Rule, entropy, limits, scores
 from dse.accuracy.offload import FOLDS, Cloud, OffloadReplay
 from dse.accuracy.predictor import fitted
@@ -27,11 +27,11 @@ def written(folder: Path, seed: int, sure: float) -> str:
     logits = rng.normal(size=(SENTENCES, LAYERS, CLASSES))
     growth = sure * np.arange(1, LAYERS + 1)[:, None]
     logits += np.eye(CLASSES)[labels][:, None, :] * growth
-    handle = hashlib.sha256(f"{seed} {sure}".encode()).hexdigest()
+    said = {"seed": seed, "sure": sure}
     tokens = np.full(SENTENCES, 9, dtype=np.int64)
-    archive = Archive(logits.astype(np.float32), labels.astype(np.int64), tokens, {"seed": seed})
-    write_archive(folder, handle, archive)
-    return handle
+    archive = Archive(logits.astype(np.float32), labels.astype(np.int64), tokens, said)
+    write_archive(folder, key_of(said), archive)
+    return key_of(said)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def world(tmp_path_factory):
 
 def copied(folder: Path, handle: str) -> str:
     """The archive under another handle."""
-    other = hashlib.sha256(handle.encode()).hexdigest()
-    write_archive(folder, other, read_archive(folder, handle))
-    return other
+    said = {"copy of": handle}
+    write_archive(folder, key_of(said), replace(read_archive(folder, handle), provenance=said))
+    return key_of(said)
 
 
 RULES = {
@@ -214,8 +214,9 @@ def gained_by_coins(folder: Path, seed: int) -> tuple[float, float]:
     handles = []
     for who in ("device", "cloud"):
         logits = rng.normal(size=(300, LAYERS, CLASSES)).astype(np.float32)
-        handles.append(hashlib.sha256(f"{who} {seed}".encode()).hexdigest())
-        write_archive(folder, handles[-1], Archive(logits, labels, np.full(300, 9), {}))
+        said = {"who": who, "seed": seed}
+        handles.append(key_of(said))
+        write_archive(folder, handles[-1], Archive(logits, labels, np.full(300, 9), said))
     grid = np.linspace(0, 1.01, 200)
     row = columns(handles[0], split_layer=3, offload="input", appeal_signal="appeal", beta=0.03)
     rows = {k: np.repeat(v, 200) for k, v in row.items()} | {"appeal_threshold": grid}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dse.accuracy.archive import Archive, archive_path, write_archive
+from dse.accuracy.cache import key_of
 from dse.accuracy.exit_rules import replay
 from dse.accuracy.exits import ExitCurve, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
@@ -177,10 +178,11 @@ def test_the_command_reads_archives_by_file_and_by_handle(run, tmp_path, monkeyp
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(50, 4, 2)).astype(np.float32)
     labels = rng.integers(0, 2, 50)
-    write_archive(tmp_path, "a" * 64, Archive(logits, labels, np.full(50, 9), {}))
+    handle = key_of({})
+    write_archive(tmp_path, handle, Archive(logits, labels, np.full(50, 9), {}))
     monkeypatch.setenv("EDGE_DSE_CACHE", str(tmp_path))
-    path = archive_path(tmp_path, "a" * 64)
-    by_file, by_handle = (run(s, "-t", 0.4, "--format", "json").stdout for s in (path, "a" * 64))
+    path = archive_path(tmp_path, handle)
+    by_file, by_handle = (run(s, "-t", 0.4, "--format", "json").stdout for s in (path, handle))
     assert by_file == by_handle
     curve = ExitCurve.of(logits, labels).at(np.array([0.4]))
     assert json.loads(by_file)["accuracy"] == pytest.approx(curve[0][0])

@@ -1,14 +1,18 @@
 """Appeal from an exit of an archived encoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dse.accuracy.appeal.curve import RoutingCurve
 from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, routed_exit
 from dse.accuracy.archive import Archive, write_archive
+from dse.accuracy.cache import key_of
 from dse.core.errors import DseError
 
-HANDLES = {"edge": "a" * 64, "cloud": "b" * 64, "edge_train": "c" * 64, "cloud_train": "d" * 64}
+NAMES = ("edge", "cloud", "edge_train", "cloud_train")
+HANDLES = {name: key_of({"who": name}) for name in NAMES}
 
 
 def answers(seed, n=2000, draws=1):
@@ -30,9 +34,9 @@ def answers(seed, n=2000, draws=1):
 @pytest.fixture
 def cache(tmp_path):
     for name, seed in (("edge", 1), ("edge_train", 2)):
-        archive = answers(seed)
-        write_archive(tmp_path, HANDLES[name], archive)
-        write_archive(tmp_path, HANDLES[name.replace("edge", "cloud")], archive)
+        for who in (name, name.replace("edge", "cloud")):
+            archive = replace(answers(seed), provenance={"who": who})
+            write_archive(tmp_path, HANDLES[who], archive)
     return tmp_path
 
 

@@ -1,5 +1,7 @@
 """The trainings on a set whose hard inputs a head can find and a linear answer's softmax cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from dse.accuracy.appeal.archive import PairArchive, read_pair, write_pair
 from dse.accuracy.appeal.curve import Prices, RoutingCurve, auroc
 from dse.accuracy.appeal.routers import CONFIDENCES, degenerate
 from dse.accuracy.appeal.two_heads import Lesson, Schedule, TwoHeads, answers, trained_pair
+from dse.accuracy.cache import key_of
 from dse.accuracy.networks.training import repeatable
 from dse.core.errors import DseError
 
@@ -165,12 +168,15 @@ def test_a_head_needs_inputs_held_back():
 
 
 def test_an_archive_is_read_as_it_was_written_and_a_damaged_one_refused(white_box, tmp_path):
-    handle = "e" * 64
+    handle = key_of({"beta": 0.3})
     write_pair(tmp_path, handle, white_box[0])
     again = read_pair(tmp_path, handle)
     for name, tensor in white_box[0].tensors().items():
         assert (again.tensors()[name] == tensor).all()
     assert again.provenance == {"beta": 0.3}
+    write_pair(tmp_path, handle, replace(white_box[0], provenance={"beta": 0.4}))
+    with pytest.raises(DseError, match="belongs to the address"):
+        read_pair(tmp_path, handle)
     path = next(tmp_path.rglob("*.safetensors"))
     content = bytearray(path.read_bytes())
     content[-5] ^= 1

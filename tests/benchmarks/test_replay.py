@@ -23,7 +23,7 @@ def archived(tmp_path_factory):
     sharpness = np.linspace(0.5, 3.0, 6)[None, :] * rng.gamma(2.0, 0.5, size=(1000, 1))
     toward = np.where(rng.random((1000, 6)) < 0.85, labels[:, None], 1 - labels[:, None])
     logits = np.stack([(1 - toward) * sharpness, toward * sharpness], axis=2).astype(np.float32)
-    cache, handle = tmp_path_factory.mktemp("cache"), key_of({"kind": "synthetic"})
+    cache, handle = tmp_path_factory.mktemp("cache"), key_of({})
     tokens = np.full(1000, 26, dtype=np.int64)
     write_archive(cache, handle, Archive(logits, labels.astype(np.int64), tokens, {}))
     return cache, handle, logits, labels

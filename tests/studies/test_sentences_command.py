@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dse.accuracy.archive import Archive, write_archive
+from dse.accuracy.cache import key_of
 from dse.cli.app import command_line
 from dse.core.errors import DseError
 from dse.core.problem import Problem
@@ -21,7 +22,7 @@ from dse.study.loader import load_study
 from studies.command import COMMANDS
 from studies.edgebert.system import Edgebert
 
-HANDLE = "ab" * 32
+HANDLE = key_of({})
 
 
 @dataclass(frozen=True)

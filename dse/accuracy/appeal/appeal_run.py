@@ -17,7 +17,7 @@ from dse.accuracy.appeal.pairing import Pairing
 from dse.accuracy.appeal.routers import FloatArray, Router, degenerate
 from dse.accuracy.appeal.text_pair import text_digests, text_pair
 from dse.accuracy.archive import archive_path
-from dse.accuracy.cache import Watch, key_of, unwatched
+from dse.accuracy.cache import CacheUnsafe, Watch, key_of, make_folder, unwatched
 from dse.core.errors import DseError
 from dse.core.signature import Signature
 
@@ -51,7 +51,7 @@ def archived(pairing: Pairing, cache: Path, watch: Watch = unwatched) -> dict[st
     """
     handles = handles_of(pairing, cache, watch)
     path = archive_path(cache, handles["validation"])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(path.with_suffix(".lock")):
         if all(_is_sound(cache, handle) for handle in handles.values()):
             return handles
@@ -70,6 +70,8 @@ def _is_sound(cache: Path, handle: str) -> bool:
         return False
     try:
         read_pair(cache, handle)
+    except CacheUnsafe:
+        raise
     except DseError:
         return False  # damaged: made again
     return True

@@ -22,7 +22,13 @@ from dse.accuracy.appeal.routers import (
     random_score,
     sigmoid,
 )
-from dse.accuracy.archive import archive_path, sealed, unsealed
+from dse.accuracy.archive import (
+    archive_path,
+    found_archive,
+    require_address,
+    sealed,
+    unsealed,
+)
 from dse.accuracy.cache import write_whole
 from dse.core.errors import DseError
 
@@ -98,7 +104,7 @@ class PairArchive:
 
 
 def write_pair(cache: Path, handle: str, archive: PairArchive) -> None:
-    """Store an archive under its handle: whole or not at all."""
+    """Store an archive under its handle, the address of its provenance: whole or not at all."""
     tensors = archive.tensors()
     record = {"handle": handle, "provenance": dict(archive.provenance)}
     write_whole(archive_path(cache, handle), sealed(tensors, "pair", record))
@@ -108,17 +114,17 @@ def read_pair(cache: Path, handle: str) -> PairArchive:
     """Read an archive.
 
     Raises:
+        CacheUnsafe: If others may write to it, or to a folder in which it lies.
         DseError: If it is missing, damaged, or not the one that the handle names.
     """
-    path = archive_path(cache, handle)
-    if not path.is_file():
-        raise DseError(f"archive {handle} is not in {cache}")
+    path = found_archive(cache, handle)
     from safetensors import SafetensorError
 
     try:
         tensors, record = unsealed(path.read_bytes(), "pair")
         if record["handle"] != handle:
             raise ValueError(f"it says that it is {record['handle']}")
+        require_address(record)
         return PairArchive(**tensors, provenance=record["provenance"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise DseError(f"the archive {path} is damaged: {error}") from error

@@ -10,11 +10,12 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save
 
+from dse.accuracy.address import computed_by
 from dse.accuracy.appeal.archive import PairArchive
 from dse.accuracy.appeal.image_networks import cloud_network, edge_network
 from dse.accuracy.appeal.pairing import Pairing
 from dse.accuracy.appeal.two_heads import Lesson, TwoHeads, answers, trained_pair
-from dse.accuracy.cache import Watch, key_of, write_whole
+from dse.accuracy.cache import Watch, key_of, make_folder, require_own, write_whole
 from dse.accuracy.data.images import IMAGES, Part, read_images
 from dse.accuracy.networks.loop import Rows, fit
 from dse.accuracy.networks.training import repeatable, share_of
@@ -52,17 +53,16 @@ def cloud_trained(task: str, name: str, seed: int, cache: Path, watch: Watch) ->
     network = cloud_network(IMAGES[task], name)
     facts = {
         "kind": "cloud network on images",
-        "version": 1,
+        "computed_by": computed_by(__name__),
         "task_sha256": images.digest,
         "name": name,
         "seed": seed,
         "epochs": CLOUD_EPOCHS[task],
         "rate": CLOUD_RATE,
         "batch": CLOUD_BATCH[task],
-        "torch": torch.__version__,
     }
     path = cache / "networks" / f"{key_of(facts)}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
@@ -72,6 +72,7 @@ def cloud_trained(task: str, name: str, seed: int, cache: Path, watch: Watch) ->
                 _train_cloud(network, pixels, labels, rows, watch)
             content = save(dict(network.state_dict()), {"facts": json.dumps(facts, sort_keys=True)})
             write_whole(path, content)
+    require_own(cache, path)
     return Cloud(path, sha256_of(path))
 
 
@@ -106,8 +107,8 @@ def cloud_answers(task: str, name: str, cloud: Cloud, cache: Path, part: Part) -
     """Logits of a large network on a part, shape (n, classes), float32; kept in the cache."""
     images = read_images(task, cache, part)
     facts = {
-        "kind": "cloud logits", "network_sha256": cloud.sha256, "part": part,
-        "task_sha256": images.digest,
+        "kind": "cloud logits", "computed_by": computed_by(__name__), "part": part,
+        "network_sha256": cloud.sha256, "task_sha256": images.digest,
     }  # fmt: skip
     path = cache / "features" / f"{key_of(facts)}.safetensors"
     if not path.is_file():
@@ -118,6 +119,7 @@ def cloud_answers(task: str, name: str, cloud: Cloud, cache: Path, part: Part) -
         with repeatable(THREADS, 0), torch.inference_mode():
             found = torch.cat([network(batch) for batch in torch.split(pixels, 500)])
         write_whole(path, save({"logits": found}))
+    require_own(cache, path)
     return load_file(path)["logits"]
 
 

@@ -5,16 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
+from dse.accuracy.address import computed_by
 from dse.accuracy.appeal.losses import CloudAccess, require_beta
 from dse.accuracy.appeal.two_heads import Schedule
 from dse.accuracy.cache import key_of
 from dse.accuracy.data.images import IMAGES
 from dse.core.errors import DseError
-
-VERSION = 1
-"""Counts changes that change what a pair answers."""
 
 TEXT_SCHEDULE = Schedule(warm=0, joint=10, batch=200, joint_rate=6e-4, decay=0.1)
 """Heads on finished states: the approximator starts as the off-ramp of its layer."""
@@ -71,13 +67,18 @@ class Pairing:
         """Whether the task is one on images."""
         return self.task in IMAGES
 
+    @property
+    def _computed_by(self) -> dict[str, object]:
+        """Its pair's own module: the two import this one, so they are named as texts."""
+        return computed_by(f"dse.accuracy.appeal.{'image' if self.on_images else 'text'}_pair")
+
     def kept(self, digests: Mapping[str, str], cache: Path) -> Path:
         """Where the part of the training lies that neither beta nor access nor target changes."""
         plain = {k: v for k, v in asdict(self).items() if k not in ("beta", "access")}
         plain["schedule"] = {k: v for k, v in plain["schedule"].items() if k not in _JOINT_ALONE}
         same = {k: v for k, v in digests.items() if k != "cloud_sha256"}
-        facts = {"kind": "small network", "version": VERSION, **plain, **same}
-        return cache / "networks" / f"{key_of({**facts, 'torch': torch.__version__})}.safetensors"
+        facts = {"kind": "small network", "computed_by": self._computed_by, **plain, **same}
+        return cache / "networks" / f"{key_of(facts)}.safetensors"
 
     def facts(
         self, digests: Mapping[str, str], part: Literal["validation", "test"]
@@ -90,9 +91,8 @@ class Pairing:
         """
         return {
             "kind": "archive of a pair",
-            "version": VERSION,
+            "computed_by": self._computed_by,
             **asdict(self),
             **digests,
             "part": part,
-            "torch": torch.__version__,
         }

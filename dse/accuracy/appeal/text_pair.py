@@ -18,10 +18,11 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save
 
+from dse.accuracy.address import computed_by
 from dse.accuracy.appeal.archive import PairArchive
 from dse.accuracy.appeal.pairing import Pairing
 from dse.accuracy.appeal.two_heads import Lesson, TwoHeads, answers, trained_pair
-from dse.accuracy.cache import Watch, key_of, write_whole
+from dse.accuracy.cache import Watch, key_of, make_folder, require_own, write_whole
 from dse.accuracy.data.tasks import Split, read_split
 from dse.accuracy.networks.loop import Rows
 from dse.accuracy.networks.network import all_means, load_trained, native_bfloat16, tokenised
@@ -60,11 +61,11 @@ def states(trained: Trained, task: str, split: Split, cache: Path, watch: Watch)
     examples = read_split(task, cache, split)
     bfloat16 = native_bfloat16()
     facts = {
-        "kind": "mean states", "version": 1, "network_sha256": trained.sha256, "split": split,
-        "task_sha256": examples.digest, "bfloat16": bfloat16, "torch": torch.__version__,
+        "kind": "mean states", "computed_by": computed_by(__name__), "split": split,
+        "network_sha256": trained.sha256, "task_sha256": examples.digest, "bfloat16": bfloat16,
     }  # fmt: skip
     path = cache / "features" / f"{key_of(facts)}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             network = load_trained(trained.path, trained.folder)
@@ -75,6 +76,7 @@ def states(trained: Trained, task: str, split: Split, cache: Path, watch: Watch)
                 )
                 logits = network.logits(means)
             write_whole(path, save({"means": means.half(), "logits": logits.contiguous()}))
+    require_own(cache, path)
     return _loaded(path, examples.labels)
 
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dse.accuracy.archive import tensors_digest
-from dse.accuracy.cache import write_whole
+from dse.accuracy.cache import make_folder, write_whole
 from dse.accuracy.data.tasks import not_here
 from dse.core.errors import DseError
 
@@ -126,7 +126,7 @@ def fetch_images(name: str, cache: Path, *, source: Path | None = None) -> Path:
     """
     require_images(name)
     path = _path(name, cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             from safetensors.numpy import save  # here and not above: an extra brings it

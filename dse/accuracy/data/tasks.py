@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
-from dse.accuracy.cache import Watch, unwatched, write_whole
+from dse.accuracy.cache import Watch, make_folder, unwatched, write_whole
 from dse.accuracy.data.sources import TASKS, Source
 from dse.core.errors import DseError
 from dse.core.files import sha256_of
@@ -126,7 +126,7 @@ def fetch_task(
     """
     require_task(name)
     path = task_path(name, cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     watch(f"fetching {name}", 0.0)
     with FileLock(path.with_suffix(".lock")):
         if name.startswith("local:") or not path.is_file():

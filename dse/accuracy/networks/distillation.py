@@ -15,7 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
-from dse.accuracy.cache import Watch, key_of, unwatched, write_whole
+from dse.accuracy.address import computed_by
+from dse.accuracy.cache import (
+    Watch,
+    key_of,
+    make_folder,
+    require_own,
+    unwatched,
+    write_whole,
+)
 from dse.accuracy.compression.attention_span import reaching
 from dse.accuracy.data.tasks import read_split
 from dse.accuracy.networks.loop import Rows
@@ -32,9 +40,6 @@ from dse.accuracy.networks.training import (
     trained_network,
 )
 from dse.core.errors import DseError
-
-VERSION = 1
-"""Counts changes of this file that change a network trained with a teacher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,7 @@ def distilled_network(  # noqa: PLR0913  (as trained_network, and the teacher)
     share = Distillation() if how is None else how
     course = _taught(network, task, recipe, cache)
     _require_same_task(teacher, course)
-    facts = course.facts("distilled network") | {
-        "distillation_version": VERSION,
+    facts = course.facts("distilled network", __name__) | {
         "distillation": asdict(share),
         "teacher_sha256": teacher.sha256,
     }
@@ -203,11 +207,13 @@ def answers_of(
     """
     split = read_split(task, cache, "train")
     asked = split.first(None if count is None else min(count, len(split.labels)))
-    facts = {"kind": "teacher", "trained": teacher.sha256, "task": split.digest}
-    if len(asked.labels) < len(split.labels):
-        facts["sentences"] = str(len(asked.labels))
+    facts = {
+        "kind": "answers of a teacher", "computed_by": computed_by(__name__),
+        "trained_sha256": teacher.sha256, "task_sha256": split.digest,
+        "sentences": len(asked.labels),
+    }  # fmt: skip
     path = cache / "networks" / f"{key_of(facts)}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             network = load_trained(teacher.path, teacher.folder)
@@ -216,4 +222,5 @@ def answers_of(
             with repeatable(1, 0), reaching(network.encoder, network.reach, network.ramp):
                 means = all_means(network.encoder, tokens, done)
             write_whole(path, save({"answers": network.logits(means)[:, -1].contiguous()}))
+    require_own(cache, path)
     return load_file(path)["answers"]

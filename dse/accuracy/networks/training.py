@@ -14,9 +14,11 @@ from typing import Any, TypeAlias
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from dse.accuracy.cache import Watch, key_of, unwatched, write_whole
+from dse.accuracy.address import address_of, computed_by
+from dse.accuracy.cache import Watch, make_folder, require_own, unwatched, write_whole
 from dse.accuracy.data.tasks import Examples, read_split, task_classes
 from dse.accuracy.networks.loop import Rows, fit, order_of
 from dse.accuracy.networks.network import (
@@ -31,9 +33,6 @@ from dse.accuracy.networks.network import (
 from dse.accuracy.networks.pretrained import Pretrained, pretrained
 from dse.core.errors import DseError
 from dse.core.files import sha256_of
-
-VERSION = 1
-"""Counts changes of this file that change a trained network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +121,20 @@ class Course:
         count = None if how.sentences is None else min(how.sentences, len(split.sentences))
         return cls(source, task, split.first(count), len(task_classes(task, cache)), how)
 
-    def facts(self, kind: str) -> dict[str, object]:
-        """What a network of that kind depends on: its address in the cache."""
+    def facts(self, kind: str, module: str) -> dict[str, object]:
+        """What a network depends on: its address in the cache.
+
+        Args:
+            kind: Of network.
+            module: That trains it.
+        """
         return {
             "kind": kind,
-            "version": VERSION,
+            "computed_by": computed_by(module),
             "pretrained_sha256": self.source.sha256,
             "task": self.task,
             "task_sha256": self.examples.digest,
             "recipe": asdict(self.recipe),
-            "torch": torch.__version__,
         }
 
 
@@ -160,7 +163,7 @@ def trained_network(
         return torch.nn.functional.cross_entropy(logits, labels[rows])
 
     return kept(
-        course.facts("trained network"),
+        course.facts("trained network", __name__),
         course.source.folder,
         cache,
         lambda checkpoint: (train(course, loss, checkpoint, watch), {}),
@@ -206,9 +209,13 @@ def kept(
         make: From where its training may keep a checkpoint to the network; a checkpoint is
             removed when the network is there.
         watch: Is told of waiting for another process that makes the same network.
+
+    Raises:
+        CacheUnsafe: If others may write to it, or to a folder in which it lies.
+        DseError: If what lies there says of itself that it depends on something else.
     """
-    path = cache / "networks" / f"{key_of(facts)}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = cache / "networks" / f"{address_of(facts)}.safetensors"
+    make_folder(path.parent)
     with _alone(path, watch):
         if not path.is_file():
             checkpoint = path.with_suffix(".checkpoint")
@@ -216,7 +223,23 @@ def kept(
             said = json.dumps({**facts, **more}, sort_keys=True)
             write_whole(path, save(tensors, metadata={"facts": said}))
             checkpoint.unlink(missing_ok=True)
+    require_own(cache, path)
+    _require_named(path)
     return Trained(path, sha256_of(path), folder)
+
+
+def _require_named(path: Path) -> None:
+    """Refuse a network that says of itself what belongs to another name."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads(file.metadata()["facts"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DseError(f"the network {path} is damaged: {error}; remove it") from error
+    if address_of(said) != path.stem:
+        raise DseError(
+            f"the network {path} says of itself what belongs to the name {address_of(said)}; "
+            "remove it, and it is trained again"
+        )
 
 
 @contextmanager

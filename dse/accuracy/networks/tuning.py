@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from dse.accuracy.address import ENDING, computed_by
 from dse.accuracy.cache import Watch, unwatched
 from dse.accuracy.compression.attention_span import reaching
 from dse.accuracy.compression.pipeline import Compression
@@ -43,9 +44,6 @@ from dse.accuracy.networks.training import (
     unfrozen,
 )
 from dse.core.errors import DseError
-
-VERSION = 2
-"""Counts changes of this file that change a tuned network."""
 
 STEEPEST = 10.0
 """Slope of the loss over a reach that counts at most, in pulls of the penalty on one head."""
@@ -136,11 +134,10 @@ def tuned_network(
     examples = read_split(task, cache, "train")
     facts: dict[str, object] = {
         "kind": "tuned network",
-        "version": VERSION,
+        "computed_by": computed_by(__name__),
         "trained_sha256": trained.sha256,
         "task_sha256": examples.digest,
         "tuning": asdict(tuning),
-        "torch": torch.__version__,
     }
     held: _Held | None = None
     if stop is not None:
@@ -156,7 +153,7 @@ def tuned_network(
         with repeatable(1, tuning.seed):
             network = load_trained(trained.path, trained.folder)
             tensors, ending = _tune(network, lesson, held)
-        return tensors, {} if ending is None else {"finetune_ending": ending.facts()}
+        return tensors, {} if ending is None else {ENDING: ending.facts()}
 
     return kept(facts, trained.folder, cache, make, watch)
 
@@ -174,7 +171,7 @@ def ending_of(tuned: Trained) -> Ending | None:
     """How the tuning of a network ended; None of one that was tuned without a rule."""
     with safe_open(tuned.path, framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
-    found = facts.get("finetune_ending")
+    found = facts.get(ENDING)
     if found is None:
         return None
     return Ending(
