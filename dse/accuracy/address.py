@@ -16,7 +16,7 @@ LIBRARIES = ("numpy", "safetensors", "tokenizers", "torch", "transformers")
 ENDING = "finetune_ending"
 """What a result says of itself that is no part of its address: it is known only afterwards."""
 
-PART = "part"
+PART = "first_and_last"
 """What a part of a result names beside the whole: its first sentence and the one after its last."""
 
 

@@ -95,9 +95,13 @@ def test_an_archive_that_says_something_else_of_itself_is_refused(tmp_path):
     write_archive(tmp_path, HANDLE, replace(an_archive(), provenance=late))
     assert reads(tmp_path, HANDLE)
     part = part_address(HANDLE, 2, 9)
-    write_archive(tmp_path, part, replace(an_archive(), provenance={**SAID, "part": [2, 9]}))
+    write_archive(
+        tmp_path, part, replace(an_archive(), provenance={**SAID, "first_and_last": [2, 9]})
+    )
     assert reads(tmp_path, part)
-    write_archive(tmp_path, part, replace(an_archive(), provenance={**SAID, "part": [2, 8]}))
+    write_archive(
+        tmp_path, part, replace(an_archive(), provenance={**SAID, "first_and_last": [2, 8]})
+    )
     with pytest.raises(DseError, match="belongs to the address"):
         read_archive(tmp_path, part)
 

@@ -184,7 +184,7 @@ class Recorded:
         for handle, network, (a, b) in zip(handles, columns["network"], spans, strict=True):
             rows = order_of(handle, SENTENCES)[a:b]
             found.append(part_address(str(handle), a, b))
-            said = {"network": int(network), "part": [a, b]}
+            said = {"network": int(network), "first_and_last": [a, b]}
             part = rows_of(self.archives[int(network)], rows)
             write_archive(self.cache, found[-1], replace(part, provenance=said))
             self.asked.append(b - a)
