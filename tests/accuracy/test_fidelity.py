@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from dse.accuracy.address import part_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, hypergeom
 
 from dse.accuracy.accuracy_run import AccuracyRun
+from dse.accuracy.address import part_address
 from dse.accuracy.archive import Archive, archive_path, read_archive, rows_of, write_archive
 from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitCurve, ExitReplay, limits
@@ -185,7 +185,7 @@ class Recorded:
         for handle, network, (a, b) in zip(handles, columns["network"], spans, strict=True):
             rows = order_of(handle, SENTENCES)[a:b]
             found.append(part_address(str(handle), a, b))
-            said = {"network": int(network), "part": [a, b]}
+            said = {"network": int(network), "first_and_last": [a, b]}
             part = rows_of(self.archives[int(network)], rows)
             write_archive(self.cache, found[-1], replace(part, provenance=said))
             self.asked.append(b - a)

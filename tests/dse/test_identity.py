@@ -1,5 +1,6 @@
 """A run goes on with the code that it was begun with, or with a difference that a user accepts."""
 
+import hashlib
 import importlib
 import json
 import os
@@ -27,6 +28,8 @@ import sys
 from mine import plots
 from mine.carbon import Energy
 from dse.cli.app import main
+from dse.accuracy.cache import cache_root
+from dse.core.files import sha256_of
 from dse.core.parameters import Ordinal
 from dse.study.schema import Composed, Section
 
@@ -41,7 +44,13 @@ class Mine:
     settings = Settings
 
     def compose(self, settings, spread, watch):
-        return Composed(Energy(), {"data": "none"}, lambda: (0, 0))
+        return Composed(Energy(), {"data": "none"}, lambda: (0, 0), artefacts=files)
+
+
+def files(metrics):
+    """One file, of which every trial is said to make use."""
+    path = cache_root() / "archives" / "a.bin"
+    return {"archives/a.bin": sha256_of(path)} if path.is_file() and len(metrics["delay"]) else {}
 '''
 
 CARBON = '''
@@ -196,6 +205,39 @@ def test_data_of_a_package_binds(home, command):
     code, _, err = command("resume", "run")
     assert code == 6
     assert "changed in: mine/costs.toml" in err
+
+
+def test_a_run_keeps_digests_of_the_files_it_rests_on(home, command, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("EDGE_DSE_CACHE", str(cache))
+    assert command("resume", "run")[0] == 0
+    assert read_run(home / "run").manifest["artefacts"] == {}
+    file = cache / "archives" / "a.bin"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"logits")
+    assert command("resume", "run")[0] == 0
+    kept = read_run(home / "run").manifest["artefacts"]
+    assert kept == {"archives/a.bin": hashlib.sha256(b"logits").hexdigest()}
+    assert command("check", "run")[0] == 0
+    file.unlink()
+    code, out, _ = command("check", "run")
+    assert (code, f"note: 1 of 1 are not in {cache}" in out) == (0, True)
+    assert command("resume", "run")[0] == 0
+    assert read_run(home / "run").manifest["artefacts"] == kept
+
+    file.write_bytes(b"rewritten")
+    code, out, _ = command("check", "run")
+    assert code == 3
+    assert "FAIL files of the cache are those that it rests on" in out
+    assert "archives/a.bin" in out
+    code, _, err = command("resume", "run")
+    assert code == 6
+    assert "the file archives/a.bin of the cache is not the one that the run rests on" in err
+    assert "dse resume run --accept artefacts" in err
+    assert command("resume", "run", "--accept", "artefacts")[0] == 0
+    assert command("check", "run")[0] == 0
+    [entry] = read_run(home / "run").manifest["accepted"]
+    assert (entry["field"], entry["was"]) == ("artefacts.archives/a.bin", kept["archives/a.bin"])
 
 
 def test_what_does_not_differ_and_the_question_itself_are_not_accepted(home, command):

@@ -1,11 +1,12 @@
 """What a run's numbers depend on beside its study: this project's own source, and libraries."""
 
 import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
 
-from dse.runs.identity import source_digest, tree_digest, used_libraries
+from dse.runs.identity import identified_code, source_digest, tree_digest
 from dse.searchers.registry import SEARCHERS
 
 ROOT = Path(__file__).parents[2]
@@ -69,25 +70,40 @@ def test_the_source_is_that_of_the_four_packages():
     assert source_digest() == tree_digest(ROOT)
 
 
+def libraries(searcher, *, measured=False):
+    """Versions by layer of a closed-form system, or of a measured one."""
+    row = SEARCHERS[searcher]
+    system = f"studies.{'edgebert' if measured else 'dynasplit'}.system"
+    module = row.path.partition(":")[0]
+    return identified_code([system], [module], row.libraries, measured=False)["libraries"]
+
+
 @pytest.mark.parametrize(
-    ("searcher", "measured", "wanted"),
+    ("searcher", "search"),
     [
-        ("random", False, {"models": {"numpy"}, "search": {"moocore"}}),
-        ("nsga2", False, {"models": {"numpy"}, "search": {"moocore", "pymoo"}}),
-        ("tpe", False, {"models": {"numpy"}, "search": {"moocore", "optuna", "scipy"}}),
-        ("random", True, {"models": {"numpy", "torch", "transformers"}, "search": {"moocore"}}),
+        ("random", {"moocore"}),
+        ("nsga2", {"moocore", "pymoo"}),
+        ("tpe", {"moocore", "optuna", "scipy"}),
+        ("sobol", {"moocore", "scipy"}),
     ],
 )
-def test_only_libraries_that_a_run_uses_are_in_its_identity(searcher, measured, wanted):
-    found = used_libraries(SEARCHERS[searcher].libraries, measured=measured)
+def test_only_libraries_that_a_run_uses_are_in_its_identity(searcher, search):
+    found = libraries(searcher)
+    assert found["models"].pop("python") == "{}.{}".format(*sys.version_info)
     assert found == {
         part: {name: importlib.metadata.version(name) for name in names}
-        for part, names in wanted.items()
+        for part, names in {"models": {"numpy"}, "search": search}.items()
     }
 
 
+def test_a_measured_system_names_what_measures():
+    found = libraries("random", measured=True)["models"]
+    assert {"numpy", "torch", "transformers", "safetensors"} <= found.keys()
+    assert not {"pydantic", "rich", "typer", "matplotlib", "plotly"} & found.keys()
+
+
 def test_every_searcher_that_stands_on_a_library_names_it():
-    plain = used_libraries((), measured=False)
-    for searcher, row in SEARCHERS.items():
-        more = used_libraries(row.libraries, measured=False) != plain
+    plain = libraries("random")
+    for searcher in SEARCHERS:
+        more = libraries(searcher) != plain
         assert more == (searcher not in ("random", "exhaustive")), searcher

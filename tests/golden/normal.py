@@ -16,8 +16,8 @@ trials and fronts
     they are is compared on its own, as `archives_sha256`
     of the table in run.sqlite: the seals (`digest`), which begin with the run's identity
 manifest.json, events.jsonl
-    identity, facts.code, versions, libraries, the run that a warm start took; `at`, `began`,
-    `ended`, `last`, `seconds`, `pid`, `host`
+    identity, facts.code, versions, libraries, processor, artefacts, the run that a warm start
+    took; `at`, `began`, `ended`, `last`, `seconds`, `pid`, `host`
 lookup tables
     run identity and code identity -> zeros of the same length, in all forms; SHA-256 and CRC of
     the content, which cover them -> zeros or nothing (the bytes in a C or Rust source are read as
@@ -50,7 +50,7 @@ _SPACES = (
 )
 _VOLATILE = {
     "identity", "code", "versions", "libraries", "at", "began", "ended", "last", "seconds", "pid",
-    "host", "run",
+    "host", "run", "processor", "artefacts",
 }  # fmt: skip
 _BINARY_SHA = slice(56, 88)
 _BINARY_CRC = slice(-4, None)
