@@ -248,9 +248,10 @@ class Run(store.Run):
 
     def check(self) -> "list[Finding]":
         """Everything that must hold of the run, and what is wrong; see `dse check`."""
+        from dse.accuracy.cache import cache_root
         from dse.results.checks import check_run
 
-        return check_run(self.folder)
+        return check_run(self.folder, cache_root())
 
     def compare(self, *others: "Front | Run | str | Path") -> "tuple[Compared, ...]":
         """This run beside others that ask the same; see `Front.compare`."""

@@ -79,7 +79,13 @@ class Session:
         from dse.core.errors import DseError
         from dse.runs.manifest import read_manifest
 
-        before = read_manifest(folder).get("system_from", "")
+        manifest = read_manifest(folder)
+        if manifest.get("identified_by", {}).get("study", {}).get("system") == "dse.minimize":
+            raise DseError(
+                f"{folder} was begun in Python: call dse.minimize again with the same problem and "
+                "out, and a larger budget for more trials"
+            )
+        before = manifest.get("system_from", "")
         if before and system_from is None:
             raise DseError(
                 f"{folder} was begun with a system of a file: add --system-from {before}"

@@ -92,9 +92,12 @@ STANDARD = frozenset(sys.stdlib_module_names)
 
 
 def is_counted(module: str) -> bool:
-    """Whether a module counts by its source: of this project, or of a user's own code."""
+    """Whether a module counts by its source: of this project, or of a user's own code.
+
+    A script does not: its functions count by their own source, as those of a notebook.
+    """
     top = module.partition(".")[0]
-    if top in STANDARD:
+    if top in STANDARD or module == "__main__":
         return False
     place = locate(module)
     return place is not None and place.file is not None and (top in PROJECT or not place.installed)

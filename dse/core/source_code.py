@@ -14,7 +14,7 @@ from pathlib import Path
 from dse.core.installed import PROJECT, STANDARD, Place, distribution_of, locate, place_of
 from dse.core.module_source import Import, Module, bytes_digest, module_of
 
-CARRYING = ("dse.cli", "dse.runs", "dse.study", "dse.workers")
+CARRYING = ("dse.api", "dse.cli", "dse.runs", "dse.study", "dse.workers")
 """Packages that carry designs and results and compute none: no closure goes into them."""
 
 UNCOUNTED = frozenset(

@@ -117,7 +117,8 @@ def _way_on(left: Sequence[Difference], accept: Sequence[str], run: str) -> str:
         return ""
     names = dict.fromkeys([*accept, *(_short(d.field) for d in left)])
     flags = " ".join(f"--accept {_quoted(name)}" for name in names)
-    return f"; to go on at your own risk, shown in every view: dse resume {run} {flags}"
+    way = f"dse resume {run} {flags} (in Python: accept={list(names)})"
+    return f"; to go on at your own risk, shown in every view: {way}"
 
 
 def _short(field: str) -> str:
