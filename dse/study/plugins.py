@@ -18,23 +18,28 @@ class InstalledSystems(Mapping[str, AnySystem]):
 
     Args:
         found: Entry points; None: those of the group `edge_dse.systems`.
-
-    Raises:
-        CompositionError: If two packages offer a system of one name.
     """
 
     def __init__(self, found: tuple[EntryPoint, ...] | None = None) -> None:
-        self._points: dict[str, EntryPoint] = {}
+        self._points: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=GROUP) if found is None else found:
-            other = self._points.setdefault(point.name, point)
-            if other.value != point.value:
-                raise CompositionError(
-                    f"two packages offer a system {point.name!r}: {_giver(other)} and "
-                    f"{_giver(point)}; uninstall one of them"
-                )
+            self._points.setdefault(point.name, []).append(point)
 
     def __getitem__(self, name: str) -> AnySystem:
-        point = self._points[name]
+        """The system of a name.
+
+        Raises:
+            KeyError: If no package offers one.
+            CompositionError: If two packages do, or the one that does cannot be imported or does
+                not give a system of this name.
+        """
+        point, *others = self._points[name]
+        for other in others:
+            if other.value != point.value:
+                raise CompositionError(
+                    f"two packages offer a system {name!r}: {_giver(point)} and {_giver(other)}; "
+                    "uninstall one of them"
+                )
         try:
             found = point.load()
         except Exception as error:  # whatever the package's own code raises
