@@ -13,8 +13,10 @@ from dse.cli.app import COMMANDS as ENGINE
 from dse.cli.app import GROUPS, command_line
 from dse.cli.command_table import loaded
 from dse.runs.identity import source_digest, versions
-from studies.command import COMMANDS, SYSTEMS
+from dse.study.plugins import InstalledSystems
+from studies.command import COMMANDS
 
+SYSTEMS = InstalledSystems()
 ROOT = Path(__file__).parents[2]
 ALL = (*ENGINE, *COMMANDS)
 HEAVY = {
