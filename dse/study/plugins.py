@@ -3,17 +3,18 @@
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dse.core.errors import CompositionError
-from dse.core.evaluation import one_line
-from dse.study.system import AnySystem, System
-from dse.workers.transport import import_file
+
+if TYPE_CHECKING:
+    from dse.study.system import AnySystem
 
 GROUP = "edge_dse.systems"
 """Entry points of this group name a `System` each."""
 
 
-class InstalledSystems(Mapping[str, AnySystem]):
+class InstalledSystems(Mapping[str, "AnySystem"]):
     """Name -> system of every installed package; a system is imported when it is asked for.
 
     Args:
@@ -25,7 +26,7 @@ class InstalledSystems(Mapping[str, AnySystem]):
         for point in entry_points(group=GROUP) if found is None else found:
             self._points.setdefault(point.name, []).append(point)
 
-    def __getitem__(self, name: str) -> AnySystem:
+    def __getitem__(self, name: str) -> "AnySystem":
         """The system of a name.
 
         Raises:
@@ -40,6 +41,9 @@ class InstalledSystems(Mapping[str, AnySystem]):
                     f"two packages offer a system {name!r}: {_giver(point)} and {_giver(other)}; "
                     "uninstall one of them"
                 )
+        # Here and below and not above: the list of systems alone needs no numerical library.
+        from dse.core.evaluation import one_line
+
         try:
             found = point.load()
         except Exception as error:  # whatever the package's own code raises
@@ -62,7 +66,7 @@ def _giver(point: EntryPoint) -> str:
     return f"package {point.dist.name}" if point.dist is not None else point.value
 
 
-def system_from(text: str) -> AnySystem:
+def system_from(text: str) -> "AnySystem":
     """The system that a file defines.
 
     Args:
@@ -72,6 +76,9 @@ def system_from(text: str) -> AnySystem:
         CompositionError: If the text is of another form, the file cannot be imported, or the
             variable is missing or no `dse.System`.
     """
+    from dse.study.system import System
+    from dse.workers.transport import import_file
+
     path, colon, name = text.rpartition(":")
     if not colon or not path or not name.isidentifier():
         raise CompositionError(
@@ -94,8 +101,10 @@ def absolute(text: str) -> str:
     return f"{Path(path).expanduser().resolve()}:{name}"
 
 
-def _system(found: object, name: str | None, where: str) -> AnySystem:
+def _system(found: object, name: str | None, where: str) -> "AnySystem":
     """What a package or a file offers, as long as it is a system."""
+    from dse.study.system import System
+
     if not isinstance(found, System):
         raise CompositionError(f"{where} is a {type(found).__name__}; a dse.System is wanted")
     if name is not None and found.name != name:
