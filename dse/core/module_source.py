@@ -68,10 +68,18 @@ def _read(path: Path, _changed: int, _size: int) -> Module:
             declared.update(_declared(statement))
         else:
             imports.extend(_imports(statement))
-    lazy = any(isinstance(s, ast.FunctionDef) and s.name == "__getattr__" for s in tree.body)
+    lazy = any("__getattr__" in _bound(statement) for statement in tree.body)
     ours = {i.bound for i in imports if i.bound and i.module.partition(".")[0] in PROJECT}
     asked = _attributes(tree, ours) if ours else {}
     return Module(tree_digest(tree), tuple(imports), asked, declared, lazy)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """Names that a definition or an assignment binds."""
+    if isinstance(statement, ast.FunctionDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else ()
+    return {node.id for t in targets for node in ast.walk(t) if isinstance(node, ast.Name)}
 
 
 def _statements(body: Sequence[ast.stmt], *, typing_only: bool) -> Iterator[tuple[ast.stmt, bool]]:

@@ -3,38 +3,47 @@
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dse.core.errors import CompositionError
-from dse.core.failure import one_line
-from dse.study.system import AnySystem, System
-from dse.workers.transport import import_file
+
+if TYPE_CHECKING:
+    from dse.study.system import AnySystem
 
 GROUP = "edge_dse.systems"
 """Entry points of this group name a `System` each."""
 
 
-class InstalledSystems(Mapping[str, AnySystem]):
+class InstalledSystems(Mapping[str, "AnySystem"]):
     """Name -> system of every installed package; a system is imported when it is asked for.
 
     Args:
         found: Entry points; None: those of the group `edge_dse.systems`.
-
-    Raises:
-        CompositionError: If two packages offer a system of one name.
     """
 
     def __init__(self, found: tuple[EntryPoint, ...] | None = None) -> None:
-        self._points: dict[str, EntryPoint] = {}
+        self._points: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=GROUP) if found is None else found:
-            other = self._points.setdefault(point.name, point)
+            self._points.setdefault(point.name, []).append(point)
+
+    def __getitem__(self, name: str) -> "AnySystem":
+        """The system of a name.
+
+        Raises:
+            KeyError: If no package offers one.
+            CompositionError: If two packages do, or the one that does cannot be imported or does
+                not give a system of this name.
+        """
+        point, *others = self._points[name]
+        for other in others:
             if other.value != point.value:
                 raise CompositionError(
-                    f"two packages offer a system {point.name!r}: {_giver(other)} and "
-                    f"{_giver(point)}; uninstall one of them"
+                    f"two packages offer a system {name!r}: {_giver(point)} and {_giver(other)}; "
+                    "uninstall one of them"
                 )
+        # Here and below and not above: the list of systems alone needs no numerical library.
+        from dse.core.failure import one_line
 
-    def __getitem__(self, name: str) -> AnySystem:
-        point = self._points[name]
         try:
             found = point.load()
         except Exception as error:  # whatever the package's own code raises
@@ -57,7 +66,7 @@ def _giver(point: EntryPoint) -> str:
     return f"package {point.dist.name}" if point.dist is not None else point.value
 
 
-def system_from(text: str) -> AnySystem:
+def system_from(text: str) -> "AnySystem":
     """The system that a file defines.
 
     Args:
@@ -67,6 +76,9 @@ def system_from(text: str) -> AnySystem:
         CompositionError: If the text is of another form, the file cannot be imported, or the
             variable is missing or no `dse.System`.
     """
+    from dse.study.system import System
+    from dse.workers.transport import import_file
+
     path, colon, name = text.rpartition(":")
     if not colon or not path or not name.isidentifier():
         raise CompositionError(
@@ -83,7 +95,7 @@ def system_from(text: str) -> AnySystem:
     return _system(vars(module)[name], None, f"{name} of {path}")
 
 
-def systems_with(system: AnySystem | None) -> Mapping[str, AnySystem]:
+def systems_with(system: "AnySystem | None") -> "Mapping[str, AnySystem]":
     """The systems of every installed package, or the one that somebody has at hand."""
     return InstalledSystems() if system is None else {system.name: system}
 
@@ -94,8 +106,10 @@ def absolute(text: str) -> str:
     return f"{Path(path).expanduser().resolve()}:{name}"
 
 
-def _system(found: object, name: str | None, where: str) -> AnySystem:
+def _system(found: object, name: str | None, where: str) -> "AnySystem":
     """What a package or a file offers, as long as it is a system."""
+    from dse.study.system import System
+
     if not isinstance(found, System):
         raise CompositionError(f"{where} is a {type(found).__name__}; a dse.System is wanted")
     if name is not None and found.name != name:

@@ -31,8 +31,8 @@ from dse.results.exports import trials_csv
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
+from dse.study.plugins import InstalledSystems
 from dse.study.runner import run_study
-from studies.command import SYSTEMS
 
 TUNING = Tuning(0.6, "magnitude", 40, 0.0)
 """The ramp ends after 24 steps, and the masks are chosen anew after 30: nine looks, 31 to 39."""
@@ -286,7 +286,7 @@ def test_a_trial_says_how_its_tuning_ended(here, tiny, tmp_path, monkeypatch):
             f"search={{searcher: random, batch: 4, trials: 12, early_stop: {early}}}",
             f"execution.executor={executor}",
         )
-        study = load_study(STUDY, SYSTEMS, sets)
+        study = load_study(STUDY, InstalledSystems(), sets)
         run_study(study, tmp_path / f"run{number}", Bars(), Stop())
         runs.append(read_run(tmp_path / f"run{number}"))
     one, two, parts = runs

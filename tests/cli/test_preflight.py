@@ -15,8 +15,8 @@ from dse.accuracy.needs import accuracy_needs
 from dse.core.errors import MissingDependency
 from dse.core.extras import EXTRAS, extra_of, require_extra, shortage
 from dse.study.loader import load_study
+from dse.study.plugins import InstalledSystems
 from dse.study.preflight import require_runnable, shortages
-from studies.command import SYSTEMS
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 CLOSED = STUDIES / "dynasplit/encoder.yaml"
@@ -146,7 +146,7 @@ def test_what_accuracy_runs_need_beside_libraries(tmp_path, monkeypatch):
 
 def test_a_warm_start_is_needed_to_begin_and_not_to_go_on(tmp_path):
     path = tmp_path / "designs.csv"
-    study = load_study(CLOSED, SYSTEMS, [f"search.warm_start.path={path}"])
+    study = load_study(CLOSED, InstalledSystems(), [f"search.warm_start.path={path}"])
     assert shortages(study) == (f"search.warm_start.path: {path} does not exist",)
     assert shortages(study, resumed=True) == ()
     with pytest.raises(MissingDependency, match="does not exist"):

@@ -1,7 +1,6 @@
 """What a run opens with (corners, a warm start) and what ends it (trials, wall time, a plateau)."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -28,7 +27,7 @@ from dse.search.termination import Plateau
 from dse.study.designs_io import read_designs
 from dse.study.loader import load_study
 from dse.study.runner import resume, run_study
-from dse.study.schema import Composed, Section
+from dse.study.system import Composed, Section, System
 
 WIDTHS = tuple(k / 10 for k in range(1, 41))
 
@@ -55,33 +54,34 @@ class Settings(Section):
     tone: int = 0
 
 
-class System:
-    """Two corners, one of which does not exist."""
+def space(_settings, parameters):
+    rule = Forbidden({"kind": ("old",), "depth": (30.0,)}, "too deep for it")
+    return SearchSpace(parameters, forbidden=(rule,))
 
-    domain = (
-        Ordinal("width", WIDTHS, "V"),
-        Categorical("kind", ("old", "new")),
-        Ordinal("depth", tuple(map(float, range(1, 31))), "1"),
+
+def corners(_settings, _space):
+    return {
+        "fast": {"width": 4.0, "kind": "new", "depth": 1.0},
+        "not there": {"width": 4.0, "kind": "old", "depth": 30.0},
+        "frugal": {"width": 0.1, "kind": "new", "depth": 1.0},
+    }
+
+
+def toy(asked):
+    """Two corners, one of which does not exist; what is asked of the machine is counted."""
+    return System(
+        name="toy",
+        knobs=(
+            Ordinal("width", WIDTHS, "V"),
+            Categorical("kind", ("old", "new")),
+            Ordinal("depth", tuple(map(float, range(1, 31))), "1"),
+        ),
+        metrics=Machine.signature.outputs,
+        compose=lambda *_: Composed(Machine(asked), {"data": "none"}, lambda: (0, 0)),
+        settings=Settings,
+        space=space,
+        corners=corners,
     )
-    metrics: ClassVar[Mapping[str, str]] = Machine.signature.outputs
-    settings = Settings
-
-    def __init__(self):
-        self.asked: list[int] = []
-
-    def space(self, _settings, parameters):
-        rule = Forbidden({"kind": ("old",), "depth": (30.0,)}, "too deep for it")
-        return SearchSpace(parameters, forbidden=(rule,))
-
-    def corners(self, _settings, _space):
-        return {
-            "fast": {"width": 4.0, "kind": "new", "depth": 1.0},
-            "not there": {"width": 4.0, "kind": "old", "depth": 30.0},
-            "frugal": {"width": 0.1, "kind": "new", "depth": 1.0},
-        }
-
-    def compose(self, _settings, _spread, _watch):
-        return Composed(Machine(self.asked), {"data": "none"}, lambda: (0, 0))
 
 
 STUDY = """\
@@ -119,9 +119,14 @@ class Quiet:
 def study(tmp_path):
     def load(*overrides):
         (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
-        return load_study(tmp_path / "study.yaml", {"toy": System()}, overrides)
+        return load_study(tmp_path / "study.yaml", {"toy": toy([])}, overrides)
 
     return load
+
+
+def asked_of(study):
+    """What has been asked of the machine of a study, batch by batch."""
+    return study.system.compose(study.settings, None, None).evaluator.asked
 
 
 def run_of(study, folder, listener=None):
@@ -138,7 +143,7 @@ def resumed(study, folder, trials=None, stopping=None):
         return again
 
     resume(folder, load, trials, Quiet(), Stop(), stopping)
-    return read_run(folder), loaded[0].system.asked
+    return read_run(folder), asked_of(loaded[0])
 
 
 def designs(trials):
@@ -208,7 +213,7 @@ def test_a_run_of_the_same_evaluators_lends_its_metrics(study, tmp_path):
     run = run_of(again, tmp_path / "run", watch)
     assert designs(run.trials)[:2] == designs(earlier.trials)[:2]
     assert set(designs(run.trials)) == set(designs(earlier.trials))  # both have 60
-    assert again.system.asked == []
+    assert asked_of(again) == []
     np.testing.assert_array_equal(run.trials.losses, earlier.trials.losses)
     assert watch.notes == [
         f"warm start from {tmp_path / 'earlier'}: 60 designs, not evaluated again"
@@ -233,7 +238,7 @@ def test_under_other_settings_a_front_is_evaluated_anew_within_the_narrower_spac
     assert {(d["width"], d["kind"], d["depth"]) for d in inside} == set(
         designs(run.trials)[: len(inside)]
     )
-    assert sum(other.system.asked) == 60
+    assert sum(asked_of(other)) == 60
 
 
 @pytest.mark.parametrize("stop", [1, 7, 20, 41])
@@ -456,7 +461,7 @@ def test_a_run_whose_time_is_up_is_a_run_and_goes_on_when_it_is_given_more(
 @pytest.mark.parametrize("text", ["30", "min", "-3min", "30 days", "nan min", "0s"])
 def test_a_time_that_is_none_is_refused(text, study, tmp_path):
     study()
-    app = command_line({"toy": System()})
+    app = command_line({"toy": toy([])})
     result = CliRunner().invoke(
         app,
         ["run", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "r"), f"--max-wall={text}"],
@@ -467,7 +472,7 @@ def test_a_time_that_is_none_is_refused(text, study, tmp_path):
 
 def test_the_flags_of_the_command_reach_the_run(study, tmp_path):
     study()
-    app = command_line({"toy": System()})
+    app = command_line({"toy": toy([])})
     (tmp_path / "d.csv").write_text("width,kind,depth\n0.5,new,3\n")
     arguments = ["--out", str(tmp_path / "r"), "--max-wall", "1.5h", "--warm-start"]
     file = str(tmp_path / "study.yaml")

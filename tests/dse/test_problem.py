@@ -265,13 +265,15 @@ def test_a_violation_that_overflows_fails_its_row():
 class Watched:
     """Passes everything on and looks at what the searcher is told."""
 
+    learns = limited = continuous = True
+
     def __init__(self, searcher):
         self.searcher = searcher
         self.problem, self.batch = searcher.problem, searcher.batch
         self.told = 0
 
-    def ask(self):
-        return self.searcher.ask()
+    def ask(self, n=None):
+        return self.searcher.ask(n)
 
     def tell(self, answers):
         good = answers.ok
@@ -285,7 +287,7 @@ class Watched:
         self.searcher.learn(codes, answers)
 
 
-SEARCHERS = {
+SEARCHERS: dict[str, type] = {
     "random": RandomSearch,
     "exhaustive": Exhaustive,
     "nsga2": Nsga2,

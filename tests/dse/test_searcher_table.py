@@ -15,9 +15,9 @@ from dse.core.errors import DseError, StudyError
 from dse.core.extras import EXTRAS
 from dse.searchers.registry import SEARCHERS, make_searcher
 from dse.study.loader import load_study
+from dse.study.plugins import InstalledSystems
 from dse.study.schema import Search
 from dse.testing.contracts import searched_problem, tiny_space
-from studies.command import SYSTEMS
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -64,7 +64,7 @@ def test_reading_the_table_imports_no_searcher_and_no_library():
 def test_a_misspelt_searcher_is_told_the_one_that_is_meant(given, meant):
     path = ROOT / "studies/dynasplit/encoder.yaml"
     with pytest.raises(StudyError) as caught:
-        load_study(path, SYSTEMS, [f"search.searcher={given}"])
+        load_study(path, InstalledSystems(), [f"search.searcher={given}"])
     allowed = ", ".join(SEARCHERS)
     assert caught.value.problems == (
         f"--set search.searcher={given}: search.searcher: got '{given}'; allowed: {allowed}; "

@@ -225,11 +225,13 @@ def test_few_runs_give_most_of_the_front_that_all_runs_give():
 class Until:
     """Stops asking once so many runs have been made."""
 
+    learns = limited = continuous = True
+
     def __init__(self, searcher, problem, runs):
         self.searcher, self.problem, self.runs = searcher, problem, runs
         self.batch = searcher.batch
 
-    def ask(self):
+    def ask(self, n=None):
         if runs_of(self.problem) >= self.runs:
             return np.empty((0, len(SPACE.parameters)))
         return self.searcher.ask()

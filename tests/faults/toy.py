@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -21,11 +21,11 @@ import numpy as np
 from pydantic import Field
 
 from dse.cli.app import main as run_command_line
-from dse.core.evaluation import Cached, Chain, Evaluator
-from dse.core.parameters import Categorical, Integer, Ordinal, Parameter
+from dse.core.evaluation import Cached, Chain
+from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.signature import Signature
 from dse.core.space import Columns
-from dse.study.schema import Composed, Section, Watcher
+from dse.study.system import Composed, Section, Spreader, System, Watcher
 
 XS = tuple(k / 50 for k in range(50))
 
@@ -133,35 +133,26 @@ class Priced:
         return {"energy": energy, "delay": 1 / (rate * count) + columns["x"]}
 
 
-class Toy:
-    """The system, as a study file can name it."""
+def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
+    """The measured rate on the workers, then the arithmetic."""
+    watch("composing", 1.0)
+    faults = tuple((fault, tuple(places)) for fault, places in settings.faults.items())
+    measured = Measured(faults, settings.marks, settings.pause)
+    stages = (Cached(spread(measured)), Priced())
+    return Composed(Chain(stages), {"data": "none"}, lambda: (0, 0))
 
-    @property
-    def domain(self) -> tuple[Parameter, ...]:
-        return (
-            Ordinal("x", XS, "s"),
-            Integer("count", 1, 15, "1", stage="run"),
-            Categorical("kind", ("a", "b", "c")),
-        )
 
-    @property
-    def metrics(self) -> Mapping[str, str]:
-        return {"rate": "Hz", "energy": "J", "delay": "s"}
-
-    @property
-    def settings(self) -> type[Section]:
-        return Settings
-
-    def compose(
-        self, settings: Section, spread: Callable[[Evaluator], Evaluator], watch: Watcher
-    ) -> Composed:
-        assert isinstance(settings, Settings)
-        watch("composing", 1.0)
-        faults = tuple((fault, tuple(places)) for fault, places in settings.faults.items())
-        measured = Measured(faults, settings.marks, settings.pause)
-        stages = (Cached(spread(measured)), Priced())
-        return Composed(Chain(stages), {"data": "none"}, lambda: (0, 0))
-
+TOY = System(
+    name="toy",
+    knobs=(
+        Ordinal("x", XS, "s"),
+        Integer("count", 1, 15, "1", stage="run"),
+        Categorical("kind", ("a", "b", "c")),
+    ),
+    metrics={"rate": "Hz", "energy": "J", "delay": "s"},
+    compose=compose,
+    settings=Settings,
+)
 
 STUDY = """\
 study: toy
@@ -181,7 +172,7 @@ execution: {executor: serial, workers: 2}
 export: {sort_by: energy, fallback: delay}
 """
 
-SYSTEMS = {"toy": Toy()}
+SYSTEMS = {"toy": TOY}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from dse.online.simulation.simulator import hopeless, simulate, waiting
 from dse.online.simulation.workloads import published_deadlines
 from dse.online.trials.store import Measurements
 from dse.runs.store import read_run
-from studies.dynasplit.system import Dynasplit
+from studies.dynasplit.system import SYSTEM
 
 LAW = settings(max_examples=40, deadline=None)
 
@@ -211,7 +211,7 @@ def test_nonsense_is_refused(make, said):
 @pytest.fixture(scope="module")
 def dse():
     """Runs the command in this process; returns the result."""
-    app = command_line({"dynasplit": Dynasplit()})
+    app = command_line({"dynasplit": SYSTEM})
 
     def run(*arguments):
         return CliRunner().invoke(app, [str(a) for a in arguments])
@@ -397,7 +397,7 @@ def test_a_table_is_for_people(dse, split_run):
         (("--workload", "w.csv", "--arrivals", "bursty"), "a replayed file says itself"),
         (("--deadlines", "1,2"), "'1' is no quantity in s"),
         (("--deadlines", "1V,2V"), "unit 'V' does not measure this"),
-        (("--energy", "cost"), "no metric cost in J; there are energy"),
+        (("--energy", "cost"), "no metric cost in J; in J there are: energy"),
         (("--accuracy", "0.9"), "no metric accuracy"),
         (("--switch-time", "-1s"), "must be finite, at least 0"),
         (("--bandwidth", "nowhere.csv"), "nowhere.csv cannot be read"),

@@ -23,12 +23,12 @@ from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
 from studies.appealnet.baselines_command import sides
 from studies.appealnet.requests_command import appeals_of, rows_of, ways_of
-from studies.appealnet.system import Appealnet, Settings, priced
+from studies.appealnet.system import SYSTEM, Settings, priced
 from studies.appealnet.testbed import text_macs
 from studies.dynasplit.testbed import cuts_of, priced_testbed
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
-SYSTEMS = {"appealnet": Appealnet()}
+SYSTEMS = {"appealnet": SYSTEM}
 
 
 def made(payload=1000.0, link=None):

@@ -15,10 +15,10 @@ from dse.core.errors import DseError, StudyError
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
 from dse.study.runner import run_study
-from studies.appealnet.system import Appealnet, Settings, network_facts
+from studies.appealnet.system import SYSTEM, Settings, network_facts
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "appealnet/digits.yaml"
-SYSTEMS = {"appealnet": Appealnet()}
+SYSTEMS = {"appealnet": SYSTEM}
 
 
 def run(folder, *overrides):

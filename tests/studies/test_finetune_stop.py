@@ -6,14 +6,14 @@ import pytest
 
 from dse.core.errors import DseError, StudyError
 from dse.study.loader import load_study
-from studies.command import SYSTEMS
+from dse.study.plugins import InstalledSystems
 from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
 
 
 def loaded(*overrides):
-    return load_study(STUDY, SYSTEMS, overrides)
+    return load_study(STUDY, InstalledSystems(), overrides)
 
 
 def test_a_study_that_names_no_rule_is_the_study_it_was():

@@ -19,7 +19,7 @@ from dse.core.signature import Signature
 from dse.runs.manifest import require_system
 from dse.runs.store import read_run
 from dse.study.loader import load_study
-from dse.study.schema import Cornered
+from dse.study.plugins import InstalledSystems
 from hw_models import EncoderShape
 from search_spaces.joint import (
     DEFAULTS,
@@ -33,9 +33,9 @@ from search_spaces.joint import (
 from studies.analyses.ablation import ARMS, arm_space
 from studies.analyses.coordinate_descent import energy_of, run_keys, tuned
 from studies.analyses.network_proposals import COMPRESSION, Network, Networks, Picked, real_runs
-from studies.command import SYSTEMS
 from studies.joint.system import LAYERS, Settings, priced
 
+SYSTEMS = InstalledSystems()
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "studies" / "joint/sentiment.yaml"
 SMALL = (
@@ -120,7 +120,7 @@ def test_sampled_designs_obey_every_rule_of_the_page(study):
 @pytest.mark.parametrize("name", ["sentiment", "board"], ids=lambda name: f"joint_{name}")
 def test_a_search_opens_with_all_on_the_device_all_in_the_cloud_and_always_asking(name):
     study = load_study(STUDY.with_name(f"{name}.yaml"), SYSTEMS)
-    assert isinstance(study.system, Cornered)
+    assert study.system.corners is not None
     found = study.system.corners(study.settings, study.space)
     for design in found.values():
         code = study.space.encode({name: np.array([value]) for name, value in design.items()})
@@ -143,7 +143,7 @@ def test_what_may_not_leave_the_device_is_in_no_design(name, may_leave, left, op
     if may_leave != "input":
         assert (designs["split_layer"] > 0).all()
         assert (designs["appeal_threshold"] == DEFAULTS["appeal_threshold"]).all()
-    assert isinstance(study.system, Cornered)
+    assert study.system.corners is not None
     found = study.system.corners(study.settings, study.space).values()
     rows = {name: [design[name] for design in found] for name in study.space.names}
     codes = study.space.encode({name: np.array(values) for name, values in rows.items()})

@@ -20,7 +20,7 @@ from dse.runs.run_schema import Question
 from dse.runs.store import RunWriter
 from dse.study.loader import load_study
 from studies.command import COMMANDS
-from studies.edgebert.system import Edgebert
+from studies.edgebert.system import SYSTEM
 
 HANDLE = key_of({})
 
@@ -57,7 +57,7 @@ def sentences_run(tmp_path_factory):
     tokens = np.full(400, 26, dtype=np.int64)
     write_archive(folder, HANDLE, Archive(logits, labels.astype(np.int64), tokens, {}))
     study_file = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
-    study = load_study(study_file, {"edgebert": Edgebert()})
+    study = load_study(study_file, {"edgebert": SYSTEM})
     problem = Problem(study.space, Archived(study.space.units), study.objectives, study.constraints)
     question = Question.of("sentences", "sentences?", problem)
     text = study.resolved()
@@ -73,7 +73,7 @@ def sentences_run(tmp_path_factory):
 @pytest.fixture
 def sentences(sentences_run, monkeypatch):
     monkeypatch.setenv("EDGE_DSE_CACHE", str(sentences_run))
-    app = command_line({"edgebert": Edgebert()}, COMMANDS)
+    app = command_line({"edgebert": SYSTEM}, COMMANDS)
 
     def run(*arguments):
         words = ["sentences", str(sentences_run / "run"), *map(str, arguments)]

@@ -10,8 +10,8 @@ from dse.results.front import Front
 from dse.runs.store import read_run
 from dse.search.interrupts import Stop
 from dse.study.loader import load_study
+from dse.study.plugins import InstalledSystems
 from dse.study.runner import run_study
-from studies.command import SYSTEMS
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
 
@@ -32,7 +32,7 @@ def run(made_task, tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("small") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGE_DSE_CACHE", str(cache))
-        run_study(load_study(STUDY, SYSTEMS, sets), folder, Bars(), Stop())
+        run_study(load_study(STUDY, InstalledSystems(), sets), folder, Bars(), Stop())
     return read_run(folder)
 
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from dse.core.errors import StudyError
 from dse.core.parameters import Ordinal
 from dse.study.loader import load_study
-from studies.command import SYSTEMS
+from dse.study.plugins import InstalledSystems
 
+SYSTEMS = InstalledSystems()
 FOLDER = Path(__file__).resolve().parents[2] / "studies"
 GOOD = (FOLDER / "edgebert/sentiment.yaml").read_text(encoding="utf-8")
 
@@ -70,7 +71,7 @@ BROKEN: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown network": (edited("minilm-l6", "minilm"), ["settings.network", "'minilm'", "hub:"]),
     "unknown setting": (edited("recipe: demo", "recipee: demo"), ["recipee", "'recipe'"]),
-    "missing section": (GOOD.split("export:")[0], ["export", "is missing"]),
+    "missing section": (GOOD.split("objectives:")[0], ["objectives", "is missing"]),
     "missing knob": (
         "\n".join(line for line in GOOD.splitlines() if "weight_bits" not in line),
         ["knobs", "weight_bits is missing"],

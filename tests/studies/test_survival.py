@@ -16,21 +16,22 @@ from dse.core.problem import Constraint, Problem
 from dse.core.signature import Signature
 from dse.core.space import Columns
 from dse.results.front import Front
+from dse.runs.manifest import RESOLVED
 from dse.runs.run_schema import Question
 from dse.runs.store import RunWriter, read_run
 from dse.study.loader import load_study
-from dse.study.schema import System
-from studies.analyses.survival import priced_of, survival_of
+from dse.study.survival import columns_of, draws_of, survival_of
+from dse.study.system import AnySystem
 from studies.command import COMMANDS
-from studies.dynasplit.system import Dynasplit
+from studies.dynasplit import system as dynasplit
 from studies.edgebert import system as edgebert
 from studies.joint import system as joint
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
-SYSTEMS: dict[str, System] = {
-    "edgebert": edgebert.Edgebert(),
-    "joint": joint.Joint(),
-    "dynasplit": Dynasplit(),
+SYSTEMS: dict[str, AnySystem] = {
+    "edgebert": edgebert.SYSTEM,
+    "joint": joint.SYSTEM,
+    "dynasplit": dynasplit.SYSTEM,
 }
 
 
@@ -143,35 +144,40 @@ def test_the_table_shows_the_surest_first(runs):
     assert any("20 draws, seed 1" in line for line in lines)
 
 
+def priced_front(folder):
+    """The front of a run, its study, and what its pricing model reads."""
+    front = Front.of_run(read_run(folder))
+    study = load_study(folder / RESOLVED, SYSTEMS)
+    return front, study, columns_of(front, study, draws_of(study, 1, 0).nominal)
+
+
 def test_a_limit_that_a_draw_breaks_ends_the_survival(runs):
-    front = Front.of_run(read_run(runs["edgebert"]))
-    model, columns = priced_of(runs["edgebert"], front)
-    free = survival_of(front, model, columns, 20, 0)
+    front, study, columns = priced_front(runs["edgebert"])
+    free = survival_of(front, draws_of(study, 20, 0), columns)
     tight = Constraint("energy", "J", float(np.median(free.drawn["energy"])))
     limited = replace(front, question=replace(front.question, constraints=(tight,)))
-    found = survival_of(limited, model, columns, 20, 0)
+    found = survival_of(limited, draws_of(study, 20, 0), columns)
     assert (found.share <= found.allowed).all()
     assert found.allowed.mean() == pytest.approx(0.5, abs=0.05)
     assert (found.share < free.share).any()
-    assert (survival_of(front, model, columns, 20, 1).share != free.share).any()
+    assert (survival_of(front, draws_of(study, 20, 1), columns).share != free.share).any()
 
 
 def test_a_run_of_other_constants_is_refused(runs):
-    front = Front.of_run(read_run(runs["edgebert"]))
-    model, columns = priced_of(runs["edgebert"], front)
+    front, study, columns = priced_front(runs["edgebert"])
     metrics = {**front.trials.metrics, "energy": 1.001 * front.trials.metrics["energy"]}
     changed = replace(front, trials=replace(front.trials, metrics=metrics))
     with pytest.raises(DseError, match=r"trial \d+ has energy = .*, today's models give"):
-        survival_of(changed, model, columns, 2, 0)
+        survival_of(changed, draws_of(study, 2, 0), columns)
 
 
 def test_a_run_without_drawn_constants_is_refused(runs):
-    with pytest.raises(DseError, match="dynasplit'; allowed: edgebert, joint"):
-        priced_of(runs["dynasplit"], Front.of_run(read_run(runs["dynasplit"])))
+    said = str(asked(runs["dynasplit"]).exception)
+    assert "the system 'dynasplit' does not say which of its constants are uncertain" in said
+    assert "its member `draws`" in said
 
 
 def test_an_empty_front_is_refused(runs):
-    front = Front.of_run(read_run(runs["edgebert"]))
-    model, columns = priced_of(runs["edgebert"], front)
+    front, study, columns = priced_front(runs["edgebert"])
     with pytest.raises(DseError, match="the front is empty"):
-        survival_of(front.rows(np.array([], dtype=np.intp)), model, columns, 2, 0)
+        survival_of(front.rows(np.array([], dtype=np.intp)), draws_of(study, 2, 0), columns)

@@ -6,13 +6,13 @@ import pytest
 
 from dse.core.errors import StudyError
 from dse.study.loader import load_study
-from studies.command import SYSTEMS
+from dse.study.plugins import InstalledSystems
 
 STUDY = Path(__file__).resolve().parents[2] / "studies" / "edgebert/sentiment.yaml"
 
 
 def loaded(*overrides):
-    return load_study(STUDY, SYSTEMS, overrides)
+    return load_study(STUDY, InstalledSystems(), overrides)
 
 
 def test_a_study_without_a_teacher_is_the_study_it_was():
