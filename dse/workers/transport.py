@@ -51,7 +51,7 @@ def import_file(path: Path) -> ModuleType:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(file.stem)
-    except Exception as error:  # whatever its own code raises
+    except (Exception, SystemExit) as error:  # whatever its own code raises
         raise CompositionError(f"{path} cannot be imported: {one_line(error)}") from error
     origin = Path(module.__file__ or "").resolve()
     if origin != file:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -265,7 +266,9 @@ def test_a_violation_that_overflows_fails_its_row():
 class Watched:
     """Passes everything on and looks at what the searcher is told."""
 
-    learns = limited = continuous = True
+    learns: ClassVar[bool] = True
+    limited: ClassVar[bool] = True
+    continuous: ClassVar[bool] = True
 
     def __init__(self, searcher):
         self.searcher = searcher

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -225,7 +226,9 @@ def test_few_runs_give_most_of_the_front_that_all_runs_give():
 class Until:
     """Stops asking once so many runs have been made."""
 
-    learns = limited = continuous = True
+    learns: ClassVar[bool] = True
+    limited: ClassVar[bool] = True
+    continuous: ClassVar[bool] = True
 
     def __init__(self, searcher, problem, runs):
         self.searcher, self.problem, self.runs = searcher, problem, runs
@@ -234,7 +237,7 @@ class Until:
     def ask(self, n=None):
         if runs_of(self.problem) >= self.runs:
             return np.empty((0, len(SPACE.parameters)))
-        return self.searcher.ask()
+        return self.searcher.ask(n)
 
     def tell(self, answers):
         self.searcher.tell(answers)
