@@ -10,8 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from dse.cli.terminal import notes
 from dse.core.files import canonical_json
 from dse.results.compare import ATTAINED_BY, Attained, Compared, attained, compared
+from dse.runs.differences import accepted_lines
 from dse.runs.store import read_run
 
 RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")]
@@ -51,6 +53,9 @@ def compare(
     console.print(table)
     if groups:
         console.print(_attained_table(groups))
+    for run in read:
+        for line in accepted_lines(run.manifest):
+            notes.print(f"{run.folder}: {line}", markup=False)
 
 
 def _attained_table(groups: Sequence[Attained]) -> Table:
