@@ -182,10 +182,10 @@ def test_what_was_accepted_is_shown_in_every_view_and_needs_no_word_again(home, 
     assert run.manifest["facts"]["accepted"] == LINE  # tables are exported with the facts
     view = FrontView.of(run.question, run.trials, accepted=accepted_lines(run.manifest))
     assert LINE in view.facts
-    for name in ("status", "front", "check"):
-        code, out, err = command(name, "run")
+    for name in ("status", "front", "check", "trials list", "compare"):
+        code, out, err = command(*name.split(), "run", *["run"] * (name == "compare"))
         assert code == 0, err
-        assert LINE in out, name
+        assert LINE in out + err, name
     code, _, err = command("run", "study.yaml", "--out", "warm", "--warm-start", "run")
     assert code == 0
     assert "evaluated anew" in err  # its trials are of two kinds

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from dse.cli.terminal import print_data, table_console
+from dse.cli.terminal import print_data, say, table_console
 from dse.core.files import canonical_json
 from dse.results.compare import ATTAINED_BY, Attained, Compared, attained, compared
 from dse.results.text_table import TextTable
+from dse.runs.differences import accepted_lines
 from dse.runs.store import read_run
 
 RunPaths = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Two or more run folders.")]
@@ -53,6 +54,9 @@ def compare(
     console.print(table)
     if groups:
         console.print(_attained_table(groups))
+    for run in read:
+        for line in accepted_lines(run.manifest):
+            say(f"{run.folder}: {line}")
 
 
 def _attained_table(groups: Sequence[Attained]) -> TextTable:

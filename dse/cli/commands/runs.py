@@ -10,6 +10,7 @@ from dse.cli.terminal import EXIT_FAILED_TRIALS, print_data, print_line, say, ta
 from dse.results.checks import check_run
 from dse.results.exports import trial_table, trials_csv, trials_json, write_views
 from dse.runs.database import DATABASE, read_texts
+from dse.runs.differences import accepted_lines
 from dse.runs.lock import holder
 from dse.runs.manifest import restore_files
 from dse.runs.store import read_run
@@ -24,6 +25,8 @@ def list_trials(
 ) -> None:
     """Print trials: a table for people, CSV or JSON in SI units for programs."""
     read = read_run(run)
+    for line in accepted_lines(read.manifest):
+        notes.print(line, markup=False)
     if format_ == "csv":
         print_data(trials_csv(read.question, read.trials))
     elif format_ == "json":
