@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dse.cli.command_table import Session
-from dse.cli.terminal import notes
+from dse.cli.terminal import say
 from dse.core.errors import DseError
 from dse.core.files import write_atomically
 
@@ -42,7 +42,7 @@ def new_system(
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, content)
-    notes.print(f"package: {folder}   next: pip install --editable {folder}", markup=False)
+    say(f"package: {folder}   next: pip install --editable {folder}")
 
 
 def package(name: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ def list_trials(
     """Print trials: a table for people, CSV or JSON in SI units for programs."""
     read = read_run(run)
     for line in accepted_lines(read.manifest):
-        notes.print(line, markup=False)
+        say(line)
     if format_ == "csv":
         print_data(trials_csv(read.question, read.trials))
     elif format_ == "json":
