@@ -16,7 +16,7 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character.encode("ascii", "backslashreplace").decode("ascii")
+        character.encode("unicode_escape").decode("ascii")
         if character != "\n" and unicodedata.category(character) in _HIDDEN
         else character
         for character in text

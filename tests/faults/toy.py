@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import Field
 
 from dse.cli.app import main as run_command_line
+from dse.core.errors import RowsFailed
 from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Integer, Ordinal
 from dse.core.signature import Signature
@@ -28,6 +29,17 @@ from dse.core.space import Columns
 from dse.study.system import Composed, Section, Spreader, System, Watcher
 
 XS = tuple(k / 50 for k in range(50))
+
+HOSTILE = (
+    "int8[sym]",
+    "[/nope]",
+    "[red]x[/red]",
+    ":warning:",
+    "\x1b]0;owned\x07",
+    "\x9b2J",
+    "\u202elive",
+)
+"""Labels that a terminal, or whoever writes to it, could read as more than a name."""
 
 
 class Settings(Section):
@@ -72,6 +84,36 @@ def chatter(_: str) -> None:
     sys.stderr.write("y" * 1_000_000)
 
 
+def raising(text: str) -> Callable[[str], None]:
+    """An exception that says this."""
+
+    def fault(_: str) -> None:
+        raise ValueError(text)
+
+    return fault
+
+
+def refusing(text: str) -> Callable[[str], None]:
+    """The engine's own exception, with a text of the evaluator's."""
+
+    def fault(_: str) -> None:
+        raise RowsFailed({0: text}, {"rate": np.zeros(1)})
+
+    return fault
+
+
+class Mute(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def be_mute(_: str) -> None:
+    """An exception whose own text raises."""
+    raise Mute
+
+
 def wrong(rate: np.ndarray) -> Callable[[str], dict[str, np.ndarray]]:
     """An answer that is none."""
     return lambda _: {"rate": rate}
@@ -87,6 +129,17 @@ FAULTS: dict[str, Callable[[str], dict[str, np.ndarray] | None]] = {
     "nan": wrong(np.array([math.nan])),
     "shape": wrong(np.zeros((1, 2))),
     "huge": wrong(np.zeros(20_000_000)),
+    "surrogate": raising("caf\udce9"),
+    "endless": raising("x" * 2_000_000),
+    "escape": raising("\x1b]0;owned\x07\x1b[2J\x9b2J \u202elive\nnext line\ttab"),
+    "markup": raising("[/nope] int8[sym] :warning:"),
+    "mute": be_mute,
+    "says finite": raising("the sensor's reading is not a finite number"),
+    "says lost": refusing("worker lost: its process died 3 times on this design"),
+    "says stopped": refusing("stopped before it began"),
+    "says stopped early": refusing("stopped early after 1 of 2 sentences"),
+    "wide": wrong(np.ones(1, np.longdouble)),
+    "beyond": wrong(np.full(1, 2**63, np.uint64)),
 }
 
 
@@ -147,7 +200,7 @@ TOY = System(
     knobs=(
         Ordinal("x", XS, "s"),
         Integer("count", 1, 15, "1", stage="run"),
-        Categorical("kind", ("a", "b", "c")),
+        Categorical("kind", ("a", "b", "c", *HOSTILE)),
     ),
     metrics={"rate": "Hz", "energy": "J", "delay": "s"},
     compose=compose,
