@@ -59,7 +59,7 @@ def study(tmp_path):
 
 def toy(*arguments, cwd):
     """Exit code, output and errors of the command, with the toy behind it."""
-    command = [sys.executable, "-W", "error", TOY, *map(str, arguments)]
+    command = [sys.executable, "-W", "error", str(TOY), *map(str, arguments)]
     done = subprocess.run(
         command, cwd=cwd, env=ENVIRONMENT, capture_output=True, timeout=120, check=False
     )
@@ -99,7 +99,7 @@ def test_a_run_over_a_hostile_evaluator_ends_is_read_and_goes_on(run):
     assert code == 3, err
     read = read_run(run).trials
     assert read.failures[:40] == failures
-    at = {}
+    at: dict[int, set[Failure | None]] = {}
     for x, why in zip(read.designs["x"], read.failures, strict=True):
         at.setdefault(round(50 * x), set()).add(why)
     for fault, place in PLACES.items():
