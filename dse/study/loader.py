@@ -214,7 +214,10 @@ class _Checker(Generic[S]):
         if not isinstance(name, str):
             return None
         if name not in self._systems:
-            self._say(("system",), _unknown(name, list(self._systems)))
+            own = (
+                "; for a system of your own, install its package or give --system-from FILE.py:NAME"
+            )
+            self._say(("system",), _unknown(name, list(self._systems)) + own)
             return None
         return self._systems[name]
 

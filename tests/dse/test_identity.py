@@ -31,20 +31,24 @@ from dse.cli.app import main
 from dse.accuracy.cache import cache_root
 from dse.core.files import sha256_of
 from dse.core.parameters import Ordinal
-from dse.study.schema import Composed, Section
+from dse.study.system import Composed, Section, System
 
 
 class Settings(Section):
     """Nothing."""
 
 
-class Mine:
-    domain = (Ordinal("x", tuple(k / 40 for k in range(40)), "s"),)
-    metrics = {"energy": "J", "delay": "s"}
-    settings = Settings
+def compose(settings, spread, watch):
+    return Composed(Energy(), {"data": "none"}, lambda: (0, 0), artefacts=files)
 
-    def compose(self, settings, spread, watch):
-        return Composed(Energy(), {"data": "none"}, lambda: (0, 0), artefacts=files)
+
+MINE = System(
+    name="mine",
+    knobs=(Ordinal("x", tuple(k / 40 for k in range(40)), "s"),),
+    metrics={"energy": "J", "delay": "s"},
+    compose=compose,
+    settings=Settings,
+)
 
 
 def files(metrics):
@@ -115,7 +119,7 @@ def command(home, monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["dse", *arguments])
         system = importlib.import_module("mine.system")
-        code = system.main({"mine": system.Mine()})
+        code = system.main({"mine": system.MINE})
         said = capsys.readouterr()
         return code, " ".join(said.out.split()), " ".join(said.err.split())
 
@@ -126,7 +130,7 @@ def command(home, monkeypatch, capsys):
 
 def mine(*arguments, cwd, **more):
     """The command in a process of its own, with the user's system behind it."""
-    code = "import sys; from mine.system import Mine, main; sys.exit(main({'mine': Mine()}))"
+    code = "import sys; from mine.system import MINE, main; sys.exit(main({'mine': MINE}))"
     made = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         cwd=cwd, capture_output=True, text=True, check=False,

@@ -55,7 +55,9 @@ def test_reading_the_table_imports_no_searcher_and_no_library():
         "print([m for m in sys.modules if m.startswith('dse.') or m == 'numpy'])"
     )
     ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "['dse.searchers', 'dse.searchers.registry']"
+    assert ran.stdout.strip() == (
+        "['dse.core', 'dse.core.lazy', 'dse.searchers', 'dse.searchers.registry']"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal
 import dse.searchers.grey_box.surrogate as surrogate_module
 from dse.core.errors import CompositionError, RowsFailed
 from dse.core.evaluation import Cached, Chain
+from dse.core.failure import Failure
 from dse.core.parameters import Categorical, Integer, Ordinal, Real
 from dse.core.problem import Constraint, Objective, Problem, Trials
 from dse.core.signature import Cost, Signature
@@ -504,15 +505,14 @@ def test_a_search_that_fell_back_goes_on_after_a_stop_to_the_same_trials(densiti
     assert whole.repeats == 0
 
 
-@pytest.mark.parametrize(("reason", "most"), [("stopped early", 1), ("out of memory", 2)])
-def test_a_run_that_was_broken_off_is_given_up_at_once_and_one_that_failed_tried_again(
-    reason, most
-):
+@pytest.mark.parametrize(("kind", "most"), [("stopped early", 1), ("raised", 2)])
+def test_a_run_that_was_broken_off_is_given_up_at_once_and_one_that_failed_tried_again(kind, most):
     """Broken off is a run for all of its designs; a failure may be of one design alone."""
 
     def unfinished(columns):
         bad = np.flatnonzero(columns["pruning"] >= 0.5)
         if len(bad):
+            reason = Failure(kind, "for a test")
             raise RowsFailed(dict.fromkeys(bad.tolist(), reason), compressed(columns))
         return compressed(columns)
 
@@ -522,7 +522,7 @@ def test_a_run_that_was_broken_off_is_given_up_at_once_and_one_that_failed_tried
     chain = Chain((stages[0], Cached(run), *stages[2:]))
     problem = Problem(SPACE, chain, problem.objectives, problem.constraints)
     trials = explore(problem, GreyBox(problem, seed=1, batch=10), budget=100).trials
-    assert trials.stopped.any() == (reason == "stopped early")
+    assert trials.stopped.any() == (kind == "stopped early")
     lost = np.stack([trials.designs["pruning"], trials.designs["bits"]], axis=1)[~trials.ok]
     assert np.unique(lost, axis=0, return_counts=True)[1].max() == most
 

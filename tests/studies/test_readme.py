@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import dse
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
@@ -17,7 +19,8 @@ def test_the_python_example_is_short():
     assert len([line for line in EXAMPLE.splitlines() if line.strip()]) <= 20
 
 
-def test_the_python_example_runs_in_a_fresh_interpreter(tmp_path, real_cache):
+@pytest.mark.usefixtures("real_cache")
+def test_the_python_example_runs_in_a_fresh_interpreter(tmp_path):
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", EXAMPLE],
         cwd=tmp_path,
