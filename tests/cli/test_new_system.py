@@ -170,7 +170,8 @@ def test_an_edited_docstring_goes_on(home):
 @pytest.mark.parametrize("name", ["My", "1st", "a-b", "class", "json", "dynasplit", "ä"])
 def test_a_name_that_no_package_can_have_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(command_line({"dynasplit": SYSTEM}, COMMANDS), ["new", "system", name])
+    app = command_line({"dynasplit": SYSTEM}, COMMANDS)
+    found = CliRunner().invoke(app, ["new", "system", name])
     assert "choose another name" in str(found.exception) or "no name of a package" in str(
         found.exception
     )

@@ -45,3 +45,16 @@ def test_every_file_that_it_names_exists():
     assert len(links) >= 5
     for link in links:
         assert (root / link).is_file(), link
+
+
+def test_the_page_on_python_runs_and_names_every_public_name(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs/python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "'trial'" in result.stdout
+    for name in dse.__all__:
+        assert f"`{name}`" in page or name in ("__version__", "plots", "lut", "online")
