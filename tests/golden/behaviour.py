@@ -31,6 +31,7 @@ from inputs import prepare, write_inputs
 from normal import (
     LONG,
     events_of,
+    is_digest,
     manifest_of,
     numbered,
     places_of,
@@ -162,10 +163,20 @@ class Recorder:
             "trials_sha256": self._digest(f"{name} trials", trials),
             "table_sha256": self._digest(f"{name} table", _table(run / "run.sqlite")),
             "archives": len(archives),
-            "archives_sha256": sha256(" ".join(archives)),
+            "archives_sha256": sha256(" ".join(map(self._content, archives))),
             "front": f"{len(numbers)}: {shown}",
             "front_sha256": self._digest(f"{name} front", _pretty(front)),
         }
+
+    def _content(self, handle: str) -> str:
+        """Digest of the values of an archive; its address depends on the code that made it."""
+        path = self._folder.parent / "cache" / "archives" / handle[:2] / f"{handle}.safetensors"
+        if not path.is_file():
+            return "absent"
+        content = (
+            path.read_bytes()
+        )  # eight bytes of length, a header that says what made it, values
+        return sha256(content[8 + int.from_bytes(content[:8], "little") :])
 
     def _files(self, inputs: set[Path]) -> Iterator[tuple[str, str]]:
         """Every file that was made, with the digest of what is compared of it."""
@@ -194,9 +205,11 @@ class Recorder:
         found = set()
         for path in self._folder.glob("*/manifest.json"):
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            code = manifest.get("facts", {}).get("code")
-            if code:
-                found |= {manifest["identity"], code.rpartition(" ")[2]}
+            facts = manifest.get("facts", {})
+            if facts.get("code"):
+                found |= {manifest["identity"], facts["code"].rpartition(" ")[2]}
+                networks = (k for k in facts if k == "network_sha256" or k.startswith("cloud_"))
+                found |= {facts[k] for k in networks if is_digest(facts[k])}
         return sorted(found)
 
 

@@ -50,7 +50,7 @@ _SPACES = (
 )
 _VOLATILE = {
     "identity", "code", "versions", "libraries", "at", "began", "ended", "last", "seconds", "pid",
-    "host", "run", "processor", "artefacts",
+    "host", "run", "processor", "artefacts", "network_sha256",
 }  # fmt: skip
 _BINARY_SHA = slice(56, 88)
 _BINARY_CRC = slice(-4, None)
@@ -96,8 +96,17 @@ def numbered(text: str) -> tuple[str, list[str]]:
 def plain_facts(content: object) -> object:
     """JSON content without what is volatile, at any depth."""
     if isinstance(content, Mapping):
-        return {k: plain_facts(v) for k, v in content.items() if k not in _VOLATILE}
+        return {
+            k: plain_facts(v)
+            for k, v in content.items()
+            if k not in _VOLATILE and not (k.startswith("cloud_") and is_digest(v))
+        }
     return [plain_facts(part) for part in content] if isinstance(content, list) else content
+
+
+def is_digest(value: object) -> bool:
+    """Whether a value is 64 hexadecimal digits."""
+    return isinstance(value, str) and LONG.fullmatch(value) is not None
 
 
 def manifest_of(text: str) -> dict[str, Any]:
