@@ -11,7 +11,6 @@ import html
 import io
 import json
 import re
-import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +65,8 @@ def _rated_snippets(archive: bytes) -> Rows:
     inner = _zip_member(archive, _RATINGS_MEMBER)
     if hashlib.sha256(inner).hexdigest() != _RATINGS_SHA256:
         raise DseError(f"{_RATINGS_MEMBER} is not the known file: its SHA-256 differs")
+    import tarfile  # here and not above: only who fetches needs it
+
     with tarfile.open(fileobj=io.BytesIO(inner), mode="r:gz") as tar:
         member = next(m for m in tar.getmembers() if m.name.endswith(f"/{_RATINGS_FILE}"))
         file = tar.extractfile(member)
@@ -108,6 +109,8 @@ def _news(archive: bytes) -> Rows:
 
 def _mails(archive: bytes) -> Rows:
     """Mails as subject and body, ham 0 and spam 1 by the folder they were sorted into."""
+    import tarfile  # here and not above: only who fetches needs it
+
     rows = []
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         for member in tar:
