@@ -176,11 +176,16 @@ class _Search:
             return
         names = asked.names or importer.attributes.get(asked.bound or "", ())
         for name in names:
-            home = self._homes(target).get(name)
-            if home is not None:
-                self.add(home)
-            else:
-                self.add(f"{target}.{name}")
+            self._ask(target, name)
+
+    def _ask(self, package: str, asked: str) -> None:
+        """Count what a dotted name of a package is: a module of it, or one of its names."""
+        name, _, rest = asked.partition(".")
+        home = self._homes(package).get(name)
+        if home is not None:
+            self.add(home)
+        elif self.add(f"{package}.{name}") and rest:
+            self._ask(f"{package}.{name}", rest)
 
     def _homes(self, package: str) -> Mapping[str, str]:
         """Name -> module, of a package of this project that loads its names when asked."""
@@ -189,7 +194,9 @@ class _Search:
         if place is None or place.file is None or place.file.name != "__init__.py":
             return {}
         module = module_of(place.file)
-        return module.declared if _is_face(package, module) else {}
+        if not _is_face(package, module):
+            return {}
+        return {name: home for name, home in module.declared.items() if home != package}
 
 
 def _is_face(name: str, module: Module) -> bool:
