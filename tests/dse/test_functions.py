@@ -196,25 +196,35 @@ def test_a_function_of_a_script_runs_on_workers_and_is_known_again(tmp_path):
 
 
 CELLS = (
-    "import dse\n"
+    "import dse\nimport mine_rates\n"
     "@dse.evaluator(inputs={'width': '1'}, outputs={'energy': 'J'}, evidence='measured',\n"
     "               cost='measured')\n"
-    "def energy(width):\n    return 2.0 * width\n",
+    "def energy(width):\n    return mine_rates.RATE * mine_rates.scaled(width)\n",
     "problem = dse.Problem([dse.Integer('width', 1, 64, '1')], energy, minimize=['energy'])\n"
     "run = dse.minimize(problem, budget=20, batch=10, workers=2, out='run')\n"
     "again = dse.minimize(problem, budget=20, batch=10, workers=2, out='run')\n"
     "f'{len(run.trials)} trials, {len(again.trials)} again'",
+    "from pathlib import Path\n"
+    "Path('mine_rates.py').write_text('RATE = 3.0\\ndef scaled(width):\\n    return width\\n')\n"
+    "said = 'went on'\n"
+    "try:\n    dse.minimize(problem, budget=20, batch=10, workers=2, out='run')\n"
+    "except dse.DseError as error:\n    said = f'{type(error).__name__}: {error}'\n"
+    "said",
 )
 
 
-def test_a_function_of_a_notebook_runs_on_workers(tmp_path):
+def test_a_function_of_a_notebook_runs_on_workers_and_counts_with_what_it_imports(tmp_path):
+    (tmp_path / "mine_rates.py").write_text("RATE = 2.0\ndef scaled(width):\n    return width\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
     nbformat.write(notebook, tmp_path / "mine.ipynb")
     command = [sys.executable, "-m", "jupyter", "execute", "mine.ipynb", "--inplace"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
-    cell = nbformat.read(tmp_path / "mine.ipynb", as_version=4).cells[-1]
-    assert "20 trials, 20 again" in str(cell.outputs[-1].data)
+    *_, same, edited = nbformat.read(tmp_path / "mine.ipynb", as_version=4).cells
+    assert "20 trials, 20 again" in str(same.outputs[-1].data)
+    said = str(edited.outputs[-1].data)
+    assert "RunDiffers" in said
+    assert "code of the models changed in: mine_rates" in said
 
 
 def test_a_function_without_source_is_unreadable_and_must_be_accepted(tmp_path):
