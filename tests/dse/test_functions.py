@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -137,7 +138,7 @@ def test_other_texts_are_refused(text, said):
 
 @pytest.mark.parametrize("argument", ["minimize", "maximize", "subject_to"])
 def test_a_text_in_place_of_a_list_is_refused(argument):
-    wanted = {"minimize": ["energy"], argument: "energy <= 1 J"}
+    wanted: dict[str, Any] = {"minimize": ["energy"], argument: "energy <= 1 J"}
     with pytest.raises(CompositionError, match=rf"{argument} = .*: write a list"):
         dse.Problem(KNOBS, chip, **wanted)
 
