@@ -393,7 +393,7 @@ def test_designs_survive_draws_of_constants(encoder):
 
     def draws(settings, count, _rng):
         model = SYSTEM.compose(
-            settings, lambda evaluator, needs=None: evaluator, lambda *_: None
+            settings, lambda evaluator, _needs=None: evaluator, lambda *_: None
         ).evaluator
         return dse.Draws(model, [model] * count, ("none",))
 
