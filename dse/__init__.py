@@ -1,6 +1,8 @@
 """Edge DSE: co-design of edge hardware, network and runtime in one multi-objective search.
 
-Every name below is imported when it is first used; `import dse` itself loads no library.
+Every name below is imported when it is first used; `import dse` itself loads no library. Three
+modules have lists of their own: `dse.plots` (figures), `dse.lut` (lookup tables) and `dse.online`
+(measured trials, policies, simulation).
 """
 
 from typing import TYPE_CHECKING
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING
 from dse.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from dse import lut, online, plots
     from dse.api.accuracy import accuracy_run
     from dse.api.runs import Front, Run, load
     from dse.api.search import minimize, run_study
@@ -25,7 +28,7 @@ __all__ = [
     "ActiveWhen", "Categorical", "Chain", "Composed", "Constraint", "Draws", "DseError",
     "Forbidden", "Front", "Integer", "Objective", "Ordinal", "Problem", "Real", "Requests", "Run",
     "SearchSpace", "Section", "Signature", "System", "__version__", "accuracy_run", "evaluator",
-    "load", "minimize", "run_study",
+    "load", "lut", "minimize", "online", "plots", "run_study",
 ]  # fmt: skip
 
 _HOMES = {
@@ -43,4 +46,4 @@ _HOMES = {
     **dict.fromkeys(("Composed", "Draws", "Requests", "Section", "System"), "dse.study.system"),
 }
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("lut", "online", "plots"))

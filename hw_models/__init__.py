@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hw_models.sparse_store import PowerOn, SparseStore
     from hw_models.split import SplitComputing
     from hw_models.sram import Sram
-    from hw_models.stages import Stages
+    from hw_models.stages import Stages, total
     from hw_models.storage import Storage
     from hw_models.supply import Supply
     from hw_models.systolic import Product, SystolicArray
@@ -55,7 +55,7 @@ _NAMES = {
     "sparse_store": "PowerOn SparseStore",
     "split": "SplitComputing",
     "sram": "Sram",
-    "stages": "Stages",
+    "stages": "Stages total",
     "storage": "Storage",
     "supply": "Supply",
     "systolic": "Product SystolicArray",
@@ -120,4 +120,5 @@ __all__ = [
     "shipped_names",
     "survival",
     "surviving",
+    "total",
 ]

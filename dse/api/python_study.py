@@ -45,6 +45,7 @@ def study_of(
     Raises:
         DseError: If a key or a value does not exist.
     """
+    _require_corners(problem.space, corners)
     file = _file(problem, name, search, execution)
 
     def compose(_settings: NoSettings, spread: Spreader, _watch: Watcher) -> Composed:
@@ -69,6 +70,19 @@ def study_of(
         overrides=(),
     )
     return replace(study, text=study.resolved())
+
+
+def _require_corners(space: SearchSpace, corners: Mapping[str, Mapping[str, Value]]) -> None:
+    """Every corner has a value for every knob, and for nothing else."""
+    for name, design in corners.items():
+        lacking = [knob for knob in space.names if knob not in design]
+        strange = [knob for knob in design if knob not in space.names]
+        if lacking or strange:
+            what = f"no {', '.join(lacking)}" if lacking else f"no knob {', '.join(strange)}"
+            raise DseError(
+                f"dse.minimize: the corner {name!r} has {what}; it wants a value in SI units for "
+                f"each of {', '.join(space.names)}"
+            )
 
 
 def _file(

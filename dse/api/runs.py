@@ -46,7 +46,7 @@ class Front(fronts.Front):
         plain = fronts.Front.of_run(run)
         return cls(
             plain.question, plain.trials, plain.numbers, plain.held_out, plain.held_out_columns,
-            run=run,
+            plain.accepted, run=run,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -106,7 +106,7 @@ class Front(fronts.Front):
             from dse.plots.interactive import front_figure
 
             whole = self.trials if self.run is None else self.run.trials
-            return front_figure(FrontView.of(self.question, whole))
+            return front_figure(FrontView.of(self.question, whole, accepted=self.accepted))
         if kind == "3d":
             from dse.plots.front_3d import front_3d_figure
 
@@ -169,8 +169,9 @@ class Front(fronts.Front):
         run = self._run()
         asked = {"design": design or {}, "only": only or {}, "rows": rows, "device": device}
         table = self.table(**asked, context=context, hysteresis=hysteresis)
+        data = exported(table, format)
         path = run.folder / "tables" / FILE_NAMES[format] if out is None else Path(out)
-        return write_within(path.parent, path.name, exported(table, format))
+        return write_within(path.parent, path.name, data)
 
     def table(self, **order: Any) -> "LookupTable":  # noqa: ANN401  (the fields of `Order`)
         """The lookup table itself; arguments as for `export`."""
@@ -324,10 +325,10 @@ class Run(store.Run):
         Raises:
             DseError: If the front is empty, or the system draws nothing.
         """
-        from dse.study.plugins import systems_with
+        from dse.study.plugins import systems_of
         from dse.study.survival import survival
 
-        return survival(self.folder, systems_with(system), draws, seed)
+        return survival(self.folder, systems_of(self.manifest, system), draws, seed)
 
     def breakdown(
         self, trials: Sequence[int] | None = None, system: "System[Any] | None" = None
@@ -346,9 +347,9 @@ class Run(store.Run):
         """
         from dse.runs.manifest import RESOLVED
         from dse.study.loader import load_study
-        from dse.study.plugins import systems_with
+        from dse.study.plugins import systems_of
 
-        study = load_study(self.folder / RESOLVED, systems_with(system))
+        study = load_study(self.folder / RESOLVED, systems_of(self.manifest, system))
         if study.system.breakdown is None:
             raise DseError(
                 f"the system {study.system.name!r} does not take its metrics apart: its member "

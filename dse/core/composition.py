@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import inspect
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from dse.core.fingerprint import bare, global_names, is_loose
 from dse.core.installed import is_counted
+from dse.core.source_code import homes_of
 
 _Part: TypeAlias = Any
 """Of an evaluator: anything."""
@@ -17,7 +20,8 @@ def modules_of(value: object) -> tuple[str, ...]:
 
     Followed are the fields of dataclasses, the attributes of other evaluators, sequences, mappings,
     and what functions hold. Counted are the modules of evaluators wherever they come from, and
-    those of functions and of other dataclasses that belong to no installed distribution.
+    those of functions and of other dataclasses that belong to no installed distribution. What a
+    script or a notebook defines has no module that counts: what its functions refer to is followed.
     """
     found: set[str] = set()
     _gather(value, found, set())
@@ -36,6 +40,36 @@ def _gather(value: _Part, found: set[str], seen: set[int]) -> None:
         found.add(module)
     for part in _inside(value):
         _gather(part, found, seen)
+    if is_loose(module):
+        for function in _functions(value):
+            _gather_referred(function, found, seen)
+
+
+def _functions(value: _Part) -> list[types.FunctionType]:
+    """A function itself; of another value the methods of its class."""
+    if isinstance(value, types.FunctionType):
+        return [value]
+    return [m for m in map(bare, vars(type(value)).values()) if isinstance(m, types.FunctionType)]
+
+
+def _gather_referred(function: types.FunctionType, found: set[str], seen: set[int]) -> None:
+    """Modules of the globals that a function of a script or a notebook refers to."""
+    plain: Any = inspect.unwrap(function)
+    for name in global_names(plain.__code__):
+        value = plain.__globals__.get(name)
+        if isinstance(value, types.ModuleType):
+            if is_counted(value.__name__):
+                found |= homes_of(value.__name__, _names(plain.__code__))
+        elif not isinstance(value, type):
+            _gather(value, found, seen)
+        elif is_counted(value.__module__):
+            found.add(value.__module__)
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Names of globals and attributes in a function's code and in functions inside it."""
+    inside = (_names(c) for c in code.co_consts if isinstance(c, types.CodeType))
+    return set(code.co_names).union(*inside)
 
 
 def _evaluates(value: _Part) -> bool:

@@ -138,15 +138,15 @@ class _Teller:
 
     def _class(self, value: type) -> Content:
         name, module = _name(value), value.__module__
-        if not _is_loose(module):
+        if not is_loose(module):
             return {"name": name, **_code_of(module)}
         bases = [self.tell(base) for base in value.__bases__ if base is not object]
-        members = {k: _bare(v) for k, v in sorted(vars(value).items()) if _is_written(k, _bare(v))}
+        members = {k: bare(v) for k, v in sorted(vars(value).items()) if _is_written(k, bare(v))}
         told = {k: self.tell(member) for k, member in members.items()}
         return {"name": name, "bases": bases, "members": told}
 
     def _function(self, value: types.FunctionType) -> Content:
-        if _is_loose(value.__module__):
+        if is_loose(value.__module__):
             return self.function(value)
         named = {"name": f"{value.__module__}.{value.__qualname__}", **_code_of(value.__module__)}
         cells = {"cells": [self.tell(c.cell_contents) for c in value.__closure__ or ()]}
@@ -157,7 +157,7 @@ class _Teller:
         """As `function_identity`."""
         plain: Any = inspect.unwrap(function)
         refers: dict[str, Any] = {}
-        for name in sorted(_globals(plain.__code__)):
+        for name in sorted(global_names(plain.__code__)):
             if name in plain.__globals__:
                 refers[name] = self.tell(plain.__globals__[name])
         for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
@@ -216,7 +216,7 @@ _WAYS: tuple[tuple[Any, Callable[[_Teller, Any], Any]], ...] = (
 """Kinds of values and how each is described, the first that fits."""
 
 
-def _is_loose(module: str) -> bool:
+def is_loose(module: str) -> bool:
     """Whether a module has no file of its own: a notebook, a shell."""
     return not is_counted(module) and (module == "__main__" or module not in sys.modules)
 
@@ -229,7 +229,7 @@ def _code_of(module: str) -> dict[str, Any]:
     return {"version": installed_version(module)}
 
 
-def _bare(member: object) -> object:
+def bare(member: object) -> object:
     """The function inside a property, a class method or a static one; anything else as it is."""
     if isinstance(member, property):
         return member.fget
@@ -247,12 +247,12 @@ def _is_written(name: str, member: object) -> bool:
     )
 
 
-def _globals(code: types.CodeType) -> set[str]:
+def global_names(code: types.CodeType) -> set[str]:
     """Names that a function's code, or a function inside it, looks up globally."""
     found = {i.argval for i in dis.get_instructions(code) if i.opname in _LOOK_UPS}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            found |= _globals(constant)
+            found |= global_names(constant)
     return found
 
 

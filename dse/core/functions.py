@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from dse.core.errors import CompositionError
+from dse.core.errors import CompositionError, EvaluationError
 from dse.core.parameters import Column
 from dse.core.signature import EVIDENCE, Cost, Label, Signature
 from dse.core.space import Columns
@@ -27,12 +27,21 @@ class FunctionEvaluator:
     signature: Signature
 
     def __call__(self, columns: Columns) -> Columns:
-        """The function's outputs, each of shape (n,)."""
+        """The function's outputs, each of shape (n,).
+
+        Raises:
+            EvaluationError: If it gives no mapping and has several outputs.
+        """
         given = self.function(**{name: columns[name] for name in self.signature.inputs})
         if isinstance(given, Mapping):
             return dict(given)
-        (name,) = self.signature.outputs  # `evaluator` allows an array for one output alone
-        return {name: given}
+        names = tuple(self.signature.outputs)
+        if len(names) > 1:
+            raise EvaluationError(
+                f"{_name_of(self.function)} gave a {type(given).__name__}; its outputs are "
+                f"{', '.join(names)}: return a mapping from each name to its array"
+            )
+        return {names[0]: given}
 
 
 def evaluator(
@@ -86,10 +95,13 @@ def _require_parameters(function: ColumnFunction, inputs: Mapping[str, Any]) -> 
         return
     names = [p.name for p in parameters]
     wanted = [p.name for p in parameters if p.default is p.empty]
-    name = getattr(function, "__name__", type(function).__name__)
     missing = [n for n in inputs if n not in names] + [n for n in wanted if n not in inputs]
     if missing or any(p.kind is p.VAR_POSITIONAL for p in parameters):
         raise CompositionError(
-            f"{name} takes the parameters {', '.join(names) or 'none'}; its inputs are "
-            f"{', '.join(inputs)}: give each input a parameter of its name"
+            f"{_name_of(function)} takes the parameters {', '.join(names) or 'none'}; its inputs "
+            f"are {', '.join(inputs)}: give each input a parameter of its name"
         )
+
+
+def _name_of(function: ColumnFunction) -> str:
+    return getattr(function, "__name__", type(function).__name__)

@@ -19,7 +19,8 @@ class Import:
         module: As written, without leading dots.
         level: Leading dots.
         names: Taken from it, which may be modules; none of `import a.b`.
-        bound: What `import a` or `import a.b as c` calls it here; None of the others.
+        bound: What `import a`, `import a.b as c` or `from dse import a` calls it here, of which
+            the last may be no module; None of the others.
     """
 
     module: str
@@ -35,7 +36,8 @@ class Module:
     Attributes:
         digest: Of its syntax; of the bytes of a file that is no Python source.
         imports: All that bind at run time.
-        attributes: Name that `import` binds -> what is asked of it: `dse` -> what `dse.X` asks.
+        attributes: Name of a package of this project -> what is asked of it: `dse` -> `X` where
+            `dse.X` stands, and `lut.X` where `dse.lut.X` stands.
         declared: Name -> module, of the imports under `if TYPE_CHECKING:`.
         lazy: Whether it defines `__getattr__`.
     """
@@ -104,6 +106,9 @@ def _imports(statement: ast.stmt) -> Iterator[Import]:
     if isinstance(statement, ast.ImportFrom):
         names = tuple(alias.name for alias in statement.names)
         yield Import(statement.module or "", statement.level, names)
+        if not statement.level and statement.module in PROJECT:  # `from dse import lut`
+            for alias in statement.names:
+                yield Import(f"{statement.module}.{alias.name}", bound=alias.asname or alias.name)
     elif isinstance(statement, ast.Import):
         for alias in statement.names:
             yield Import(alias.name, bound=alias.asname)
@@ -121,10 +126,12 @@ def _declared(statement: ast.stmt) -> Iterator[tuple[str, str]]:
 def _attributes(tree: ast.Module, names: set[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, set[str]] = {}
     for node in ast.walk(tree):
-        holder = node.value if isinstance(node, ast.Attribute) else None
-        if isinstance(node, ast.Attribute) and isinstance(holder, ast.Name) and holder.id in names:
-            found.setdefault(holder.id, set()).add(node.attr)
-    return {name: tuple(sorted(asked)) for name, asked in found.items()}
+        asked: list[str] = []
+        while isinstance(node, ast.Attribute):
+            asked, node = [node.attr, *asked], node.value
+        if asked and isinstance(node, ast.Name) and node.id in names:
+            found.setdefault(node.id, set()).add(".".join(asked))
+    return {name: tuple(sorted(texts)) for name, texts in found.items()}
 
 
 def bytes_digest(path: Path) -> str:

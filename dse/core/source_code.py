@@ -6,7 +6,7 @@ by version, the standard library by the version of Python. Nothing is imported t
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -105,6 +105,23 @@ def import_closure(roots: Sequence[str], carrying: Sequence[str] = CARRYING) -> 
     return Closure(dict(sorted(search.sources.items())), tuple(sorted(search.packages)))
 
 
+def homes_of(module: str, names: Collection[str]) -> frozenset[str]:
+    """Roots that stand for a module of which some names are asked: it, and the homes of the names.
+
+    Args:
+        module: As imported; a package of this project that loads its names when asked has homes.
+        names: Of the module, and of modules of it that are among them; others do no harm.
+    """
+    found = {module}
+    for name in names:
+        home = _homes(module).get(name)
+        if home is not None:
+            found.add(home)
+        elif _homes(f"{module}.{name}"):
+            found |= homes_of(f"{module}.{name}", names)
+    return frozenset(found)
+
+
 def digest_of(parts: Mapping[str, str]) -> str:
     """One digest of digests by name, 32 hexadecimal digits."""
     words = "\n".join(f"{name} {digest}" for name, digest in sorted(parts.items()))
@@ -176,20 +193,28 @@ class _Search:
             return
         names = asked.names or importer.attributes.get(asked.bound or "", ())
         for name in names:
-            home = self._homes(target).get(name)
-            if home is not None:
-                self.add(home)
-            else:
-                self.add(f"{target}.{name}")
+            self._ask(target, name)
 
-    def _homes(self, package: str) -> Mapping[str, str]:
-        """Name -> module, of a package of this project that loads its names when asked."""
-        top = package.partition(".")[0]
-        place = locate(package) if top in PROJECT else None
-        if place is None or place.file is None or place.file.name != "__init__.py":
-            return {}
-        module = module_of(place.file)
-        return module.declared if _is_face(package, module) else {}
+    def _ask(self, package: str, asked: str) -> None:
+        """Count what a dotted name of a package is: a module of it, or one of its names."""
+        name, _, rest = asked.partition(".")
+        home = _homes(package).get(name)
+        if home is not None:
+            self.add(home)
+        elif self.add(f"{package}.{name}") and rest:
+            self._ask(f"{package}.{name}", rest)
+
+
+def _homes(package: str) -> Mapping[str, str]:
+    """Name -> module, of a package of this project that loads its names when asked."""
+    top = package.partition(".")[0]
+    place = locate(package) if top in PROJECT else None
+    if place is None or place.file is None or place.file.name != "__init__.py":
+        return {}
+    module = module_of(place.file)
+    if not _is_face(package, module):
+        return {}
+    return {name: home for name, home in module.declared.items() if home != package}
 
 
 def _is_face(name: str, module: Module) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from dse.core.errors import DseError
 from dse.lut.binary import pack
 from dse.lut.c_header import c_header
 from dse.lut.canonical import to_cbor, to_json
@@ -29,7 +30,10 @@ def exported(table: LookupTable, form: Format) -> bytes:
 
     Raises:
         LutError: If the form cannot hold the table.
+        DseError: If there is no such form.
     """
+    if form not in FILE_NAMES:
+        raise DseError(f"format {form!r} of a table: there are {', '.join(FILE_NAMES)}")
     if form == "binary":
         return pack(table)
     if form == "cbor":

@@ -29,7 +29,7 @@ def write_plots(run: Run, folder: Path) -> tuple[Path, ...]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         interactive.write_html(interactive.front_figure(view), page)
-        static.write_png(static.front_figure(view), picture)
+        static.write_png(static.front_print(view), picture)
         write_atomically(points, points_csv(view))
     except OSError as error:
         raise DseError(f"{folder}: the plots cannot be written there: {error.strerror}") from error

@@ -29,7 +29,7 @@ _TOP, _BOTTOM, _LEFT = 0.80, 0.60, 0.70  # inches
 _GAP, _BAR_GAP = 0.25, 1.05  # inches right of a panel, without and with a colour bar
 
 
-def front_figure(view: FrontView) -> Figure:
+def front_print(view: FrontView) -> Figure:
     """A figure for print; `savefig` also gives it as SVG or PDF."""
     gap = _BAR_GAP if any(panel.colour for panel in view.panels) else _GAP
     width = max(_LEFT + len(view.panels) * (_WIDTH + gap), 7.2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from dse.core.files import canonical_json
 from dse.core.parameters import Column
 from dse.core.problem import Trials
 from dse.core.signature import TEXT_UNITS
+from dse.core.units import parse_limit, to_si
 from dse.pareto.dominance import non_dominated
 from dse.pareto.hypervolume import Reference, hypervolume
 from dse.runs.differences import accepted_lines
@@ -91,28 +92,39 @@ class Front:
     def __len__(self) -> int:
         return len(self.trials)
 
-    def rows(self, which: Column) -> "Front":
+    def rows(self, which: Column) -> Self:
         """Some designs, by mask or by index; none of them dominates another."""
         return replace(self, trials=self.trials.rows(which), numbers=self.numbers[which])
 
-    def select(self, limits: Mapping[str, Limits]) -> "Front":
+    def select(self, *limits: str | Mapping[str, Limits]) -> Self:
         """The designs within limits on knobs and metrics.
 
+            front.select("energy <= 300 uJ", "accuracy >= 0.8")
+            front.select({"energy": (0.0, 300e-6), "envm_cell": ["rram", "stt"]})
+
         Args:
-            limits: Column -> (least, greatest) in its SI unit, or the names allowed of a choice.
+            limits: Texts `NAME <= NUMBER UNIT` or `NAME >= NUMBER UNIT`; or a mapping from a column
+                to (least, greatest) in its SI unit, or to the names allowed of a choice. All hold.
 
         Raises:
             RunError: If there is no such column.
+            DseError: If a text is no limit, or its unit does not measure the column.
         """
-        columns = {**self.trials.designs, **self.trials.metrics}
         kept = np.ones(len(self), dtype=bool)
-        for name, allowed in limits.items():
-            if self.question[name].unit in TEXT_UNITS:
-                kept &= np.isin(columns[name], [str(label) for label in allowed])
-            else:
-                low, high = (float(limit) for limit in allowed)
-                kept &= (columns[name] >= low) & (columns[name] <= high)
+        for limit in limits:
+            pairs = _limit(self.question, limit) if isinstance(limit, str) else limit
+            for name, allowed in pairs.items():
+                kept &= self._within(name, allowed)
         return self.rows(np.flatnonzero(kept))
+
+    def _within(self, name: str, allowed: Limits) -> NDArray[np.bool_]:
+        text = self.question[name].unit in TEXT_UNITS
+        column = {**self.trials.designs, **self.trials.metrics}[name]
+        if text:
+            return np.isin(column, [str(label) for label in allowed])
+        low, high = (float(limit) for limit in allowed)
+        within: NDArray[np.bool_] = (column >= low) & (column <= high)
+        return within
 
     def best_row(self, objective: str) -> int:
         """Row with the best value of an objective.
@@ -182,3 +194,22 @@ class Front:
     def _require_rows(self) -> None:
         if not len(self):
             raise DseError("the front is empty: no trial is feasible")
+
+
+def _limit(question: Question, text: str) -> dict[str, Limits]:
+    """A limit said as a text, in the SI unit of its column.
+
+    Raises:
+        DseError: If the text is of another form, or its unit does not measure the column.
+    """
+    limit = parse_limit(text)
+    unit = question[limit.name].unit
+    if unit in TEXT_UNITS:
+        raise DseError(
+            f"{text}: {limit.name} has names and no numbers; write {{{limit.name!r}: [NAME, ...]}}"
+        )
+    try:
+        bound = to_si(limit.value, limit.unit, unit)
+    except DseError as error:
+        raise DseError(f"{text}: {error}") from error
+    return {limit.name: (-np.inf, bound) if limit.side == "max" else (bound, np.inf)}

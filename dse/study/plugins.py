@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dse.core.errors import CompositionError
+from dse.core.errors import CompositionError, DseError
 
 if TYPE_CHECKING:
     from dse.study.system import AnySystem
@@ -98,6 +98,30 @@ def system_from(text: str) -> "AnySystem":
 def systems_with(system: "AnySystem | None") -> "Mapping[str, AnySystem]":
     """The systems of every installed package, or the one that somebody has at hand."""
     return InstalledSystems() if system is None else {system.name: system}
+
+
+def systems_of(
+    manifest: Mapping[str, Any], system: "AnySystem | None" = None
+) -> "Mapping[str, AnySystem]":
+    """The systems with which the study of a run can be read again.
+
+    Args:
+        manifest: Of the run.
+        system: Of the run, where no installed package offers it.
+
+    Raises:
+        DseError: If the run was begun by dse.minimize and no system is given.
+    """
+    from dse.study.system import PYTHON
+
+    asked = manifest.get("identified_by", {}).get("study", {}).get("system")
+    if system is None and asked == PYTHON:
+        raise DseError(
+            "the run was begun by dse.minimize and has no system, which would say what its metrics "
+            "consist of and which of its constants are uncertain; a run of a study file "
+            "(dse.run_study) has one"
+        )
+    return systems_with(system)
 
 
 def absolute(text: str) -> str:

@@ -9,7 +9,7 @@ from dse.core.failure import Failure
 from dse.core.problem import Constraint, Objective, judge
 from dse.plots.front_view import CLASSES, FrontView
 from dse.plots.looks import LOOKS
-from dse.plots.static import DPI, front_figure, write_png
+from dse.plots.static import DPI, front_print, write_png
 
 ENERGY = Objective("energy", "J")
 ACCURACY = Objective("accuracy", "1", "max")
@@ -33,14 +33,14 @@ def words(figure):
 
 
 def test_the_picture_shows_every_class_that_has_a_place(draw, folder):
-    picture = pixels(front_figure(draw(ACCURACY, ENERGY)), folder)
+    picture = pixels(front_print(draw(ACCURACY, ENERGY)), folder)
     for name in ("front", "dominated", "infeasible"):
         assert has_colour(picture, LOOKS[name].colour) > 20, name
     assert picture.shape[1] > 900
 
 
 def test_axes_titles_and_notes_are_those_of_the_view(view):
-    figure = front_figure(view)
+    figure = front_print(view)
     said = words(figure)
     for panel in view.panels:
         assert panel.x.heading in said
@@ -53,18 +53,18 @@ def test_axes_titles_and_notes_are_those_of_the_view(view):
 
 
 def test_every_trial_on_the_front_is_drawn_in_every_panel(view):
-    found = front_figure(view).findobj(PathCollection)
+    found = front_print(view).findobj(PathCollection)
     counts = [len(np.asarray(c.get_offsets())) for c in found if isinstance(c, PathCollection)]
     assert [count for count in counts if count > 1] == [len(view.drawn["front"])] * 2
 
 
 def test_every_shape_of_run_can_be_drawn(any_view, folder):
-    picture = pixels(front_figure(any_view), folder)
+    picture = pixels(front_print(any_view), folder)
     assert 0.0 < (picture < 128).mean() < 0.5
 
 
 def test_nothing_is_written_outside_the_picture(any_view):
-    figure = front_figure(any_view)
+    figure = front_print(any_view)
     figure.canvas.draw()
     written = figure.get_tightbbox()
     width, height = figure.get_size_inches()
@@ -75,11 +75,11 @@ def test_nothing_is_written_outside_the_picture(any_view):
 
 def test_a_limit_on_the_first_objective_is_a_line_across(draw):
     view = draw(ACCURACY, ENERGY, limits=(Constraint("accuracy", "1", 0.7, "min"),))
-    assert "accuracy ≥ 0.7" in words(front_figure(view))
+    assert "accuracy ≥ 0.7" in words(front_print(view))
 
 
 def test_equal_runs_are_equal_pictures(view, folder):
-    first, second = (pixels(front_figure(view), folder) for _ in range(2))
+    first, second = (pixels(front_print(view), folder) for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -95,7 +95,7 @@ def test_dollar_signs_are_no_mathematics(stored_run, folder):
         trials.metrics,
         reasons,
     )
-    assert pixels(front_figure(FrontView.of(question, judged)), folder).any()
+    assert pixels(front_print(FrontView.of(question, judged)), folder).any()
 
 
 def test_wide_values_get_logarithmic_axes_and_colours(view, folder):
@@ -112,14 +112,14 @@ def test_wide_values_get_logarithmic_axes_and_colours(view, folder):
         metrics,
         trials.failures,
     )
-    figure = front_figure(FrontView.of(question, wide))
+    figure = front_print(FrontView.of(question, wide))
     assert figure.axes[0].get_xscale() == "log"
     assert figure.axes[0].get_yscale() == "log"
     assert pixels(figure, folder).any()
 
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(view, folder, monkeypatch):
-    figure = front_figure(view)
+    figure = front_print(view)
     before = pixels(figure, folder)
 
     def full(_):

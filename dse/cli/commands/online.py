@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from dse.cli.arguments import RunPath
@@ -195,19 +194,13 @@ def _plot(
     lines: Sequence[Summary],
     reference: str,
 ) -> None:
-    from dse.plots.simulation import PolicyPoints, SimulationView, simulation_figure
+    from dse.online.simulation.comparison_view import comparison_view
+    from dse.plots.simulation import simulation_figure
     from dse.plots.static import write_png
 
-    points = [
-        PolicyPoints(line.policy, runs[line.policy].energy, line.late, line.excess, line.saving)
-        for line in lines
-    ]
-    unavoidable = float(np.mean([line.unavoidable for line in lines]))
-    view = SimulationView(
-        f"{study}: {lines[0].requests:,} requests", setup.facts, setup.requests.deadline,
-        unavoidable, reference, points,
-    )  # fmt: skip
+    title = f"{study}: {lines[0].requests:,} requests"
     try:
+        view = comparison_view(title, setup, runs, lines, reference)
         write_png(simulation_figure(view), path)
     except OSError as error:
         raise DseError(f"{path} cannot be written: {error.strerror}") from error
