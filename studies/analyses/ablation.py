@@ -167,9 +167,8 @@ def _evolved(problem: Problem, layers: int, budget: Budget, seed: int) -> list[T
         wanted = -(-budget.runs * (number + 1) // ROUNDS)
         known += networks.more(known, wanted, found[-1] if found else None)
         space = _picking(problem.space, len(known))
-        inner = replace(
-            problem, space=space, evaluator=Chain((Picked(tuple(known)), problem.evaluator))
-        )
+        evaluator = Chain((Picked(tuple(known)), problem.evaluator))
+        inner = Problem(space, evaluator, problem.objectives, problem.constraints)
         search = Nsga2(inner, seed=seed + number, batch=budget.population)
         last = number == ROUNDS - 1
         trials = budget.trials if last else max(budget.trials // 4, 1)
