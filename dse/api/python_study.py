@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from dse.accuracy.archive import files_of
-from dse.core.errors import DseError
+from dse.core.errors import DseError, SpaceError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.files import canonical_json
 from dse.core.fingerprint import described
@@ -18,12 +19,17 @@ from dse.core.parameters import Categorical, Integer, Ordinal, Parameter, Value
 from dse.core.problem import Problem
 from dse.core.space import Columns, SearchSpace
 from dse.runs.lock import now
+from dse.runs.manifest import PYTHON
 from dse.study.loader import Study
 from dse.study.schema import Execution, Export, Knob, Limit, Search, StudyFile
-from dse.study.system import PYTHON, Composed, NoSettings, Spreader, System, Watcher
+from dse.study.system import Composed, NoSettings, Spreader, System, Watcher
 
 if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun
+
+
+_ARGUMENTS = {"trials": "budget", "study": "name"}
+"""Key of a study file -> the argument of `dse.minimize` that says it."""
 
 
 def study_of(
@@ -83,6 +89,11 @@ def _require_corners(space: SearchSpace, corners: Mapping[str, Mapping[str, Valu
                 f"dse.minimize: the corner {name!r} has {what}; it wants a value in SI units for "
                 f"each of {', '.join(space.names)}"
             )
+        for knob, value in design.items():
+            try:
+                space[knob].encode(np.array([value]))
+            except SpaceError as error:
+                raise DseError(f"dse.minimize: the corner {name!r}: {error}") from error
 
 
 def _file(
@@ -102,7 +113,9 @@ def _file(
         )
     except ValidationError as error:
         said = "; ".join(
-            f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()
+            f"{'.'.join(_ARGUMENTS.get(str(p), str(p)) for p in e['loc'])} = {e['input']!r}: "
+            f"{e['msg']}"
+            for e in error.errors()
         )
         raise DseError(f"dse.minimize: {said}") from error
 
@@ -151,7 +164,7 @@ def _composed(problem: Problem, spread: Spreader) -> Composed:
 def _placed(stage: Evaluator, counted: Counted | None, spread: Spreader) -> Evaluator:
     if counted is not None:
         return Cached(counted)
-    return Cached(spread(stage)) if stage.signature.cost == "measured" else InBatches(stage)
+    return spread(stage) if stage.signature.cost == "measured" else InBatches(stage)
 
 
 def _facts(problem: Problem) -> dict[str, str]:
@@ -193,7 +206,7 @@ def _told(value: object) -> str:
     if found.unreadable:
         return f"unreadable at {now()}: {', '.join(found.unreadable)}"
     text = canonical_json(_without_code(found.content))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=16).hexdigest()
 
 
 def _without_code(content: Any) -> Any:  # noqa: ANN401  (content for JSON)

@@ -211,8 +211,11 @@ class Run(store.Run):
 
     @property
     def state(self) -> str:
-        """How the run ended: budget, exhausted, nothing new, plateau, wall time; or interrupted."""
-        return str(self.manifest["state"])
+        """How the run ended: budget, exhausted, nothing new, plateau, wall time or interrupted.
+
+        Or that it is running, or was killed.
+        """
+        return self.status().state
 
     def to_pandas(self) -> "DataFrame":
         """All trials as a data frame; NaN where a failed trial has no metric.

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,7 @@ from dse.api.runs import Run, load
 from dse.core.errors import DseError
 from dse.core.parameters import Value
 from dse.core.problem import Problem
+from dse.runs.failures import common_failures
 from dse.runs.manifest import MANIFEST, read_manifest
 from dse.search.interrupts import Stop
 from dse.search.progress import ProgressListener, RunProgress
@@ -36,6 +38,12 @@ class Unheard:
 
 
 UNHEARD = Unheard()
+
+_SAID = {
+    "searcher": "searcher", "trials": "budget", "batch": "batch", "seed": "seed",
+    "boundary": "boundary",
+}  # fmt: skip
+"""Key of `search` in a study file -> the argument that says it."""
 
 
 def minimize(  # noqa: PLR0913  (what a study file says, as arguments)
@@ -67,7 +75,7 @@ def minimize(  # noqa: PLR0913  (what a study file says, as arguments)
         searcher: nsga2, nsga3, tpe, gp, optuna_nsga2, optuna_nsga3, random, sobol, exhaustive,
             grey_box or botorch.
         seed: Of every random choice.
-        batch: Designs per ask; the population of the genetic searchers.
+        batch: Designs per ask, at least 2; the population of the genetic searchers.
         workers: Processes for measured evaluators; 1 is this process.
         executor: serial, pool or ray; None: serial for one worker, pool for several.
         out: Folder of the run; None: a temporary one, whose path is `run.folder`.
@@ -83,6 +91,9 @@ def minimize(  # noqa: PLR0913  (what a study file says, as arguments)
         DseError: If an argument does not exist, or the parts do not fit.
         KeyboardInterrupt: On Ctrl-C; the same call goes on.
     """
+    said = [key for key in options or {} if key in _SAID]
+    if said:
+        raise DseError(f"options: {said[0]!r} is the argument {_SAID[said[0]]!r} of dse.minimize")
     search = {
         **(options or {}), "searcher": searcher, "trials": budget, "batch": batch, "seed": seed,
         "boundary": boundary,
@@ -133,13 +144,24 @@ def _searched(
 ) -> Run:
     """A new run, or the one that is there, gone on with."""
     stop = Stop()
+    if isinstance(accept, str):
+        raise DseError(f"accept = {accept!r}: write a list, [{accept!r}]")
     if not (folder / MANIFEST).is_file():
         if accept:
             raise DseError(f"accept = {list(accept)}: {folder} holds no run that could differ")
-        runner.run_study(study, folder, listener, stop)
+        ended = runner.run_study(study, folder, listener, stop)
     else:
         asked = int(read_manifest(folder)["trials_asked"])
         if budget < asked:
             raise DseError(f"budget = {budget}: {folder} was begun with {asked}; a run only grows")
-        runner.resume(folder, lambda _: study, str(budget), listener, stop, accept=accept)
-    return load(folder)
+        ended = runner.resume(folder, lambda _: study, str(budget), listener, stop, accept=accept)
+    run = load(folder)
+    failed, most = ended.progress.failed, ended.max_failed_share * ended.progress.trials
+    if failed > most:
+        reasons = "; ".join(map(str, common_failures(run.trials.failures)))
+        warnings.warn(
+            f"{failed} of {ended.progress.trials} trials of {folder} failed: {reasons}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return run

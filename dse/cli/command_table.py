@@ -62,7 +62,7 @@ class Session:
         if system.name in self.systems:
             raise CompositionError(
                 f"--system-from {system_from}: an installed package has a system {system.name!r} "
-                "already; give yours another name"
+                "already; uninstall that package, or give yours another name"
             )
         return {system.name: system}
 
@@ -77,13 +77,18 @@ class Session:
             DseError: If the run's system came from a file and none is named now.
         """
         from dse.core.errors import DseError
-        from dse.runs.manifest import read_manifest
+        from dse.runs.manifest import began_in_python, read_manifest
 
         manifest = read_manifest(folder)
-        if manifest.get("identified_by", {}).get("study", {}).get("system") == "dse.minimize":
+        if began_in_python(manifest):
             raise DseError(
                 f"{folder} was begun in Python: call dse.minimize again with the same problem and "
                 "out, and a larger budget for more trials"
+            )
+        if manifest["state"] == "imported":
+            raise DseError(
+                f"{folder} holds imported measurements: no system made them, so none can go on "
+                "with them or price them again"
             )
         before = manifest.get("system_from", "")
         if before and system_from is None:

@@ -6,11 +6,12 @@ import enum
 import functools
 import hashlib
 import inspect
+import pickle
 import sys
 import textwrap
 import types
 from collections.abc import Callable, Mapping, Sequence, Set
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from dse.core.files import canonical_json
 from dse.core.installed import installed_version, is_counted
-from dse.core.source_code import digest_of, import_closure
+from dse.core.source_code import DATA, digest_of, import_closure
 from dse.core.syntax import syntax_digest
 
 Content: TypeAlias = Any
@@ -45,7 +46,8 @@ class Description:
     @property
     def digest(self) -> str:
         """Of the content, 32 hexadecimal digits."""
-        return hashlib.blake2b(canonical_json(self.content).encode(), digest_size=16).hexdigest()
+        text = canonical_json(self.content).encode(errors="backslashreplace")
+        return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def described(value: object) -> Description:
@@ -107,7 +109,23 @@ class _Teller:
                 return how(self, value)
         if dataclasses.is_dataclass(value):
             return self._dataclass(value)
-        return self._unreadable(_name(type(value)))
+        wrapped = getattr(value, "__wrapped__", None)  # as functools.lru_cache leaves it
+        if isinstance(wrapped, types.FunctionType):
+            return {"wrapped": self._function(wrapped), "by": _name(type(value))}
+        module = type(value).__module__
+        if (is_loose(module) or is_counted(module)) and hasattr(value, "__dict__"):
+            return {"of": self._class(type(value)), "holds": self.tell(vars(value))}
+        return self._pickled(value)
+
+    def _pickled(self, value: _Value) -> Content:
+        """An object of an installed library: its type, its version and its pickled content."""
+        kind = type(value)
+        try:
+            content = pickle.dumps(value, 4)
+        except Exception:  # whatever its own code raises
+            return self._unreadable(_name(kind))
+        digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+        return {"type": _name(kind), "version": installed_version(kind.__module__), "bytes": digest}
 
     def _unreadable(self, what: str) -> str:
         self.unreadable.append(what)
@@ -162,16 +180,22 @@ class _Teller:
                 refers[name] = self.tell(plain.__globals__[name])
         for name, cell in zip(plain.__code__.co_freevars, plain.__closure__ or (), strict=True):
             refers[name] = self.tell(cell.cell_contents)
+        refers |= {f"file {path}": self._file(path) for path in _files_named(plain.__code__)}
         defaults = self.tell([plain.__defaults__, plain.__kwdefaults__])
         found = {"name": plain.__qualname__, "source": self._source(plain)}
         return {**found, "refers": refers, "defaults": defaults}
 
     def _source(self, value: _Value) -> str:
         try:
-            return syntax_digest(textwrap.dedent(inspect.getsource(value)))
+            digest = syntax_digest(textwrap.dedent(inspect.getsource(value)))
+            # The source of a lambda is its whole line, on which there may be others.
+            return f"{digest} {_code_digest(value.__code__)}" if _is_lambda(value) else digest
         except (OSError, TypeError, SyntaxError):
             self._unreadable(f"the source of {value.__qualname__}")
             return UNREADABLE
+
+    def _file(self, path: PurePath) -> str:
+        return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest()
 
     def _method(self, value: types.MethodType) -> Content:
         return {"method": value.__name__, "of": self.tell(value.__self__)}
@@ -241,7 +265,8 @@ def bare(member: object) -> object:
 def _is_written(name: str, member: object) -> bool:
     """Whether somebody wrote a member of a class, and not Python or a decorator."""
     if isinstance(member, types.FunctionType):
-        return member.__code__.co_filename != "<string>"
+        plain: Any = inspect.unwrap(member)  # the representation of a dataclass is wrapped
+        return bool(plain.__code__.co_filename != "<string>")
     return not (name.startswith("__") and name.endswith("__")) and not isinstance(
         member, (types.MemberDescriptorType, types.GetSetDescriptorType)
     )
@@ -254,6 +279,26 @@ def global_names(code: types.CodeType) -> set[str]:
         if isinstance(constant, types.CodeType):
             found |= global_names(constant)
     return found
+
+
+def _is_lambda(value: _Value) -> bool:
+    return getattr(value, "__name__", "") == "<lambda>"
+
+
+def _code_digest(code: types.CodeType) -> str:
+    """Of what a function computes, by the instructions that this version of Python makes of it."""
+    parts = [_code_digest(c) if isinstance(c, types.CodeType) else repr(c) for c in code.co_consts]
+    text = repr((code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, parts))
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=8).hexdigest()
+
+
+def _files_named(code: types.CodeType) -> list[Path]:
+    """Data files that are there under a name that stands in a function's code, sorted."""
+    found = {Path(c) for c in code.co_consts if isinstance(c, str) and Path(c).suffix in DATA}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= set(_files_named(constant))
+    return sorted(path for path in found if path.is_file())
 
 
 _LOOK_UPS = ("LOAD_GLOBAL", "LOAD_NAME")

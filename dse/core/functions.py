@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from dse.core.errors import CompositionError, EvaluationError
 from dse.core.parameters import Column
@@ -79,6 +79,8 @@ def evaluator(
                 f"evidence {label!r} of {name} is not one of {', '.join(EVIDENCE)}"
             )
         labels[name] = label
+    if cost not in get_args(Cost):
+        raise CompositionError(f"cost {cost!r} is not one of {', '.join(get_args(Cost))}")
     if not outputs:
         raise CompositionError("an evaluator needs at least one output")
 

@@ -13,7 +13,7 @@ from dse.core.failure import Failure
 from dse.core.parameters import Column, FloatArray, Parameter
 from dse.core.signature import EVIDENCE, TEXT_UNITS
 from dse.core.space import SearchSpace
-from dse.core.units import parse_limit, to_si
+from dse.core.units import parse_limit, require_si, to_si
 
 Direction: TypeAlias = Literal["min", "max"]
 
@@ -173,8 +173,18 @@ class Problem:
         maximize: Sequence[str] = (),
         subject_to: Sequence[str] = (),
     ) -> None:
+        if isinstance(knobs, str) or not isinstance(knobs, (SearchSpace, Sequence)):
+            raise CompositionError(f"knobs = {knobs!r}: a list of parameters or a SearchSpace")
+        stages = tuple(evaluator) if isinstance(evaluator, Sequence) else (evaluator,)
+        for stage in stages:
+            if getattr(stage, "signature", None) is None:
+                name = getattr(stage, "__name__", type(stage).__name__)
+                raise CompositionError(
+                    f"{name} is no evaluator: it has no signature. @dse.evaluator(inputs=..., "
+                    "outputs=..., evidence=...) gives a function one"
+                )
+        whole = Chain(stages) if isinstance(evaluator, Sequence) else stages[0]
         space = knobs if isinstance(knobs, SearchSpace) else SearchSpace(tuple(knobs))
-        whole = Chain(tuple(evaluator)) if isinstance(evaluator, Sequence) else evaluator
         for name, texts in (
             ("minimize", minimize), ("maximize", maximize), ("subject_to", subject_to)
         ):  # fmt: skip
@@ -192,6 +202,8 @@ class Problem:
         object.__setattr__(self, "evaluator", whole)
         object.__setattr__(self, "objectives", tuple(wanted))
         object.__setattr__(self, "constraints", tuple(limits))
+        for name, unit in {**whole.signature.outputs, **space.units}.items():
+            require_si(unit, name)
         self._require_fitting()
 
     def _require_fitting(self) -> None:

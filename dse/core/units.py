@@ -36,6 +36,24 @@ def notations(unit: str) -> dict[str, int]:
     return {unit: 0}
 
 
+def require_si(unit: str, whose: str) -> None:
+    """Refuse a unit with a prefix: columns inside are in SI units, a prefix is for the border.
+
+    Args:
+        unit: As declared; one that no notation is known of is taken as it is.
+        whose: What is declared in it, for the error.
+
+    Raises:
+        CompositionError: If it is another notation of an SI unit.
+    """
+    for base in (*_PREFIXED, "m^2", "1"):
+        if unit != base and unit in notations(base):
+            raise CompositionError(
+                f"{whose} is declared in {unit}; columns are in SI units, here {base}: declare it "
+                f"in {base} and give values in it"
+            )
+
+
 def to_si(number: float, given: str, wanted: str) -> float:
     """A number written in `given`, in the SI unit `wanted`.
 

@@ -121,10 +121,28 @@ class Front:
         text = self.question[name].unit in TEXT_UNITS
         column = {**self.trials.designs, **self.trials.metrics}[name]
         if text:
-            return np.isin(column, [str(label) for label in allowed])
-        low, high = (float(limit) for limit in allowed)
+            labels = [allowed] if isinstance(allowed, str) else [str(label) for label in allowed]
+            strange = [label for label in labels if label not in self._labels(name)]
+            if strange or not labels:
+                raise DseError(
+                    f"{name}: {', '.join(map(repr, strange)) or 'no name'} is none of its names, "
+                    f"{', '.join(self._labels(name))}"
+                )
+            return np.isin(column, labels)
+        ends: tuple[Any, ...] = () if isinstance(allowed, (str, int, float)) else tuple(allowed)
+        try:
+            low, high = (float(limit) for limit in ends)
+            if not low <= high:
+                raise ValueError
+        except (TypeError, ValueError) as error:
+            raise DseError(
+                f"{name}: {allowed!r} is no (least, greatest) in {self.question[name].unit}"
+            ) from error
         within: NDArray[np.bool_] = (column >= low) & (column <= high)
         return within
+
+    def _labels(self, name: str) -> list[str]:
+        return sorted(set({**self.trials.designs, **self.trials.metrics}[name].tolist()))
 
     def best_row(self, objective: str) -> int:
         """Row with the best value of an objective.

@@ -106,6 +106,11 @@ def _text_digest(name: str, content: str) -> bytes:
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
+    except sqlite3.IntegrityError as error:
+        raise RunUnwritable(
+            f"{path}: another process has written these trials already, so two drivers work on "
+            "this run; this one stops, and every trial reported so far is stored"
+        ) from error
     except (OSError, sqlite3.Error) as error:
         raise RunUnwritable(
             f"{path} cannot be written: {error}; every trial reported so far is stored"

@@ -117,7 +117,8 @@ def _way_on(left: Sequence[Difference], accept: Sequence[str], run: str) -> str:
         return ""
     names = dict.fromkeys([*accept, *(_short(d.field) for d in left)])
     flags = " ".join(f"--accept {_quoted(name)}" for name in names)
-    way = f"dse resume {run} {flags} (in Python: accept={list(names)})"
+    here = f"accept={list(names)}"
+    way = f"dse resume {run} {flags} (in Python: {here})" if run else here
     return f"; to go on at your own risk, shown in every view: {way}"
 
 

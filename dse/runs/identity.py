@@ -4,14 +4,21 @@ import contextlib
 import hashlib
 import importlib.metadata
 import platform
+import struct
+import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
+from dse.core.errors import CompositionError
 from dse.core.installed import PROJECT, python_version
 from dse.core.processor import processor
 from dse.core.source_code import import_closure
+
+BEGAN = time.time()
+"""About when this process began to import [s]; a file written later may have been edited."""
 
 LIBRARIES = (
     "edge-dse", "numpy", "moocore", "pymoo", "optuna", "botorch", "gpytorch", "torch",
@@ -58,6 +65,7 @@ def identified_code(
         layers have is listed under `models` alone.
     """
     evaluates = import_closure(models)
+    _require_loaded(evaluates.sources)
     proposes = import_closure([*SEARCH, *search])
     data = {k: v for k, v in evaluates.data().items() if PurePath(k).stem not in covered}
     code = {**evaluates.digests(), **data}
@@ -71,6 +79,28 @@ def identified_code(
         },
         "processor": processor(torch=measured and "torch" in versions_of_models),
     }
+
+
+def _require_loaded(sources: Mapping[str, Path]) -> None:
+    """Refuse a module whose file was edited after this process imported it.
+
+    What runs would be the old code, and what identifies it the new one. Python notes in the
+    compiled file beside a module which source it was made of.
+
+    Raises:
+        CompositionError: With the module.
+    """
+    for name, path in sources.items():
+        compiled = Path(getattr(sys.modules.get(name), "__cached__", None) or "")
+        there = path.stat()
+        if there.st_mtime < BEGAN or not compiled.is_file():
+            continue
+        flags, mtime, size = struct.unpack("<3I", compiled.read_bytes()[4:16])
+        if not flags and (mtime, size) != (int(there.st_mtime) & 0xFFFFFFFF, there.st_size):
+            raise CompositionError(
+                f"{path} was edited after {name} was imported, so the code that runs is not the "
+                "code that is there: importlib.reload the module, or begin a new process"
+            )
 
 
 def _beyond(found: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:

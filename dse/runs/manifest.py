@@ -20,6 +20,22 @@ GIVEN = "study.yaml"
 RESOLVED = "study.resolved.yaml"
 
 
+PYTHON = "dse.minimize"
+"""What stands for the system in a study that Python put together."""
+
+
+def began_in_python(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run is of a problem that Python put together, and has no study file."""
+    asked = manifest.get("identified_by", {}).get("study", {})
+    return bool(asked.get("system") == PYTHON)
+
+
+def resumed_by(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What stands behind `dse resume` for a run: its folder, and the file of its system if any."""
+    system = manifest.get("system_from", "")
+    return f"{folder} --system-from {system}" if system else str(folder)
+
+
 def manifest_text(manifest: Mapping[str, Any]) -> str:
     """What `manifest.json` holds."""
     return json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -69,6 +85,8 @@ def _manifest_file(folder: Path) -> str:
             )
         elif folder.suffix in (".yaml", ".yml") and folder.is_file():
             said = f"{folder} is a study file; a run folder is wanted, e.g. of dse run {folder}"
+        elif folder.is_file():
+            said = f"{folder} is a file; a run folder is wanted"
         raise RunError(said) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RunDamaged(f"{path} does not read as a run's manifest: {error}") from error

@@ -1,6 +1,7 @@
 """How far a run is, from its manifest and events alone: at once, however many trials it has."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from dse.runs.differences import accepted_lines
 from dse.runs.events import read_events
 from dse.runs.failures import CommonFailure, common_failures_of
 from dse.runs.lock import Holder, holder
-from dse.runs.manifest import read_manifest
+from dse.runs.manifest import PYTHON, began_in_python, read_manifest, resumed_by
 
 RECENT = 20
 """Batches over which the speed of a run is taken."""
@@ -35,6 +36,7 @@ class RunStatus:
         last: When the last event came, ISO 8601 in UTC; empty if there is none.
         holder: Who works on it; None if nobody does.
         accepted: What a user has accepted as different, a line for each time.
+        way_on: How somebody goes on with it.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class RunStatus:
     last: str
     holder: Holder | None
     accepted: tuple[str, ...] = ()
+    way_on: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -72,7 +75,7 @@ class RunStatus:
         if self.accepted:
             lines["accepted"] = "\n".join(self.accepted)
         if self.holder is None and self.state in ("interrupted", "killed"):
-            lines["go on with"] = f"dse resume {self.folder}"
+            lines["go on with"] = self.way_on
         return lines
 
 
@@ -108,7 +111,14 @@ def run_status(folder: Path) -> RunStatus:
         events[-1]["at"] if events else "",
         who,
         accepted_lines(manifest),
+        _way_on(folder, manifest),
     )
+
+
+def _way_on(folder: Path, manifest: Mapping[str, Any]) -> str:
+    if began_in_python(manifest):
+        return f"the same call of {PYTHON}"
+    return f"dse resume {resumed_by(folder, manifest)}"
 
 
 def _speed(batches: list[dict[str, Any]]) -> float:

@@ -112,7 +112,7 @@ def systems_of(
     Raises:
         DseError: If the run was begun by dse.minimize and no system is given.
     """
-    from dse.study.system import PYTHON
+    from dse.runs.manifest import PYTHON
 
     asked = manifest.get("identified_by", {}).get("study", {}).get("system")
     if system is None and asked == PYTHON:

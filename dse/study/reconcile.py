@@ -7,7 +7,13 @@ from typing import Any
 from dse.core.files import canonical_json
 from dse.runs.differences import accepted_lines, accepted_of, as_record, differences
 from dse.runs.lock import now
+from dse.runs.manifest import began_in_python, resumed_by
 from dse.runs.store import RunWriter
+
+
+def _run(writer: RunWriter) -> str:
+    """What `dse resume` is given; nothing for a run that Python goes on with."""
+    return "" if began_in_python(writer.manifest) else resumed_by(writer.folder, writer.manifest)
 
 
 def reconcile(
@@ -40,7 +46,7 @@ def reconcile(
     both = kept.keys() & artefacts.keys()
     before = {**writer.manifest["identified_by"], "artefacts": {k: kept[k] for k in both}}
     after = {**identified, "artefacts": {k: artefacts[k] for k in both}}
-    accepted = accepted_of(differences(before, after), accept, str(writer.folder))
+    accepted = accepted_of(differences(before, after), accept, _run(writer))
     if accepted:
         entries = as_record(accepted, writer.trials, now())
         for entry in entries:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dse.core.composition import modules_of
-from dse.core.errors import DseError
-from dse.core.evaluation import Evaluator
+from dse.core.errors import CompositionError, DseError
+from dse.core.evaluation import Cached, Evaluator
+from dse.core.failure import one_line
 from dse.core.files import canonical_json
 from dse.core.problem import Problem, Trials
 from dse.results.exports import write_views
@@ -32,7 +33,7 @@ from dse.study.plugins import absolute
 from dse.study.preflight import require_runnable
 from dse.study.reconcile import reconcile
 from dse.study.schema import Execution
-from dse.study.system import Composed, Spreader, Staged
+from dse.study.system import Composed, Spreader, Staged, Watcher
 from dse.study.warm_start import InitialDesigns, initial_designs_of
 from dse.workers.process_pool import ProcessPool
 from dse.workers.ray_workers import RayWorkers
@@ -243,7 +244,7 @@ class _Job:
     ) -> "_Job":
         """Compose a study with its measured parts on the workers."""
         spread, answered = spread_over(study, workers)
-        composed = study.system.compose(study.settings, spread, listener.preparing)
+        composed = composed_of(study, spread, listener.preparing)
         staged = _staged(study, composed)
         evaluator = composed.evaluator if staged is None else staged.evaluator
         problem = Problem(study.space, evaluator, study.objectives, study.constraints)
@@ -423,6 +424,27 @@ def runs_made(composed: Composed, answered: Callable[[], int]) -> tuple[int, int
     return (answered(), 0) if composed.count_runs is None else composed.count_runs()
 
 
+def composed_of(study: Study[Any], spread: Spreader, watch: Watcher) -> Composed:
+    """What a study's system makes of its settings.
+
+    Raises:
+        CompositionError: If the system's own code raises, or gives something else.
+    """
+    name = study.system.name
+    try:
+        composed = study.system.compose(study.settings, spread, watch)
+    except (DseError, OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever the system's own code raises
+        raise CompositionError(f"compose of the system {name!r}: {one_line(error)}") from error
+    if not isinstance(composed, Composed):
+        raise CompositionError(
+            f"compose of the system {name!r} gave a {type(composed).__name__}; a dse.Composed is "
+            "wanted, as dse.Composed(evaluator)"
+        )
+    return composed
+
+
 def spread_over(study: Study[Any], workers: Workers) -> tuple[Spreader, Callable[[], int]]:
     """What puts a study's measured evaluators on the workers; and how many rows were answered."""
     execution = study.file.execution
@@ -433,7 +455,8 @@ def spread_over(study: Study[Any], workers: Workers) -> tuple[Spreader, Callable
         rows[0] += 1
 
     def spread(evaluator: Evaluator, needs: Needs | None = None) -> Evaluator:
-        return Spread(evaluator, workers, one_more, needs or plain)
+        # What a row costs is seconds at least; equal inputs give equal outputs, so they run once.
+        return Cached(Spread(evaluator, workers, one_more, needs or plain))
 
     return spread, lambda: rows[0]
 

@@ -135,9 +135,6 @@ Breakdown: TypeAlias = Mapping[str, Mapping[str, FloatArray]]
 
 S = TypeVar("S", bound=Section)
 
-PYTHON = "dse.minimize"
-"""What stands for the system in a study that Python put together."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System(Generic[S]):

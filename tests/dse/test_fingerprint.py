@@ -3,10 +3,15 @@
 import enum
 import functools
 import json
+import re
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,8 +64,8 @@ def test_other_values_have_another(other):
 
 
 def test_what_cannot_be_described_is_listed():
-    found = described({"lock": object(), "again": [object()]})
-    assert found.unreadable == ("builtins.object",)
+    found = described({"lock": threading.Lock(), "again": [threading.Lock()]})
+    assert found.unreadable == ("_thread.lock",)
     assert described(eval("lambda x: x")).unreadable
 
 
@@ -161,3 +166,63 @@ def test_the_modules_of_an_evaluator_are_those_of_all_it_is_composed_of():
 )  # fmt: skip
 def test_a_function_of_a_notebook_has_the_modules_that_it_refers_to(text, names, wanted):
     assert set(modules_of(loose(text, **names))) == wanted
+
+
+def textwrap_of(x):
+    return x
+
+
+def test_two_lambdas_on_one_line_are_told_apart():
+    one, other = (lambda a: a * 2), (lambda a: a * 9)
+    assert described(one).content != described(other).content
+
+
+def test_an_object_of_ones_own_is_described_by_what_it_holds():
+    class Held:
+        def __init__(self, k):
+            self.k = k
+
+        def times(self, x):
+            return self.k * x
+
+    assert described(Held(2)) == described(Held(2))
+    assert described(Held(2)).content != described(Held(3)).content
+    assert not described(Held(2)).unreadable
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Fraction(1, 3), re.compile("a+"), np.dtype("f4"), np.random.default_rng(1), np.poly1d([1, 2]),
+     SimpleNamespace(a=1), lru_cache(textwrap_of)],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_objects_of_libraries_are_described(value):
+    assert not described(value).unreadable
+    assert described(value) == described(value)
+
+
+def test_a_dataclass_of_a_script_is_described(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from dataclasses import dataclass\nfrom dse.core.fingerprint import described\n"
+        "@dataclass(frozen=True)\nclass Chip:\n    width: int = 3\n"
+        "print(described(Chip()).unreadable, described(Chip()) == described(Chip(3)),"
+        " described(Chip()).content == described(Chip(4)).content)\n"
+    )
+    command = [sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["()", "True", "False"]
+
+
+def test_a_data_file_that_a_function_names_counts_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = function_identity
+
+    def reads():
+        return np.loadtxt("points.csv")
+
+    (tmp_path / "points.csv").write_text("1\n")
+    before = made(reads)
+    assert made(reads) == before
+    (tmp_path / "points.csv").write_text("2\n")
+    assert made(reads) != before

@@ -2,10 +2,13 @@
 
 import ast
 import importlib
+import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -214,9 +217,9 @@ def test_nothing_can_be_accepted_of_a_run_that_is_not_there(tmp_path):
     ("asked", "said"),
     [
         ({"searcher": "best"}, "searcher"),
-        ({"budget": 0}, "trials"),
+        ({"budget": 0}, "budget = 0"),
         ({"batch": 0}, "batch"),
-        ({"name": "My Problem"}, "study"),
+        ({"name": "My Problem"}, "name = "),
         ({"options": {"plateux": 1}}, "plateux"),
         ({"executor": "cluster"}, "executor"),
         ({"corners": {"low": {"width": 1}}}, "the corner 'low' has no vdd, cell; it wants"),
@@ -337,7 +340,8 @@ def test_failed_trials_have_no_metrics_in_a_data_frame(tmp_path):
     made = dse.evaluator(
         inputs=chip.signature.inputs, outputs=chip.signature.outputs, evidence="closed form"
     )(brittle)
-    run = searched(tmp_path / "run", dse.Problem(KNOBS, made, minimize=["energy"]))
+    problem = dse.Problem(KNOBS, made, minimize=["energy"])
+    run = searched(tmp_path / "run", problem, options={"max_failed_share": 1.0})
     frame = run.to_pandas()
     failed = frame["width"] > 50
     assert failed.any()
@@ -506,3 +510,150 @@ def test_what_was_accepted_stays_with_the_front(tmp_path):
     again = searched(tmp_path / "run", problem, 20, accept=["facts"])
     assert len(again.front.accepted) == 1
     assert "accepted by the user from trial 20 on" in again.front.plot().to_json()
+
+
+# -- what first users met ---------------------------------------------------------------------
+
+
+def _problem(*evaluators, **wanted):
+    knobs = [dse.Ordinal("x", tuple(k / 10 for k in range(10)), "V")]
+    return dse.Problem(knobs, list(evaluators), minimize=["y"], **wanted)
+
+
+def _doubled():
+    @dse.evaluator(inputs={"x": "V"}, outputs={"y": "J"}, evidence="closed form")
+    def doubled(x):
+        return 2 * x
+
+    return doubled
+
+
+@pytest.mark.parametrize(("unit", "base"), [("mm^2", "m^2"), ("mJ", "J"), ("ms", "s"), ("%", "1")])
+def test_a_column_in_a_prefixed_unit_is_refused(unit, base):
+    @dse.evaluator(inputs={"x": "V"}, outputs={"y": unit}, evidence="closed form")
+    def wide(x):
+        return x
+
+    with pytest.raises(
+        dse.DseError, match=f"y is declared in {re.escape(unit)}.*{re.escape(base)}"
+    ):
+        _problem(wide)
+
+
+def test_a_plain_function_is_told_how_to_become_an_evaluator():
+    with pytest.raises(dse.DseError, match=r"plain is no evaluator.*@dse\.evaluator"):
+        _problem(plain)
+
+
+def plain(x):
+    return x
+
+
+def test_a_cost_that_does_not_exist_is_refused():
+    cheap: Any = "cheap"
+    with pytest.raises(dse.DseError, match="cost 'cheap' is not one of closed form, measured"):
+        dse.evaluator(inputs={"x": "V"}, outputs={"y": "J"}, evidence="measured", cost=cheap)
+
+
+def test_what_an_argument_says_is_refused_among_the_options(tmp_path):
+    with pytest.raises(dse.DseError, match="'trials' is the argument 'budget'"):
+        dse.minimize(_problem(_doubled()), budget=5, out=tmp_path / "a", options={"trials": 3})
+    with pytest.raises(dse.DseError, match="write a list"):
+        dse.minimize(_problem(_doubled()), budget=5, out=tmp_path / "a", accept="code")
+    with pytest.raises(dse.DseError, match="budget = 0"):
+        dse.minimize(_problem(_doubled()), budget=0, out=tmp_path / "a")
+    corners: dict[str, dict[str, float | str]] = {"odd": {"x": 0.55}}
+    with pytest.raises(dse.DseError, match="corner 'odd'"):
+        dse.minimize(_problem(_doubled()), budget=5, out=tmp_path / "a", corners=corners)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_run_of_which_most_trials_fail_says_so(tmp_path):
+    @dse.evaluator(inputs={"x": "V"}, outputs={"y": "J"}, evidence="closed form")
+    def broken(x):
+        if (x > 0.3).any():
+            raise ValueError("out of range")
+        return x
+
+    with pytest.warns(RuntimeWarning, match=r"6 of 10 trials.*ValueError: out of range"):
+        run = dse.minimize(_problem(broken), budget=10, out=tmp_path / "run")
+    assert run.state == "exhausted"
+
+
+def test_a_measured_evaluator_of_a_system_runs_once_for_equal_inputs(tmp_path):
+    calls = tmp_path / "calls"
+
+    @dse.evaluator(inputs={"x": "V"}, outputs={"y": "J"}, evidence="measured", cost="measured")
+    def seen(x):
+        with calls.open("a") as file:
+            file.write("x" * len(x))
+        return x
+
+    @dse.evaluator(inputs={"y": "J", "n": "1"}, outputs={"z": "J"}, evidence="closed form")
+    def scaled(y, n):
+        return y * n
+
+    system = dse.System(
+        name="own",
+        knobs=(dse.Ordinal("x", (0.1, 0.2), "V"), dse.Integer("n", 1, 9, "1")),
+        metrics={"y": "J", "z": "J"},
+        compose=lambda _settings, spread, _watch: dse.Composed(dse.Chain((spread(seen), scaled))),
+        settings=dse.Section,
+    )
+    study = tmp_path / "own.yaml"
+    study.write_text(
+        "study: own\nquestion: What?\nsystem: own\nknobs:\n"
+        "  x: {values: [0.1, 0.2], unit: V}\n  n: {start: 1, stop: 9, unit: 1}\n"
+        "objectives: {z: min}\nsearch: {trials: 18}\nexecution: {executor: serial}\n"
+    )
+    run = dse.run_study(study, out=tmp_path / "run", system=system)
+    assert len(run.trials) == 18
+    assert calls.read_text() == "xx"
+    assert run.manifest["real_runs_made"] == 2
+
+
+@pytest.mark.parametrize(
+    "limit", [{"kind": []}, {"kind": "z"}, {"kind": ["a", "z"]}, {"y": 3}, {"y": (3, 1)},
+              {"y": (0, float("nan"))}, {"y": (1,)}, {"y": "big"}],
+)  # fmt: skip
+def test_a_selection_of_what_is_not_there_is_refused(limit, tmp_path):
+    @dse.evaluator(inputs={"kind": "choice"}, outputs={"y": "J"}, evidence="closed form")
+    def of_kind(kind):
+        return np.where(kind == "a", 1.0, 2.0)
+
+    problem = dse.Problem([dse.Categorical("kind", ("a", "b"))], of_kind, maximize=["y"])
+    run = dse.minimize(problem, budget=2, out=tmp_path / "run")
+    assert len(run.front.select({"kind": "b"})) == 1
+    with pytest.raises(dse.DseError):
+        run.front.select(limit)
+
+
+def test_a_module_that_was_edited_after_its_import_is_refused_until_it_is_loaded_again(tmp_path):
+    (tmp_path / "carbon.py").write_text("def price(x):\n    return 9 * x\n", encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import importlib, os, time
+import dse, carbon
+
+@dse.evaluator(inputs={"x": "V"}, outputs={"y": "J"}, evidence="closed form")
+def price(x):
+    return carbon.price(x)
+
+problem = dse.Problem([dse.Ordinal("x", (0.1, 0.2, 0.3), "V")], price, minimize=["y"])
+open("carbon.py", "w").write("def price(x):\\n    return 52 * x\\n")
+os.utime("carbon.py", (time.time() + 5, time.time() + 5))
+try:
+    dse.minimize(problem, budget=3, out="run")
+except dse.DseError as error:
+    print("edited after carbon was imported" in str(error))
+importlib.reload(carbon)
+print(dse.minimize(problem, budget=3, out="run").front.knee()["y"])
+""",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""},
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "5.2"], done.stderr

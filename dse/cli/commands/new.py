@@ -1,5 +1,6 @@
 """`dse new system`: a small package with a system, a study and a test, to begin from."""
 
+import importlib.util
 import keyword
 import sys
 from importlib.resources import files
@@ -68,5 +69,7 @@ def _require_free(name: str, session: Session) -> None:
         raise DseError(f"{name!r} is no name of a package: small letters, digits and _, as my_chip")
     if keyword.iskeyword(name) or name in sys.stdlib_module_names:
         raise DseError(f"{name!r} is a word or a module of Python; choose another name")
+    if importlib.util.find_spec(name) is not None:
+        raise DseError(f"a package {name!r} is installed already; choose another name")
     if name in session.systems:
         raise DseError(f"a system {name!r} is installed already; choose another name")
