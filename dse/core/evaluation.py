@@ -182,12 +182,17 @@ def _require_storable(gave: str, column: Column) -> None:
             f"2^63 - 1 = {_GREATEST} (int64)"
         )
     if kind == "U":
-        try:
-            "".join(column.tolist()).encode()
-        except UnicodeEncodeError as error:
-            raise EvaluationError(
-                f"{gave} as {error.object[error.start]!a}, which cannot be encoded as UTF-8"
-            ) from error
+        strange = [text for text in column.tolist() if not _encodable(text)]
+        if strange:
+            raise EvaluationError(f"{gave} as {strange[0]!a}, which cannot be encoded as UTF-8")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _weakness(label: Label) -> int:

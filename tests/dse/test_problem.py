@@ -68,7 +68,7 @@ MISFITS = {
     r"Model reads vdd \[V\]; the space has bits": lambda: problem(
         space=SearchSpace((Integer("bits", 1, 4, "bit"),))
     ),
-    "vdd: the space declares it in mV, Model reads it in V": lambda: problem(
+    "vdd is declared in mV; columns are in SI units, here V": lambda: problem(
         space=SearchSpace((Integer("vdd", 500, 700, "mV"), Integer("bits", 1, 4, "bit")))
     ),
     "no evaluator reads spare": lambda: problem(
