@@ -181,10 +181,9 @@ def _require_storable(gave: str, column: Column) -> None:
             f"{gave} as {column.dtype} up to {column.max()}; whole numbers are at most "
             f"2^63 - 1 = {_GREATEST} (int64)"
         )
-    if kind == "U":
+    if kind == "U" and not _encodable("".join(column.tolist())):
         strange = [text for text in column.tolist() if not _encodable(text)]
-        if strange:
-            raise EvaluationError(f"{gave} as {strange[0]!a}, which cannot be encoded as UTF-8")
+        raise EvaluationError(f"{gave} as {strange[0]!a}, which cannot be encoded as UTF-8")
 
 
 def _encodable(text: str) -> bool:
