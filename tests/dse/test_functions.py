@@ -214,6 +214,7 @@ CELLS = (
 )
 
 
+@pytest.mark.ci  # a kernel talks over the loopback network
 def test_a_function_of_a_notebook_runs_on_workers_and_counts_with_what_it_imports(tmp_path):
     (tmp_path / "mine_rates.py").write_text("RATE = 2.0\ndef scaled(width):\n    return width\n")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in CELLS])
