@@ -18,6 +18,8 @@ from dse.runs.store import read_run
 TOY = Path(__file__).resolve().parent / "toy.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
+pytestmark = pytest.mark.ci  # whole runs in processes of their own; test_failure has the rules
+
 SAID = {
     "surrogate": Failure("raised", "ValueError: caf\\udce9"),
     "endless": Failure("raised", "ValueError: " + "x" * 2_000_000),
