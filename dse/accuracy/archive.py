@@ -91,7 +91,7 @@ def write_archive(cache: Path, handle: str, archive: Archive) -> None:
 
 
 def found_archive(cache: Path, handle: str) -> Path:
-    """File of an archive that is there, and that nobody but its owner may write to.
+    """Path of an existing archive that only its owner may write to.
 
     Raises:
         CacheUnsafe: If others may write to it, or to a folder in which it lies.

@@ -26,7 +26,7 @@ def accuracy_run(
         task: That `dse data list` names, `hub:PATH/CONFIG` or `local:FOLDER`; brought once by
             `dse data fetch`.
         recipe: How it is trained: small, demo, full or frozen.
-        sentences: Of the validation split, the first so many; None takes all.
+        sentences: How many sentences of the validation split, from the first; None takes all.
         knobs: Compression knobs of the problem that the run reads, as
             `dse.accuracy.accuracy_run.KNOBS` lists them; others keep the dense network's value.
 

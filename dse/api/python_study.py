@@ -196,7 +196,7 @@ def _stages(problem: Problem) -> Sequence[Evaluator]:
 
 
 def _accuracy_runs(stages: Sequence[Evaluator]) -> "list[AccuracyRun]":
-    # Who has made one has imported its module, and torch; nobody else must.
+    # An accuracy run exists only if its module is loaded; importing it here would load torch.
     module = sys.modules.get("dse.accuracy.accuracy_run")
     return [] if module is None else [s for s in stages if isinstance(s, module.AccuracyRun)]
 

@@ -18,6 +18,7 @@ def lazy_names(
     names = [*homes, *modules]
 
     def get(name: str) -> object:
+        """The value of a name, imported at its first use."""
         if name not in names:
             raise AttributeError(
                 f"module {package!r} has no attribute {name!r}; there are {', '.join(names)}"

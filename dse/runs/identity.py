@@ -117,7 +117,7 @@ def _installed(names: Sequence[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def source_digest() -> str:
-    """SHA-256 of all source that is installed: recorded, and binding nobody; read once."""
+    """SHA-256 of all installed source: recorded, never compared; read once."""
     return tree_digest(Path(__file__).parents[2])
 
 

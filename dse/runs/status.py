@@ -36,7 +36,7 @@ class RunStatus:
         last: When the last event came, ISO 8601 in UTC; empty if there is none.
         holder: Who works on it; None if nobody does.
         accepted: What a user has accepted as different, a line for each time.
-        way_on: How somebody goes on with it.
+        way_on: The call that continues it.
     """
 
     folder: Path

@@ -96,7 +96,7 @@ def system_from(text: str) -> "AnySystem":
 
 
 def systems_with(system: "AnySystem | None") -> "Mapping[str, AnySystem]":
-    """The systems of every installed package, or the one that somebody has at hand."""
+    """The systems of every installed package, or the given system alone."""
     return InstalledSystems() if system is None else {system.name: system}
 
 

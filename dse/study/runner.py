@@ -268,7 +268,7 @@ class _Job:
 
     @property
     def code(self) -> str:
-        """Version and whole source, which are recorded and bind nobody."""
+        """Version and digest of the whole source; recorded, never compared."""
         return f"edge-dse {versions().get('edge-dse', '?')}, source {source_digest()[:16]}"
 
     @property
