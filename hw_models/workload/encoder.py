@@ -1,19 +1,20 @@
-"""What a transformer encoder with off-ramps asks of hardware: multiply-accumulates and parameters.
+"""A transformer encoder with exits: its counts, and its workload from a configuration.
 
 Both follow the architecture itself (BERT arXiv 1810.04805, ALBERT arXiv 1909.11942); off-ramps
-follow EdgeBERT, arXiv 2011.14203. Nothing here depends on a table.
+follow EdgeBERT, arXiv 2011.14203. Nothing here depends on a machine, and nothing needs torch.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 
 from hw_models.columns import FloatArray, require_one_of
-
-OffRamp: TypeAlias = Literal["pooler", "mean_pool"]
-"""Before the classifier: pooler, dense + tanh on the first token; mean_pool, mean over tokens."""
+from hw_models.workload.exits import OffRamp, with_exits
+from hw_models.workload.table import TOKENS, Product, Size, Tensor, Vector, Workload
 
 _KEYS: Mapping[str, Mapping[str, str | int]] = {
     "bert": {
@@ -265,21 +266,171 @@ def _as_bert(config: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def stored_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
-    """Mean storage of one element: bit mask and packed non-zeros, or dense where that is smaller.
-
-    The format is chosen per tensor at design time, so a tensor whose mask would not pay has none.
+def from_config(
+    config: Mapping[str, Any] | str | Path,
+    *,
+    tokens: int,
+    classes: int = 2,
+    off_ramp: OffRamp = "pooler",
+    name: str = "",
+) -> Workload:
+    """The workload of an encoder from its transformers configuration; torch is not needed.
 
     Args:
-        bits: Width of a non-zero element [bit], shape (n,).
-        sparsity: Fraction of zeros [1], shape (n,), 0 to 1.
+        config: The parsed config.json, or its path; `model_type` albert, bert (MiniLM is one),
+            distilbert or vit.
+        tokens: Of an input, padding included [token], 1 to the position embedding.
+        classes: Outputs of an exit; configurations of pretrained encoders do not say.
+        off_ramp: What an exit computes before its classifier.
+        name: For messages; the model type if empty.
 
-    Returns:
-        min(b, (1 - s) b + 1) [bit], shape (n,).
+    Raises:
+        ValueError: If the model type is unknown, a size is missing, or a length does not fit.
     """
-    return np.minimum(bits, (1.0 - sparsity) * bits + 1.0)
+    if not isinstance(config, Mapping):
+        config = json.loads(Path(config).read_text(encoding="utf-8"))
+        assert isinstance(config, Mapping)
+    shape = EncoderShape.from_config(config, classes=classes, off_ramp=off_ramp)
+    return encoder(shape, tokens, name=name or str(config["model_type"]))
 
 
-def mask_bits(bits: FloatArray, sparsity: FloatArray) -> FloatArray:
-    """Part of `stored_bits` that is bit mask [bit], shape (n,): 1, or 0 where dense is smaller."""
-    return np.asarray((1.0 - sparsity) * bits + 1.0 < bits, dtype=np.float64)
+def encoder(
+    shape: EncoderShape,
+    tokens: int,
+    *,
+    keys: Sequence[float] | None = None,
+    name: str = "encoder",
+) -> Workload:
+    """The workload of an encoder of some sizes, with an exit behind every layer.
+
+    Parameters of layer l are group l, those before the first layer group 0. Layers that share
+    weights (ALBERT) share a group.
+
+    Args:
+        shape: Of the network.
+        tokens: Of an input, padding included [token], 1 to `shape.positions`.
+        keys: Keys that each head sees in every layer [token], 0 for a head that is off, one value
+            a head; None: the symbols `keys` and `heads`, which a design may change.
+        name: For messages.
+
+    Raises:
+        ValueError: If there is not one number of keys per head, or a length does not fit.
+    """
+    if not 1 <= tokens <= shape.positions:
+        raise ValueError(
+            f"tokens = {tokens} is outside 1 to {shape.positions}, the position embedding"
+        )
+    if keys is not None and len(keys) != shape.heads:
+        raise ValueError(f"spans has {len(keys)} values; the network has {shape.heads} heads")
+    layers = range(1, shape.layers + 1)
+    network = Workload(
+        name=name,
+        layers=shape.layers,
+        tokens=float(tokens),
+        heads=float(shape.heads),
+        products=(*_projection(shape), *(row for i in layers for row in _layer(shape, i, keys))),
+        vectors=(*_input(shape), *(row for i in layers for row in _vectors(shape, i, keys))),
+        tensors=_tensors(shape),
+        cuts=(Size(float(shape.hidden), "tokens"),) * (shape.layers + 1),
+        exits=(),
+        longest=float(shape.positions),
+    )
+    return with_exits(network, shape.classes, shape.off_ramp)
+
+
+def shared(shape: EncoderShape, layer: int) -> int:
+    """Which layer's weights a layer runs with, from 1: its own but where layers share them."""
+    return min(layer, shape.groups)
+
+
+def _projection(shape: EncoderShape) -> tuple[Product, ...]:
+    if shape.embedding == shape.hidden:
+        return ()
+    width, hidden = Size(float(shape.embedding)), Size(float(shape.hidden))
+    return (Product(0, "projection", "dense", TOKENS, width, hidden, tensor="projection"),)
+
+
+def _input(shape: EncoderShape) -> tuple[Vector, ...]:
+    """Sum of the embeddings and their layer norm."""
+    width, terms = Size(float(shape.embedding)), Size(1.0 + float(shape.segments > 0))
+    return Vector(0, "add", TOKENS, width, terms), Vector(0, "norm", TOKENS, width)
+
+
+def _layer(shape: EncoderShape, layer: int, keys: Sequence[float] | None) -> tuple[Product, ...]:
+    """Products of a layer in order of execution; a head that is off skips its own."""
+    hidden, ffn = Size(float(shape.hidden)), Size(float(shape.ffn))
+    head, where = shape.hidden / shape.heads, shared(shape, layer)
+    if keys is None:
+        width = Size(head, "heads")
+        attention = [(Size(1.0, "keys"), Size(1.0, "heads"))]
+    else:
+        on = [reach for reach in keys if reach > 0]
+        width = Size(head * len(on))
+        attention = [(Size(float(reach)), Size(float(on.count(reach)))) for reach in sorted({*on})]
+    rows = []
+    if width.base:
+        rows.append(
+            Product(layer, "query_key_value", "weight", TOKENS, hidden, width, Size(3.0),
+                    f"layer.{where}.query_key_value")
+        )  # fmt: skip
+    for reach, copies in attention:
+        rows += [
+            Product(layer, "scores", "activation", TOKENS, Size(head), reach, copies),
+            Product(layer, "context", "activation", TOKENS, reach, Size(head), copies),
+        ]
+    for name, reduction, columns in (
+        ("output", hidden, hidden), ("ffn_in", hidden, ffn), ("ffn_out", ffn, hidden),
+    ):  # fmt: skip
+        tensor = f"layer.{where}.{name}"
+        rows.append(Product(layer, name, "weight", TOKENS, reduction, columns, tensor=tensor))
+    return tuple(rows)
+
+
+def _vectors(shape: EncoderShape, layer: int, keys: Sequence[float] | None) -> tuple[Vector, ...]:
+    hidden = Size(float(shape.hidden))
+    if keys is None:
+        softmax = [Vector(layer, "softmax", TOKENS, Size(1.0, "keys"), Size(1.0, "heads"))]
+    else:
+        on = [reach for reach in keys if reach > 0]
+        softmax = [
+            Vector(layer, "softmax", TOKENS, Size(float(reach)), Size(float(on.count(reach))))
+            for reach in sorted({*on})
+        ]
+    twice = Size(2.0)
+    return (
+        *softmax,
+        Vector(layer, "norm", TOKENS, hidden, twice),
+        Vector(layer, "add", TOKENS, hidden, twice),
+    )
+
+
+def _tensors(shape: EncoderShape) -> tuple[Tensor, ...]:
+    """Parameters of embeddings, projection and layers."""
+    width, hidden, ffn = float(shape.embedding), float(shape.hidden), float(shape.ffn)
+    rows = {
+        "tokens": (shape.vocabulary, Size(width, "tokens")),
+        "positions": (shape.positions, Size(width, "tokens")),
+        "segments": (shape.segments, Size(width)),
+        "norm": (2, Size(0.0)),
+    }
+    tensors = [
+        Tensor(f"embeddings.{name}", count * width, "embedding", 0, (0,), read)
+        for name, (count, read) in rows.items()
+        if count
+    ]
+    if shape.embedding != shape.hidden:
+        elements = float(shape.projection_parameters)
+        tensors.append(Tensor("projection", elements, "dense", 0, (0,)))
+    matrices = {
+        "query_key_value": 3 * hidden**2,
+        "output": hidden**2,
+        "ffn_in": hidden * ffn,
+        "ffn_out": ffn * hidden,
+    }
+    for where in range(1, shape.groups + 1):
+        users = tuple(i for i in range(1, shape.layers + 1) if shared(shape, i) == where)
+        for name, elements in matrices.items():
+            tensors.append(Tensor(f"layer.{where}.{name}", elements, "weight", where, users))
+        vectors = float(shape.layer_vectors)
+        tensors.append(Tensor(f"layer.{where}.vectors", vectors, "dense", where, users))
+    return tuple(tensors)
