@@ -11,26 +11,25 @@ if TYPE_CHECKING:
     from hw_models.accelerator import Accelerator
     from hw_models.alpha_power import AlphaPower, fit_alpha_power
     from hw_models.attention_span import AttentionSpan
-    from hw_models.breakdown import Breakdown, break_down, break_down_split, executed_shares
+    from hw_models.breakdown import break_down, executed_shares
     from hw_models.cloud import CloudNode
-    from hw_models.datapath import Datapath, InitiationIntervals
+    from hw_models.columns import Breakdown, total
+    from hw_models.datapath import Datapath
     from hw_models.dvfs import Load, SentenceDvfs, Sentences
     from hw_models.edge_device import EdgeDevice
     from hw_models.faults import fault_rate
     from hw_models.fit import SplitFit, fit_split, read_trials
     from hw_models.latency_aware import LatencyAware
     from hw_models.link import Link
+    from hw_models.machine.edgebert import InitiationIntervals
     from hw_models.memory import Envm
     from hw_models.operating_points import OperatingPoints
     from hw_models.silicon import Silicon
-    from hw_models.sized import SizedAccelerator
     from hw_models.sparse_store import PowerOn, SparseStore
-    from hw_models.split import SplitComputing
+    from hw_models.split import SplitComputing, break_down_split
     from hw_models.sram import Sram
-    from hw_models.stages import Stages, total
     from hw_models.storage import Storage
     from hw_models.supply import Supply
-    from hw_models.systolic import Product, SystolicArray
     from hw_models.table import Table, read, shipped, shipped_csv, shipped_names
     from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
     from hw_models.workload import EncoderShape
@@ -39,9 +38,11 @@ _NAMES = {
     "accelerator": "Accelerator",
     "alpha_power": "AlphaPower fit_alpha_power",
     "attention_span": "AttentionSpan",
-    "breakdown": "Breakdown break_down break_down_split executed_shares",
+    "breakdown": "break_down executed_shares",
     "cloud": "CloudNode",
-    "datapath": "Datapath InitiationIntervals",
+    "columns": "Breakdown total",
+    "datapath": "Datapath",
+    "machine.edgebert": "InitiationIntervals",
     "dvfs": "Load SentenceDvfs Sentences",
     "edge_device": "EdgeDevice",
     "faults": "fault_rate",
@@ -51,14 +52,11 @@ _NAMES = {
     "memory": "Envm",
     "operating_points": "OperatingPoints",
     "silicon": "Silicon",
-    "sized": "SizedAccelerator",
     "sparse_store": "PowerOn SparseStore",
-    "split": "SplitComputing",
+    "split": "SplitComputing break_down_split",
     "sram": "Sram",
-    "stages": "Stages total",
     "storage": "Storage",
     "supply": "Supply",
-    "systolic": "Product SystolicArray",
     "table": "Table read shipped shipped_csv shipped_names",
     "uncertainty": "Interval evaluate_each sample_models survival surviving",
     "workload": "EncoderShape",
@@ -91,19 +89,15 @@ __all__ = [
     "Load",
     "OperatingPoints",
     "PowerOn",
-    "Product",
     "SentenceDvfs",
     "Sentences",
     "Silicon",
-    "SizedAccelerator",
     "SparseStore",
     "SplitComputing",
     "SplitFit",
     "Sram",
-    "Stages",
     "Storage",
     "Supply",
-    "SystolicArray",
     "Table",
     "break_down",
     "break_down_split",

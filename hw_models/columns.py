@@ -1,6 +1,7 @@
 """Column types and the border checks every model shares: presence, length, range."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -11,12 +12,15 @@ FloatArray: TypeAlias = NDArray[np.float64]
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 
-def pick(columns: Columns, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
+def pick(
+    columns: Columns, names: tuple[str, ...], by_row: Collection[str] = ()
+) -> tuple[NDArray[Any], ...]:
     """Take the named columns of a batch, in the order asked.
 
     Args:
         columns: Batch of n designs, each column of shape (n,).
         names: Columns to take; others are not looked at.
+        by_row: Columns that may have several rows, one for each group or layer: shape (k, n).
 
     Returns:
         The arrays themselves, each of shape (n,).
@@ -28,8 +32,11 @@ def pick(columns: Columns, names: tuple[str, ...]) -> tuple[NDArray[Any], ...]:
     if missing:
         raise ValueError(f"columns {missing} are missing; the model reads {list(names)}")
     taken = tuple([np.asarray(columns[name]) for name in names])
-    shapes = {array.shape for array in taken}
-    if len(shapes) != 1 or taken[0].ndim != 1:
+    shapes = {
+        array.shape[1:] if name in by_row and array.ndim == 2 else array.shape
+        for name, array in zip(names, taken, strict=True)
+    }
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         got = {name: array.shape for name, array in zip(names, taken, strict=True)}
         raise ValueError(f"columns must share one shape (n,), got {got}")
     return taken
@@ -40,6 +47,7 @@ def in_chunks(
     columns: Columns,
     names: tuple[str, ...],
     rows: int,
+    by_row: Collection[str] = (),
 ) -> dict[str, FloatArray]:
     """Evaluate a batch piece by piece: temporaries stay in cache and memory follows the piece.
 
@@ -48,6 +56,7 @@ def in_chunks(
         columns: Batch of n designs, each column of shape (n,).
         names: Columns that `evaluate` reads.
         rows: Most rows of a piece [1], at least 1.
+        by_row: As for `pick`.
 
     Returns:
         Outputs of the whole batch, each of shape (n,).
@@ -55,8 +64,8 @@ def in_chunks(
     Raises:
         ValueError: If a column is missing or of another shape, or as `evaluate`.
     """
-    taken = dict(zip(names, pick(columns, names), strict=True))
-    n = len(taken[names[0]])
+    taken = dict(zip(names, pick(columns, names, by_row), strict=True))
+    n = next(iter(taken.values())).shape[-1]
     keep_freed_pages()
     if n <= rows:
         return evaluate(taken)
@@ -65,7 +74,7 @@ def in_chunks(
     size = -(-n // -(-n // rows))
     for start in range(0, n, size):
         piece = slice(start, start + size)
-        for name, values in evaluate({key: c[piece] for key, c in taken.items()}).items():
+        for name, values in evaluate({key: c[..., piece] for key, c in taken.items()}).items():
             results.setdefault(name, np.empty(n))[piece] = values
     return results
 
@@ -136,3 +145,42 @@ def require_whole(name: str, values: NDArray[Any], unit: str, authority: str) ->
     if not whole.all():
         bad = float(values[~whole][0])
         raise ValueError(f"{name} = {bad!r} {unit} is not a whole number, {authority}")
+
+
+def codes_of(name: str, values: NDArray[Any], allowed: Sequence[str]) -> NDArray[np.intp]:
+    """Place of each name in a list, of the shape of `values`.
+
+    Raises:
+        ValueError: If a name is not in the list; the message shows it and the list.
+    """
+    codes = np.full(values.shape, -1, dtype=np.intp)
+    for place, one in enumerate(allowed):
+        codes[values == one] = place
+    if codes.size and codes.min() < 0:
+        bad = str(values[codes < 0].flat[0])
+        raise ValueError(f"{name} = {bad!r} is not one of {list(allowed)}")
+    return codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Breakdown:
+    """Parts of two means; each array of shape (layers + 1, n), row 0 the input stage.
+
+    Attributes:
+        energy: Component -> mean energy [J].
+        latency: Component -> mean latency [s]; the p95 latency has no parts per mean layer.
+    """
+
+    energy: Mapping[str, FloatArray]
+    latency: Mapping[str, FloatArray]
+
+
+def total(parts: Mapping[str, FloatArray]) -> FloatArray:
+    """Sum in the order of the parts: the same bits as a reader who adds them up."""
+    first, *rest = parts.values()
+    if not rest:
+        return first.copy()
+    summed = first + rest[0]
+    for part in rest[1:]:
+        summed += part
+    return summed

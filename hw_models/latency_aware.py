@@ -1,30 +1,23 @@
 """EdgeBERT's latency-aware inference on its accelerator: sentence-level DVFS over all exit layers.
 
-For every exit layer l of the network, with the first p layers at the nominal supply V0:
+    E = sum over l of share(l) E(l)
 
-    T(l) = T_input(V0) + p T_layer(V0) + t_switch + (l - p) T_layer(V)      V: lowest row, T(l) <= D
-    E    = sum over l of share(l) [E_input(V0) + p E_layer(V0) + (l - p) E_layer(V)]
-
-Exact for the accelerator's whole model, stalls on memory included, because every row of the voltage
-table is tried: times on all rows, energies on the one that is taken. The predictor is taken as
-right; a wrong one costs accuracy or time, not modelled.
+with E and T of `hw_models.systems.sentence_dvfs`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dse.core.signature import Signature
 from hw_models.accelerator import Accelerator
-from hw_models.breakdown import Breakdown, executed_shares
-from hw_models.columns import Columns, FloatArray, in_chunks, pick, require_range
-from hw_models.flow import Design
-from hw_models.stages import Stages, total
+from hw_models.columns import Breakdown, Columns, FloatArray, in_chunks, pick, require_range, total
+from hw_models.cost.costs import weighted, weighted_quantile
+from hw_models.cost.kernel import areas
 from hw_models.supply import Supply
+from hw_models.systems.sentence_dvfs import Exits, Sentences
 from hw_models.table import label, weakest
 
 CHUNK = 4_096
@@ -36,23 +29,6 @@ _DESIGN = ("pruning_ratio", "weight_bits", "envm_cell")
 def share_column(layer: int) -> str:
     """Name of the column that holds the share of sentences that exit after this layer."""
     return f"exit_share_{layer}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exits:
-    """What a sentence costs by exit layer; each array of shape (layers, n).
-
-    Attributes:
-        vdd: Supply after the early layers [V].
-        energy: [J].
-        latency: [s].
-        feasible: Whether the deadline is met.
-    """
-
-    vdd: FloatArray
-    energy: FloatArray
-    latency: FloatArray
-    feasible: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +92,13 @@ class LatencyAware:
         return in_chunks(self._means, columns, tuple(self.signature.inputs), CHUNK)
 
     def _means(self, columns: Columns) -> dict[str, FloatArray]:
-        exits, start, _ = self._run(columns)
-        share = self._histogram(columns)
+        sentences, deadline = self._sentences(columns)
+        exits, share = sentences.exits(deadline), self._histogram(columns)
         return {
-            "energy": _weighted(share, exits.energy),
+            "energy": weighted(share, exits.energy),
             "latency_p95": weighted_quantile(share, exits.latency, 0.95),
-            "late_share": _weighted(share, (~exits.feasible).astype(np.float64)),
-            "area": total(start.area),
+            "late_share": weighted(share, (~exits.feasible).astype(np.float64)),
+            "area": total(self._area(sentences)),
         }
 
     def parts(self, columns: Columns) -> dict[str, dict[str, FloatArray]]:
@@ -139,16 +115,15 @@ class LatencyAware:
         Raises:
             ValueError: As the call.
         """
-        exits, start, late = self._run(columns)
-        share = self._histogram(columns)
+        exits, share = self.exits(columns), self._histogram(columns)
         slow = weighted_quantile(share, exits.latency, 0.95)
         row = (exits.latency == slow).argmax(axis=0)
-        whole = self._layers(exits, start, late, np.eye(len(share))[:, row])
-        energy = self._layers(exits, start, late, share).energy
+        whole = self.break_down(columns, np.eye(len(share))[:, row])
+        energy = self.break_down(columns, share).energy
         return {
             "energy": {name: part.sum(axis=0) for name, part in energy.items()},
             "latency_p95": {name: part.sum(axis=0) for name, part in whole.latency.items()},
-            "area": dict(start.area),
+            "area": self._area(self._sentences(columns)[0]),
         }
 
     def break_down(self, columns: Columns, share: FloatArray | None = None) -> Breakdown:
@@ -168,20 +143,9 @@ class LatencyAware:
         Raises:
             ValueError: As the call.
         """
-        return self._layers(
-            *self._run(columns), self._histogram(columns) if share is None else share
-        )
-
-    def _layers(self, exits: Exits, start: Stages, design: Design, share: FloatArray) -> Breakdown:
-        early, late = self.early_layers, self.accelerator.stages_of(design)
-        energy = _by_layer(start.energy_input, start.energy_layer, late.energy_layer, share, early)
-        latency = _by_layer(start.time_input, start.time_layer, late.time_layer, share, early)
-        settling = np.zeros_like(latency["stall"])
-        if early < len(share):
-            nominal = np.full_like(exits.vdd, self.accelerator.points.nominal_vdd)
-            waited = self.supply.switching_time(nominal, exits.vdd)
-            settling[early + 1] = (share * waited)[early:].sum(axis=0)
-        return Breakdown(energy, {**latency, "settling": settling})
+        sentences, deadline = self._sentences(columns)
+        shares = self._histogram(columns) if share is None else share
+        return Breakdown(*sentences.by_layer(deadline, shares))
 
     def exits(self, columns: Columns) -> Exits:
         """Voltage, energy, latency and feasibility for every exit layer of every design.
@@ -192,52 +156,28 @@ class LatencyAware:
         Raises:
             ValueError: If a column is missing or out of range.
         """
-        return self._run(columns)[0]
+        sentences, deadline = self._sentences(columns)
+        return sentences.exits(deadline)
 
-    def _run(self, columns: Columns) -> tuple[Exits, Stages, Design]:
-        """The exits; stages at nominal; the designs at the supplies of late exits, (layers, n)."""
+    def _sentences(self, columns: Columns) -> tuple[Sentences, FloatArray]:
+        """The designs on the nominal supply, and their deadlines [s]."""
         *_, deadline = pick(columns, (*_DESIGN, "deadline"))
         limits = (np.finfo(np.float64).tiny, np.inf)
         require_range("deadline", deadline, limits, "s", "time that a sentence can take")
-        machine, early = self.accelerator, self.early_layers
-        design = machine.at_nominal({name: columns[name] for name in _DESIGN})
-        start = machine.stages_of(design)
-        depth = np.arange(1.0, machine.shape.layers + 1)[:, np.newaxis]
-        first = np.minimum(depth, early)
-        energy = total(start.energy_input) + first * total(start.energy_layer)
-        latency = total(start.time_input) + first * start.duration
-        vdd = np.full(latency.shape, machine.points.nominal_vdd)
-        supplies = machine.on(design, machine.points.table.columns["vdd"][:, np.newaxis])
-        rows, latency[early:] = self._slowest(supplies, deadline, latency[early:])
-        late = supplies.on(rows)
-        vdd[early:] = late.vdd
-        energy[early:] += (depth - early)[early:] * total(machine.layer_energy(late))
-        return Exits(vdd, energy, latency, latency <= deadline), start, late
+        chip = self.accelerator.chip
+        asked = chip.demand(chip.design(self._nominal(columns)))
+        early = np.full(deadline.shape, float(self.early_layers))
+        return Sentences.of(asked, chip.machine.technology, early, self.supply), deadline
 
-    def _slowest(
-        self, supplies: Design, deadline: FloatArray, early: FloatArray
-    ) -> tuple[NDArray[np.intp], FloatArray]:
-        """First row of the voltage table in time, else the last, and the latency [s] there.
+    def _nominal(self, columns: Columns) -> Columns:
+        designs = {name: columns[name] for name in _DESIGN}
+        vdd = self.accelerator.points.nominal_vdd
+        return {**designs, "vdd": np.full(np.shape(columns["weight_bits"]), vdd)}
 
-        Args:
-            supplies: The designs on every row.
-            deadline: [s], shape (n,).
-            early: Time of the early layers, for exits after 1, 2 and more late ones [s], (k, n).
-        """
-        nominal = np.full_like(supplies.vdd, self.accelerator.points.nominal_vdd)
-        settling = self.supply.switching_time(nominal, supplies.vdd)
-        layer = self.accelerator.layer_duration(supplies)  # (rows, n), as all that follows
-        chosen, rows = np.empty_like(early), np.empty(early.shape, dtype=np.intp)
-        columns = np.arange(len(deadline))
-        for late, begun in enumerate(early):
-            latency = (late + 1.0) * layer
-            latency += settling
-            latency += begun
-            fits = latency <= deadline
-            fits[-1] = True
-            rows[late] = fits.argmax(axis=0)
-            chosen[late] = latency[rows[late], columns]
-        return rows, chosen
+    def _area(self, sentences: Sentences) -> dict[str, FloatArray]:
+        none = np.zeros(sentences.early.shape)
+        area = areas(sentences.asked, sentences.machine)
+        return {name: none + part for name, part in area.items()}
 
     def _histogram(self, columns: Columns) -> FloatArray:
         shares = pick(columns, self._shares)
@@ -249,47 +189,3 @@ class LatencyAware:
             bad = float(sums[np.abs(sums - 1.0) > 1e-9][0])
             raise ValueError(f"the exit shares of a design sum to {bad!r}, not to 1 within 1e-9")
         return table
-
-
-def _by_layer(
-    once: Mapping[str, FloatArray],
-    nominal: Mapping[str, FloatArray],
-    late: Mapping[str, FloatArray],
-    share: FloatArray,
-    early: int,
-) -> dict[str, FloatArray]:
-    """Input stage and layers by component, shape (layers + 1, n); late ones per exit, (k, n)."""
-    executed = executed_shares(share)
-    found = {}
-    for name, start in once.items():
-        # A component that no voltage touches has one row for all exits.
-        each = np.broadcast_to(late[name], share[early:].shape) * share[early:]
-        found[name] = np.vstack(
-            [executed[:1] * start, executed[:early] * nominal[name], executed_shares(each)]
-        )
-    return found
-
-
-def _weighted(share: FloatArray, values: FloatArray) -> FloatArray:
-    """Sum over layers [unit of values], shape (n,); layer by layer, so a batch equals its rows."""
-    return total({str(i): s * v for i, (s, v) in enumerate(zip(share, values, strict=True))})
-
-
-def weighted_quantile(share: FloatArray, values: FloatArray, level: float) -> FloatArray:
-    """Smallest value that a share of at least `level` does not exceed.
-
-    Args:
-        share: Of the cases, each column summing to 1, shape (k, n).
-        values: Of the cases, shape (k, n).
-        level: 0 to 1.
-
-    Returns:
-        Shape (n,).
-    """
-    columns = np.arange(values.shape[1])
-    ranked = np.argsort(values, axis=0, kind="stable") * len(columns) + columns
-    reached = share.take(ranked)
-    for below, here in pairwise(reached):
-        here += below
-    first = (reached >= level - 1e-9).argmax(axis=0)
-    return np.asarray(values.take(ranked[first, columns]), dtype=np.float64)

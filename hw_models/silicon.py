@@ -1,17 +1,10 @@
 """Energy, area and leakage of the accelerator's logic, calibrated on one published operating point.
 
-The width law gives the shape, the anchor the size:
-
-    law(w, a, e, n) = q (w + 1)(a + 1) + l [(e + 1) + W]
-    W               = (w + 1) + (a + 1) + 2 (2^e - 1) + log2 n
-    E_mac           = k law,  k so that E_mac + buffers + leakage = anchor power / (n^2 f)
-
-w and a are the mantissa widths of weight and activation without the hidden one, e the exponent
-width, W the accumulator that holds every product of n lanes without loss: a wide exponent is paid
-for in alignment, not in the exponent adder. q and l come from Horowitz's 32-bit integer multiplier
-(quadratic) and adder (linear), 45 nm. The factor k is above 1 although the process is smaller: it
-carries registers, clock and control, which the bare operators lack. So the law is trusted for
-ratios between widths, the anchor for the absolute value.
+The width law (`hw_models.cost.multiply`) gives the shape, the anchor the size: the factor k is such
+that E_mac + buffers + leakage = anchor power / (n^2 f). q and l come from Horowitz's 32-bit integer
+multiplier (quadratic) and adder (linear), 45 nm. The factor k is above 1 although the process is
+smaller: it carries registers, clock and control, which the bare operators lack. So the law is
+trusted for ratios between widths, the anchor for the absolute value.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from hw_models.columns import FloatArray
+from hw_models.cost.multiply import FloatLaw
 from hw_models.sram import Sram, WordEnergy
 from hw_models.table import Table, shipped
 
@@ -75,9 +69,17 @@ class Silicon:
         slot = c("power") / (n**2 * c("frequency"))
         leakage = c("leakage_density") * c("area") / (n**2 * c("frequency"))
         buffers = 2.0 * self.buffer_read().of(n * bits) / n**2
-        mantissa = np.array([bits - 1.0 - exponent])
-        bare = self._operators(mantissa, mantissa, exponent, int(n))
-        return (slot - leakage - buffers) / float(bare[0])
+        bare = self._bare(1.0).energy(*(np.array(x) for x in (bits, bits, exponent, n)))
+        return (slot - leakage - buffers) / float(bare)
+
+    def _bare(self, scale: float) -> FloatLaw:
+        """The width law with the bare operators' energies, times a factor."""
+        c = self.operators.constant
+        return FloatLaw(scale, c("multiply") / c("width") ** 2, c("add") / c("width"))
+
+    def law(self) -> FloatLaw:
+        """Energy of a multiply-accumulate, calibrated on the anchor."""
+        return self._bare(self.calibration)
 
     def mac_energy(
         self, weight_bits: FloatArray, activation_bits: FloatArray, exponent_bits: int, width: int
@@ -93,14 +95,14 @@ class Silicon:
         Returns:
             [J], shape (n,), increasing with every argument.
         """
-        w = weight_bits - 1.0 - exponent_bits
-        a = activation_bits - 1.0 - exponent_bits
-        return self.calibration * self._operators(w, a, exponent_bits, width)
+        return self.law().energy(
+            weight_bits, activation_bits, np.asarray(exponent_bits), np.asarray(float(width))
+        )
 
     def lane_energy(self) -> float:
         """One 16-bit fixed-point multiply-add of a special-function lane [J]."""
-        q, line = self._coefficients()
-        return self.calibration * (q * LANE_BITS**2 + line * LANE_BITS)
+        law = self.law()
+        return law.scale * (law.quadratic * LANE_BITS**2 + law.linear * LANE_BITS)
 
     def buffer_read(self) -> WordEnergy:
         """Reading a vector from the weight or the input buffer [J] over its bits."""
@@ -114,29 +116,26 @@ class Silicon:
         """One access to the auxiliary buffer of the special-function units [J] over its bits."""
         return self.sram.read(self.anchor.constant("auxiliary"))
 
+    @property
+    def logic_area(self) -> float:
+        """Area of the buffers [m^2], as in the anchor."""
+        buffers = 2.0 * self.sram.area(self.buffer_bytes)
+        return buffers + self.sram.area(self.anchor.constant("auxiliary"))
+
+    @property
+    def unit_area(self) -> float:
+        """Area of one multiply-accumulate with all that is not a buffer [m^2]."""
+        c = self.anchor.constant
+        return (c("area") - self.logic_area) / c("mac_width") ** 2
+
     def area(self, width: int) -> float:
         """Area of an accelerator with width^2 multiply-accumulates [m^2].
 
         Buffers as in the anchor; the rest of the anchor's area is taken as datapath and grows with
         width^2, whatever the number formats.
         """
-        c = self.anchor.constant
-        buffers = 2.0 * self.sram.area(self.buffer_bytes) + self.sram.area(c("auxiliary"))
-        return buffers + (c("area") - buffers) * (width / c("mac_width")) ** 2
+        return self.logic_area + self.unit_area * width**2
 
     def leakage(self, width: int) -> float:
         """Leakage power of the accelerator [W]: the anchor's density times the area."""
         return self.anchor.constant("leakage_density") * self.area(width)
-
-    def _coefficients(self) -> tuple[float, float]:
-        c = self.operators.constant
-        return c("multiply") / c("width") ** 2, c("add") / c("width")
-
-    def _operators(
-        self, w: FloatArray, a: FloatArray, exponent_bits: int, width: int
-    ) -> FloatArray:
-        """Energy of the bare operators [J], shape (n,); the width law of the module."""
-        q, line = self._coefficients()
-        accumulator = (w + 1.0) + (a + 1.0) + 2.0 * (2.0**exponent_bits - 1.0) + np.log2(width)
-        adders = (exponent_bits + 1.0) + accumulator
-        return np.asarray(q * (w + 1.0) * (a + 1.0) + line * adders, dtype=np.float64)

@@ -7,7 +7,7 @@ single-level cells and only the values in multi-level ones. Whole 2 MiB macros, 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from hw_models.faults import value_faults
 from hw_models.memory import MACRO_WORD_BITS, Envm, mask_cell, renamed
 from hw_models.sram import Sram
 from hw_models.table import Table, label, shipped
+
+Places: TypeAlias = tuple[tuple[NDArray[np.intp], FloatArray], tuple[NDArray[np.intp], FloatArray]]
+"""Memory row and bits kept there: of the data, and of the mask."""
 
 _REST_CELL: Mapping[str, str] = {
     "rram_mlc2": "rram",
@@ -96,8 +99,9 @@ class SparseStore:
             ValueError: If a cell is unknown to a table, or a value is out of range.
         """
         data, mask = _image(elements, sparsity, bits)
-        macros = self.envm.at(cell)
-        count = macros.count(macros.held(data + mask, mask))
+        places = self._places(cell, data, mask)
+        rows = self.envm.rows()
+        counts = [rows.macros(row, kept) for row, kept in places]
         energy, latency = self._write(cell)
         guard_energy, guard_latency = self._write(mask_cell(cell) if self._apart else cell)
         words, mask_words = data / MACRO_WORD_BITS, mask / MACRO_WORD_BITS
@@ -105,9 +109,9 @@ class SparseStore:
         return StoredTensor(
             data,
             mask,
-            count.total,
-            macros.area(count),
-            macros.leakage(count),
+            counts[0] + counts[1],
+            _each(rows.area, places, counts),
+            _each(rows.leakage, places, counts),
             words * energy + mask_words * guard_energy,
             words * latency + mask_words * guard_latency,
             writes,
@@ -124,9 +128,17 @@ class SparseStore:
             ValueError: As `keep`.
         """
         data, mask = _image(elements, sparsity, bits)
-        macros = self.envm.at(cell)
-        held = macros.held(data + mask, mask)
-        return macros.read_energy(held), held.times(macros.bit_time(np.zeros(1))).total
+        places, rows = self._places(cell, data, mask), self.envm.rows()
+        read = [kept for _, kept in places]
+        times = [kept * rows.bit_time(row, np.zeros(1)) for row, kept in places]
+        return _each(rows.read, places, read), times[0] + times[1]
+
+    def _places(self, cell: NDArray[Any], data: FloatArray, mask: FloatArray) -> Places:
+        """Macros of the values, with the mask where it is not apart, and macros of the mask."""
+        row = self.envm.cell_rows(cell)
+        single = self.envm.rows().single.take(row)
+        own = mask * (single != row)
+        return (row, (data + mask) - own), (single, own)
 
     @property
     def _apart(self) -> bool:
@@ -176,6 +188,12 @@ class PowerOn:
         (transfer,) = self.dram.at(np.array([self.technology]), "transfer_energy")
         word = self.sram.write(self.bank_bytes).of(MACRO_WORD_BITS)
         return bits * (transfer + word / MACRO_WORD_BITS), bits / bandwidth
+
+
+def _each(quantity: FloatArray, places: Places, amounts: list[FloatArray]) -> FloatArray:
+    """Sum over both kinds of macro of a quantity times an amount, shape (n,)."""
+    (data, _), (mask, _) = places
+    return np.asarray(quantity.take(data) * amounts[0] + quantity.take(mask) * amounts[1])
 
 
 def _image(

@@ -6,13 +6,14 @@ energy  = P_edge t_edge + P_wait (t_transfer + t_cloud) + E_link + E_cloud
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
 
 from dse.core.signature import Label, Signature
 from hw_models.cloud import CloudNode
-from hw_models.columns import Columns, FloatArray, pick
+from hw_models.columns import Breakdown, Columns, FloatArray, pick
 from hw_models.edge_device import EdgeDevice
 from hw_models.link import Link
 from hw_models.table import weakest
@@ -97,3 +98,42 @@ class SplitComputing:
                 "cloud": self.cloud.energy(cloud, gpu),
             },
         }
+
+
+def break_down_split(model: SplitComputing, columns: Columns) -> Breakdown:
+    """Energy and latency of each request by layer and component.
+
+    Args:
+        model: Board, link and node, characterised for every split.
+        columns: Of the model, shape (n,).
+
+    Returns:
+        Parts that sum to the outputs up to rounding. Row 0 is what belongs to no layer: loading the
+        input, transfer and waiting.
+
+    Raises:
+        ValueError: If a column is out of range, or a split in between was not characterised.
+    """
+    split, frequency, mode, gpu, _ = pick(columns, tuple(model.inputs))
+    frequency = frequency.astype(np.float64)
+    whole = model.parts(columns)
+    layers = range(model.edge.layers + 1)
+    board = [
+        model.edge.latency(np.minimum(split, k).astype(np.intp), frequency, mode) for k in layers
+    ]
+    node = [model.cloud.latency(np.maximum(split, k), gpu) for k in layers]
+    none = np.zeros_like(board[0])
+    edge = np.diff(np.stack([none, *board]), axis=0)
+    cloud = np.stack([none, *(before - after for before, after in pairwise(node))])
+    between = np.zeros((len(edge), 1))
+    between[0] = 1.0
+    spent = whole["energy"]
+    return Breakdown(
+        {
+            "edge": model.edge.power(frequency, mode) * edge,
+            "cloud": model.cloud.energy(cloud, gpu),
+            "transfer": between * spent["transfer"],
+            "waiting": between * spent["waiting"],
+        },
+        {"edge": edge, "cloud": cloud, "transfer": between * whole["latency"]["transfer"]},
+    )

@@ -299,9 +299,10 @@ def encoder(
     tokens: int,
     *,
     keys: Sequence[float] | None = None,
+    exits: bool = True,
     name: str = "encoder",
 ) -> Workload:
-    """The workload of an encoder of some sizes, with an exit behind every layer.
+    """The workload of an encoder of some sizes.
 
     Parameters of layer l are group l, those before the first layer group 0. Layers that share
     weights (ALBERT) share a group.
@@ -311,6 +312,7 @@ def encoder(
         tokens: Of an input, padding included [token], 1 to `shape.positions`.
         keys: Keys that each head sees in every layer [token], 0 for a head that is off, one value
             a head; None: the symbols `keys` and `heads`, which a design may change.
+        exits: Whether an exit follows every layer.
         name: For messages.
 
     Raises:
@@ -335,7 +337,7 @@ def encoder(
         exits=(),
         longest=float(shape.positions),
     )
-    return with_exits(network, shape.classes, shape.off_ramp)
+    return with_exits(network, shape.classes, shape.off_ramp) if exits else network
 
 
 def shared(shape: EncoderShape, layer: int) -> int:

@@ -27,7 +27,7 @@ from dse.study.runner import runs_made, spread_over, workers_of
 from search_spaces.joint import BOARD_KNOBS, CHIP_KNOBS, DEFAULTS, nearest
 from studies.analyses.ablation import ARMS, Arm, Budget, searched
 from studies.analyses.coordinate_descent import energy_of
-from studies.joint.system import LAYERS, SYSTEM, Settings
+from studies.joint.system import SYSTEM, Settings, layers_of
 
 Rows: TypeAlias = np.ndarray[tuple[int], np.dtype[np.intp]]
 """Numbers of trials."""
@@ -80,7 +80,7 @@ def accuracies(evaluator: Evaluator, settings: Settings, space: SearchSpace) -> 
     said = {**DEFAULTS, "activation_bits": activations}
     rows = {k: np.array([v] * (1 + clouds)) for k, v in said.items() if k not in foreign}
     rows |= {
-        "split_layer": np.array([LAYERS] + [0] * clouds),
+        "split_layer": np.array([layers_of()] + [0] * clouds),
         "offload": np.array(["none"] + ["input"] * clouds),
         "cloud_network": np.array([settings.clouds[0], *settings.clouds]),
     }
@@ -236,7 +236,7 @@ def ablate(  # noqa: PLR0913  (a flag each)
         for name in arm or ARMS:
             for seed in range(1, seeds + 1):
                 budget, wanted = Budget(runs, trials), list(levels.values())
-                found.append(searched(name, problem, LAYERS, budget, seed, wanted))
+                found.append(searched(name, problem, layers_of(), budget, seed, wanted))
                 sys.stderr.write(
                     f"{name}, seed {seed}: {found[-1].runs} real runs, "
                     f"{len(found[-1].trials):,} designs\n"

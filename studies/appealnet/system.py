@@ -19,6 +19,7 @@ from dse.study.system import Composed, Requests, Section, Spreader, System, Watc
 from hw_models.appeal import Appealing
 from search_spaces.appealnet import DEFAULTS, DOMAIN, FOR_IMAGES, FOR_SENTENCES, require_networks
 from studies.appealnet.testbed import Surroundings, priced_appeal, surroundings, text_macs
+from studies.dynasplit.testbed import ASSUMED
 from studies.provenance import table_facts
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ class Settings(Section):
     bandwidth_mbit_s: Annotated[float, Field(gt=0)] | None = None
     radio_fixed_mj: Annotated[float, Field(ge=0)] = 0.0
     radio_nj_per_byte: Annotated[float, Field(ge=0)] = 0.0
-    waiting_w: Annotated[float, Field(ge=0)] = 2.7
+    waiting_w: Annotated[float, Field(ge=0)] = ASSUMED("board_idle")
     cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
-    cloud_cpu_slowdown: Annotated[float, Field(ge=1)] = 5.0
+    cloud_cpu_slowdown: Annotated[float, Field(ge=1)] = ASSUMED("cpu_slowdown")
 
     @property
     def on_images(self) -> bool:

@@ -16,6 +16,7 @@ from hw_models.columns import FloatArray
 from hw_models.link import lan_testbed
 from search_spaces.dynasplit import CLOCKS
 from studies.dynasplit.testbed import (
+    ASSUMED,
     CALL,
     FASTEST,
     IMAGE_LOADING,
@@ -40,9 +41,9 @@ class Surroundings:
 
     bandwidth: float
     link: Link
-    waiting: float = 2.7
+    waiting: float = ASSUMED("board_idle")
     idle: float = 0.0
-    cpu_slowdown: float = 5.0
+    cpu_slowdown: float = ASSUMED("cpu_slowdown")
 
 
 def surroundings(

@@ -13,10 +13,10 @@ from dse.core.signature import Signature
 from dse.core.space import Columns, SearchSpace
 from dse.study.system import Breakdown, Composed, Requests, Section, Spreader, System, Watcher
 from hw_models import SplitComputing
-from hw_models.breakdown import break_down_split
 from hw_models.link import lan_testbed
+from hw_models.split import break_down_split
 from search_spaces.dynasplit import DOMAIN, corners, narrowed
-from studies.dynasplit.testbed import Priced, priced_testbed
+from studies.dynasplit.testbed import ASSUMED, Priced, priced_testbed
 from studies.provenance import table_facts
 
 
@@ -35,9 +35,9 @@ class Settings(Section):
     network: Priced = "bert-base"
     sequence_length: Annotated[int, Field(ge=1, le=512)] = 128
     bandwidth_mbit_s: Annotated[float, Field(gt=0)] | None = None
-    waiting_w: Annotated[float, Field(ge=0)] = 2.7
+    waiting_w: Annotated[float, Field(ge=0)] = ASSUMED("board_idle")
     cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
-    cloud_cpu_slowdown: Annotated[float, Field(ge=1)] = 5.0
+    cloud_cpu_slowdown: Annotated[float, Field(ge=1)] = ASSUMED("cpu_slowdown")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,6 +24,9 @@ Priced: TypeAlias = Literal["vgg16", "vit", "bert-base", "minilm-l6"]
 
 _BED = shipped("testbed_dynasplit").constant
 
+ASSUMED = shipped("assumptions").constant
+"""Values without a source, with an interval: chip_idle and board_idle [W], cpu_slowdown [1]."""
+
 IMAGE_LOADING = _BED("image_loading")
 """Of one image on the board [s]."""
 
@@ -75,10 +78,10 @@ def cuts_of(network: Priced, sequence: int) -> Cuts:
         return _vgg16()
     if network == "vit":
         return _vit()
-    return _encoder(_ENCODERS[network], sequence)
+    return _encoder(ENCODERS[network], sequence)
 
 
-_ENCODERS: Mapping[str, Mapping[str, str | int]] = {
+ENCODERS: Mapping[str, Mapping[str, str | int]] = {
     "bert-base": {
         "model_type": "bert", "num_hidden_layers": 12, "hidden_size": 768,
         "num_attention_heads": 12, "intermediate_size": 3072, "vocab_size": 30522,
@@ -94,6 +97,7 @@ _ENCODERS: Mapping[str, Mapping[str, str | int]] = {
         "num_attention_heads": 12, "intermediate_size": 3072, "image_size": 224, "patch_size": 16,
     },
 }  # fmt: skip
+"""Sizes of the encoders, as their transformers configurations state them."""
 
 
 def _vgg16() -> Cuts:
@@ -124,7 +128,7 @@ def _vgg16() -> Cuts:
 
 def _vit() -> Cuts:
     """ViT-B/16: 1 patch embedding, 5 to 16 blocks, 18 token pick, 19 head; float32."""
-    shape = EncoderShape.from_config(_ENCODERS["vit"], classes=1000)
+    shape = EncoderShape.from_config(ENCODERS["vit"], classes=1000)
     patches = shape.positions - 1
     macs, weights = np.zeros(20), np.zeros(20)
     macs[1], weights[1] = patches * 768.0**2, 768.0**2

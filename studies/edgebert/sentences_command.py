@@ -34,19 +34,14 @@ from dse.online.simulation.simulator import simulate
 from dse.results.text_table import TextTable
 from dse.runs.manifest import require_system
 from dse.runs.store import Run, read_run
-from hw_models import Accelerator, Supply
-from hw_models.stages import total
+from hw_models import Supply
+from hw_models.cost.kernel import operate
+from hw_models.systems.chip import Chip
 from search_spaces.edgebert import DEFAULTS
-
-BUILT = ("attention_span", "embedding_sparsity", "activation_bits")
-"""Knobs that are built into a chip."""
-
-FREE = ("vdd", "mean_exit_layer", "p95_exit_layer")
-"""What the accelerator reads that a sentence decides, and no design."""
 
 
 def voltage_rows(
-    chip: Accelerator, design: Mapping[str, Column], supply: Supply | None = None
+    chip: Chip, design: Mapping[str, Column], supply: Supply | None = None
 ) -> VoltageRows:
     """What the chip spends per layer on each row of its voltage table.
 
@@ -55,22 +50,24 @@ def voltage_rows(
         design: Its design knobs, shape (1,) each.
         supply: Regulator whose settling is waited for.
     """
-    vdd = chip.points.table.columns["vdd"]
+    points, tech = chip.machine.points, chip.machine.technology
+    vdd = points.table.columns["vdd"]
     k = len(vdd)
     knobs = {name: np.repeat(column, k) for name, column in design.items()}
-    stages = chip.stages({**knobs, "vdd": np.asarray(vdd)})
-    nominal = np.full(k, chip.points.nominal_vdd)
+    asked = chip.demand(chip.design({**knobs, "vdd": np.asarray(vdd)}))
+    stages = operate(asked, tech, chip.on(np.asarray(vdd)))
+    nominal = np.full(k, points.nominal_vdd)
     if vdd[-1] != nominal[0]:
         raise DseError(
             f"the voltage table ends at {vdd[-1]} V; sentences start at nominal {nominal[0]} V"
         )
     return VoltageRows(
         np.asarray(vdd, dtype=np.float64),
-        total(stages.time_layer),
-        total(stages.energy_layer),
+        stages.time[1],
+        stages.energy[1],
         (supply or Supply()).switching_time(nominal, vdd),
-        float(total(stages.time_input)[-1]),
-        float(total(stages.energy_input)[-1]),
+        float(stages.time[0, -1]),
+        float(stages.energy[0, -1]),
     )
 
 
@@ -152,11 +149,9 @@ def show_sentences(
     if not 0 <= number < len(read.trials) or not read.trials.ok[number]:
         raise DseError(f"trial {number} is not among the evaluated ones of {run}")
     threshold = float(read.trials.designs["exit_threshold"][number])
-    entropies, right, classes = _archived(str(read.trials.metrics["archive"][number]))
-    chip = _chip(run, classes, {name: _knob(read, number, name) for name in BUILT})
-    design = {
-        name: np.array([_knob(read, number, name)]) for name in chip.inputs if name not in FREE
-    }
+    entropies, right = _archived(str(read.trials.metrics["archive"][number]))
+    chip = _chip(run)
+    design = {n: np.array([_knob(read, number, n)]) for n in chip.inputs if n != "vdd"}
     rows = voltage_rows(chip, design)
     if lut is None:
         table = _taught(entropies[::2], early)
@@ -189,15 +184,15 @@ def _taught(entropies: FloatArray, early: int) -> ExitLut:
     return ExitLut(table.entropies, table.predicted, early, entropies.shape[1])
 
 
-def _archived(handle: str) -> tuple[FloatArray, FloatArray, int]:
-    """Entropies and rightness, shape (sentences, layers) each, and how many classes."""
+def _archived(handle: str) -> tuple[FloatArray, FloatArray]:
+    """Entropies and rightness, shape (sentences, layers) each."""
     from dse.accuracy.archive import read_archive
     from dse.accuracy.cache import cache_root
     from dse.accuracy.exits import entropy
 
     archive = read_archive(cache_root(), handle)
     right = archive.logits.argmax(axis=2) == archive.labels[:, np.newaxis]
-    return entropy(archive.logits), right.astype(np.float64), archive.logits.shape[2]
+    return entropy(archive.logits), right.astype(np.float64)
 
 
 def _knob(run: Run, number: int, name: str) -> Value:
@@ -209,24 +204,15 @@ def _knob(run: Run, number: int, name: str) -> Value:
     return value
 
 
-def _chip(folder: Path, classes: int, built: Mapping[str, Value]) -> Accelerator:
-    """The accelerator that the run's study composed for a design, by the knobs `BUILT`."""
-    from dse.accuracy.networks.pretrained import pretrained
+def _chip(folder: Path) -> Chip:
+    """The chip that the run's study composed."""
     from dse.study.loader import settings_of
-    from studies.edgebert.system import SYSTEM, accelerator
+    from studies.edgebert.system import SYSTEM, priced
 
     settings = settings_of(folder, SYSTEM)
     if settings.exit_rule != "entropy":
         raise DseError(f"sentences leave by entropy here; this run's rule is {settings.exit_rule}")
-    text = (pretrained(settings.network).folder / "config.json").read_text(encoding="utf-8")
-    return accelerator(
-        settings,
-        json.loads(text),
-        classes=classes,
-        attention_span=int(built["attention_span"]),
-        embedding_sparsity=float(built["embedding_sparsity"]),
-        activation_bits=int(built["activation_bits"]),
-    )
+    return priced(settings).chip
 
 
 def _seconds(text: str) -> float:

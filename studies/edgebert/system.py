@@ -1,10 +1,9 @@
 """Composes EdgeBERT: a real compressed network, its replay, and the accelerator that runs it."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -17,7 +16,6 @@ from dse.accuracy.needs import accuracy_needs
 from dse.accuracy.networks.pretrained import pretrained, require_network
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
 from dse.core.problem import Direction
-from dse.core.signature import Signature
 from dse.core.space import Columns
 from dse.search.sequential import EarlyStop
 from dse.study.system import (
@@ -32,17 +30,11 @@ from dse.study.system import (
     System,
     Watcher,
 )
-from hw_models import (
-    Accelerator,
-    AttentionSpan,
-    Datapath,
-    EncoderShape,
-    Envm,
-    Storage,
-    break_down,
-    executed_shares,
-)
-from hw_models.startup import Startup
+from hw_models import Envm, break_down, executed_shares
+from hw_models.machine import ArrayChip
+from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.systems.power_on import OUTPUTS as POWER_ON
+from hw_models.workload import Workload, from_config
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners
 from studies.edgebert.finetune_stop import FinetuneStopRule, stop_of
 from studies.edgebert.memory_cells import CellBits, misread_cells
@@ -106,7 +98,7 @@ METRICS: Mapping[str, str] = {
     "energy": "J",
     "latency_p95": "s",
     "area": "m^2",
-    **Startup.outputs,
+    **POWER_ON,
 }
 
 
@@ -130,13 +122,12 @@ def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
     cache, trained = cache_root(), _trained(settings, watch)
     run = _accuracy_run(settings, trained, cache)
     counted = Counted(spread(run), run.handles, run.exist)
-    config = json.loads((trained.folder / "config.json").read_text(encoding="utf-8"))
-    classes = len(task_classes(settings.task, cache))
+    network = workload(settings, trained.folder)
     stages: tuple[Evaluator, ...] = (
         InBatches(CellBits()),
         Cached(counted),
         InBatches(ExitReplay(cache, settings.exit_rule)),
-        InBatches(Chips(settings, config, classes)),
+        InBatches(chip_of(settings, network)),
     )
     if run.finetune_stop is not None:
         stages = (*stages, InBatches(FinetuneEnd(cache)))
@@ -190,14 +181,14 @@ def _breakdown(settings: Settings, columns: Columns) -> Breakdown:
     from dse.accuracy.exit_rules import replay
     from dse.accuracy.exits import limits, scores
 
-    chips, parts = priced(settings), []
+    chip, parts = priced(settings), []
     for row, handle in enumerate(columns["archive"]):
         one = {name: column[row : row + 1] for name, column in columns.items()}
         archive = read_archive(cache_root(), str(handle))
         below = limits(settings.exit_rule, one["exit_threshold"])
         left = np.array(replay(scores(settings.exit_rule, archive.logits), below).histogram())
         executed = executed_shares(left[:, np.newaxis] / left.sum())
-        parts.append(break_down(chips.built(one), one, executed))
+        parts.append(break_down(chip, one, executed))
     return {
         metric: {
             name: np.concatenate([getattr(part, metric)[name] for part in parts], axis=1)
@@ -228,46 +219,46 @@ def _accuracy_run(settings: Settings, trained: "Trained", cache: Path) -> "Accur
     )
 
 
-def accelerator(
-    settings: Settings,
-    config: Mapping[str, object],
-    *,
-    classes: int = 2,
-    attention_span: int = 128,
-    embedding_sparsity: float = 0.0,
-    activation_bits: int = 8,
-) -> Accelerator:
-    """The chip of the study for a transformers configuration.
+CHIP_INPUTS = (
+    "pruning_ratio", "weight_bits", "envm_cell", "vdd", "attention_span", "embedding_sparsity",
+    "activation_bits",
+)  # fmt: skip
+"""Knobs of the chip that a design decides."""
 
-    Embeddings live in macros of the memory that `envm_cell` names, weights in its single-level
-    form: faults are passed through the embeddings alone. A reach of r tokens to either side lets a
-    query see 2 r - 1 keys.
-    """
-    shape = EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
-    span = _seen(attention_span, settings.sequence_length, shape.heads)
-    return Accelerator(
-        shape,
-        settings.sequence_length,
-        Datapath(settings.mac_width, settings.exponent_bits, activation_bits),
-        Storage(Envm(idle=settings.idle_memory), embedding_sparsity=embedding_sparsity),
-        span=span,
+
+def workload(settings: Settings, folder: Path) -> Workload:
+    """The network of a folder, with an exit for the classes of the task behind every layer."""
+    classes = len(task_classes(settings.task, cache_root()))
+    return from_config(
+        folder / "config.json",
+        tokens=settings.sequence_length,
+        classes=classes,
+        off_ramp="mean_pool",
+        name=settings.network,
     )
 
 
-def priced(settings: Settings) -> "Chips":
+def chip_of(settings: Settings, network: Workload) -> EarlyExit:
+    """The chip of the study with a network on it.
+
+    Embeddings live in macros of the memory that `envm_cell` names, weights in its single-level
+    form: faults are passed through the embeddings alone.
+    """
+    fixed = {
+        "mac_width": float(settings.mac_width),
+        "exponent_bits": float(settings.exponent_bits),
+    }
+    machine = ArrayChip(envm=Envm(idle=settings.idle_memory))
+    return EarlyExit(Chip(machine, network, CHIP_INPUTS, fixed))
+
+
+def priced(settings: Settings) -> EarlyExit:
     """The pricing model of a study, without training anything.
 
     Args:
         settings: Of the study; its network must be here already.
     """
-    text = (pretrained(settings.network).folder / "config.json").read_text(encoding="utf-8")
-    return Chips(settings, json.loads(text), len(task_classes(settings.task, cache_root())))
-
-
-def _seen(attention_span: int, sequence_length: int, heads: int) -> AttentionSpan | None:
-    """Keys that the heads see; None: everything."""
-    keys = float(max(2 * attention_span - 1, 0))
-    return AttentionSpan((keys,) * heads) if keys < sequence_length else None
+    return chip_of(settings, workload(settings, pretrained(settings.network).folder))
 
 
 MEASURED_KNOBS = (
@@ -280,79 +271,6 @@ MEASURED_KNOBS = (
     "cell_bits",
 )
 """What an accuracy run of this study reads; nothing else needs a forward pass."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chips:
-    """Evaluator: the accelerator, with what it is built for as columns too.
-
-    Span, embedding sparsity and width of an activation change what is built, so each combination
-    of them is a machine of its own.
-
-    Attributes:
-        settings: Of the study.
-        config: Of the network.
-        classes: Of the task.
-        machine: That sees everything and stores every zero, after which the others are built; its
-            tables are those of all. None: the one that settings, config and classes ask for.
-    """
-
-    settings: Settings
-    config: Mapping[str, object]
-    classes: int
-    machine: Accelerator | None = None
-    _machines: dict[tuple[int, float, int], Accelerator] = field(default_factory=dict, init=False)
-
-    outputs: ClassVar[Mapping[str, str]] = {**Accelerator.outputs, **Startup.outputs}
-    inputs: ClassVar[Mapping[str, str]] = {
-        **Accelerator.inputs,
-        "attention_span": "token",
-        "embedding_sparsity": "1",
-        "activation_bits": "bit",
-    }
-
-    def __post_init__(self) -> None:
-        if self.machine is None:
-            whole = accelerator(self.settings, self.config, classes=self.classes)
-            object.__setattr__(self, "machine", whole)
-
-    @property
-    def signature(self) -> Signature:
-        """Evidence as the accelerator's: every machine reads the same tables."""
-        machine = self._machine(128, 0.0, 8)
-        evidence = {**machine.signature.evidence, **Startup(machine).signature.evidence}
-        return Signature(self.inputs, self.outputs, evidence)
-
-    def _machine(self, span: int, sparsity: float, bits: int) -> Accelerator:
-        if (span, sparsity, bits) not in self._machines:
-            whole = self.machine
-            assert whole is not None  # made with the evaluator
-            self._machines[span, sparsity, bits] = replace(
-                whole,
-                span=_seen(span, whole.sequence_length, whole.shape.heads),
-                datapath=replace(whole.datapath, activation_bits=bits),
-                storage=replace(whole.storage, embedding_sparsity=sparsity),
-            )
-        return self._machines[span, sparsity, bits]
-
-    def built(self, columns: Columns) -> Accelerator:
-        """The machine of the first design of some columns."""
-        span, sparsity = columns["attention_span"][0], columns["embedding_sparsity"][0]
-        return self._machine(int(span), float(sparsity), int(columns["activation_bits"][0]))
-
-    def __call__(self, columns: Columns) -> Columns:
-        """Energy [J], p95 latency [s], area [m^2], and those of a power-on, each of shape (n,)."""
-        names = "attention_span", "embedding_sparsity", "activation_bits"
-        built = np.column_stack([columns[name] for name in names])
-        kinds, which = np.unique(built, axis=0, return_inverse=True)
-        results = {name: np.empty(len(built)) for name in self.outputs}
-        for number, (span, sparsity, bits) in enumerate(kinds):
-            rows = np.flatnonzero(which.ravel() == number)
-            part = {name: columns[name][rows] for name in Accelerator.inputs}
-            machine = self._machine(int(span), float(sparsity), int(bits))
-            for name, values in {**machine(part), **Startup(machine)(part)}.items():
-                results[name][rows] = values
-        return results
 
 
 SYSTEM = System(

@@ -1,10 +1,8 @@
 """Composes the joint system: a compressed encoder on a device, exits, a link, a cloud."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +11,6 @@ from dse.accuracy.archive import files_of
 from dse.accuracy.cache import cache_root
 from dse.accuracy.data.tasks import require_task, task_classes
 from dse.accuracy.needs import accuracy_needs
-from dse.accuracy.networks.pretrained import pretrained
 from dse.accuracy.offload import Cloud, OffloadReplay
 from dse.core.errors import SpaceError
 from dse.core.evaluation import Cached, Chain, Counted, Evaluator, InBatches
@@ -31,16 +28,15 @@ from dse.study.system import (
     System,
     Watcher,
 )
-from hw_models import (
-    Accelerator,
-    EncoderShape,
-    Envm,
-    OperatingPoints,
-    Storage,
-    shipped,
-)
-from hw_models.datapath import WIDEST_FORMAT
+from hw_models import Envm, OperatingPoints, shipped
 from hw_models.link import shipped_link
+from hw_models.machine import ArrayChip
+from hw_models.systems.board import Board
+from hw_models.systems.chip import WIDEST_FORMAT, Chip
+from hw_models.systems.depths import Device
+from hw_models.systems.journey import BYTES_PER_TOKEN, Journey, states_of
+from hw_models.systems.power_on import OUTPUTS as POWER_ON
+from hw_models.workload import Workload, from_config
 from search_spaces.joint import (
     BOARD_KNOBS,
     CHIP_KNOBS,
@@ -50,12 +46,8 @@ from search_spaces.joint import (
     joint_space,
     kept_private,
 )
-from studies.dynasplit.testbed import priced_testbed
+from studies.dynasplit.testbed import ASSUMED, ENCODERS, priced_testbed
 from studies.edgebert.memory_cells import CellBits, misread_cells
-from studies.joint.breakdown import break_down
-from studies.joint.chip import Chip
-from studies.joint.device import Board, Device, Priced
-from studies.joint.power_on import PoweredOn
 from studies.provenance import table_draws, table_facts
 from studies.validators import validated_by
 
@@ -63,8 +55,15 @@ if TYPE_CHECKING:
     from dse.accuracy.accuracy_run import AccuracyRun
     from dse.accuracy.networks.training import Trained
 
-LAYERS = 6
-"""Of MiniLM-L6, the encoder that board and node are characterised for [layer]."""
+NETWORK: Final = "minilm-l6"
+"""The encoder that board and node are characterised for."""
+
+CHIP_INPUTS = (
+    "split_layer", "attention_span", "embedding_sparsity", "mac_width", "exponent_bits",
+    "activation_bits", "weight_store", "pruning_ratio", "weight_bits", "envm_cell", "dvfs", "vdd",
+    "predict_layer",
+)  # fmt: skip
+"""Knobs of the chip that a joint design decides."""
 
 
 class Settings(Section):
@@ -86,8 +85,8 @@ class Settings(Section):
         may_leave: What of a sentence may leave the device: the input, only a state behind a layer
             (privacy), or nothing (offline).
         deadline_ms: Of a request [ms].
-        waiting_mw: Power of the device while link or cloud is waited for [mW]; None: 10 for a
-            chip, assumed, and 2700 for a board.
+        waiting_mw: Power of the device while link or cloud is waited for [mW]; None: as table
+            `assumptions` has it for a chip or a board.
         cloud_idle_w: Power of the node that is not charged to the request [W].
     """
 
@@ -111,7 +110,7 @@ class Settings(Section):
     cloud_idle_w: Annotated[float, Field(ge=0, le=887)] = 0.0
 
 
-METRICS: Mapping[str, str] = {"accuracy": "1", "offloaded": "1", **PoweredOn.outputs}
+METRICS: Mapping[str, str] = {"accuracy": "1", "offloaded": "1", **Journey.own_outputs, **POWER_ON}
 """Those of a power-on are a chip's: a board's image is none of ours."""
 
 MEASURED_KNOBS = (
@@ -126,15 +125,16 @@ def compose(settings: Settings, spread: Spreader, watch: Watcher) -> Composed:
     trained, experts = _networks(settings, watch)
     run = _accuracy_run(trained, settings)
     dense = _answered(run, spread)
+    network = workload(settings)
     replay = OffloadReplay(
         run.cache,
-        LAYERS,
+        network.layers,
         {name: _cloud(run, expert, dense, spread) for name, expert in experts.items()},
         # A board has one clock for all sentences: no exit is predicted.
         dense if settings.device == "chip" else "",
     )
     counted = Counted(spread(run), run.handles, run.exist)
-    prices = InBatches(_all_prices(settings, _shape(trained.folder, settings)))
+    prices = InBatches(priced(settings, network))
     stages = (*_before(settings), Cached(counted), InBatches(replay), prices)
     facts = {
         **run.facts(),
@@ -163,7 +163,7 @@ def _held_out(settings: Settings, spread: Spreader, watch: Watcher) -> Evaluator
         unseen = _answered(replace(test, trained=expert), spread)
         clouds[name] = replace(_cloud(run, expert, dense, spread), archive=unseen)
     taught = dense if settings.device == "chip" else ""
-    replay = OffloadReplay(run.cache, LAYERS, clouds, taught, prefix="test_")
+    replay = OffloadReplay(run.cache, layers_of(), clouds, taught, prefix="test_")
     return Chain((*_before(settings), Cached(spread(test)), InBatches(replay)))
 
 
@@ -173,7 +173,7 @@ def _networks(settings: Settings, watch: Watcher) -> "tuple[Trained, dict[str, T
     from dse.accuracy.networks.training import trained_network
 
     trained, *experts = (
-        trained_network("minilm-l6", settings.task, recipe, cache_root(), watch)
+        trained_network(NETWORK, settings.task, recipe, cache_root(), watch)
         for recipe in (settings.recipe, *settings.clouds)
     )
     return trained, dict(zip(settings.clouds, experts, strict=True))
@@ -182,7 +182,7 @@ def _networks(settings: Settings, watch: Watcher) -> "tuple[Trained, dict[str, T
 def _before(settings: Settings) -> tuple[Evaluator, ...]:
     """What an accuracy run reads beside knobs."""
     cells = (InBatches(CellBits()),) if settings.device == "chip" else ()
-    return (*cells, InBatches(Crossing(LAYERS)))
+    return (*cells, InBatches(Crossing(layers_of())))
 
 
 def _cloud(run: "AccuracyRun", expert: "Trained", dense: str, spread: Spreader) -> Cloud:
@@ -215,21 +215,20 @@ def _space(settings: Settings, parameters: tuple[Parameter, ...]) -> SearchSpace
                 f"vdd = {low} V is below {least} V, the lowest of voltage_table "
                 f"= {settings.voltage_table}"
             )
-    return joint_space(tuple(known.values()), LAYERS)
+    return joint_space(tuple(known.values()), layers_of())
 
 
 def _needs(settings: Settings) -> tuple[str, ...]:
     """What accuracy runs of these settings lack here."""
-    return accuracy_needs("joint", settings.task, ["minilm-l6"])
+    return accuracy_needs("joint", settings.task, [NETWORK])
 
 
 def _breakdown(settings: Settings, columns: Columns) -> Breakdown:
-    shape = _shape(pretrained("minilm-l6").folder, settings)
-    return {"energy_total": break_down(priced(settings, shape), columns)}
+    return {"energy_total": priced(settings, workload(settings)).break_down(columns)}
 
 
 def _draws(settings: Settings, count: int, rng: np.random.Generator) -> Draws:
-    return table_draws(priced_packaged(settings), count, rng)
+    return table_draws(priced(settings, workload(settings)), count, rng)
 
 
 def _require_built(activation_bits: Parameter) -> None:
@@ -264,63 +263,56 @@ def _answered(run: "AccuracyRun", spread: Spreader) -> str:
     return str(spread(run)(columns)["archive"][0])
 
 
-def _shape(network: Path, own: Settings) -> EncoderShape:
-    """Of the network in a folder, with an off-ramp for the study's classes behind every layer."""
-    config = json.loads((network / "config.json").read_text(encoding="utf-8"))
-    classes = len(task_classes(own.task, cache_root()))
-    return EncoderShape.from_config(config, classes=classes, off_ramp="mean_pool")
+def layers_of() -> int:
+    """L of the network that joint studies cut [layer]."""
+    return int(ENCODERS[NETWORK]["num_hidden_layers"])
 
 
-def priced_packaged(own: Settings) -> Priced | PoweredOn:
-    """The pricing model of a study, without training anything.
+def workload(own: Settings) -> Workload:
+    """The network of a study, with an exit for its classes behind every layer.
 
     Args:
         own: The study's settings.
     """
-    return _all_prices(own, _shape(pretrained("minilm-l6").folder, own))
+    classes = len(task_classes(own.task, cache_root()))
+    return from_config(
+        ENCODERS[NETWORK],
+        tokens=own.sequence_length,
+        classes=classes,
+        off_ramp="mean_pool",
+        name=NETWORK,
+    )
 
 
-def _all_prices(own: Settings, shape: EncoderShape) -> Priced | PoweredOn:
-    """With those of a power-on where the device is a chip."""
-    system = priced(own, shape)
-    return PoweredOn(system, system.device) if isinstance(system.device, Chip) else system
-
-
-def priced(own: Settings, shape: EncoderShape) -> Priced:
+def priced(own: Settings, network: Workload) -> Journey:
     """What shares of sentences cost, on the device, over the link and in the cloud of a study.
 
     Args:
         own: The study's settings.
-        shape: Of the network.
+        network: The study's.
     """
     link, goodput = shipped_link(own.link)
     bed = priced_testbed(
-        "minilm-l6", own.sequence_length, waiting=2.7, idle=own.cloud_idle_w, cpu_slowdown=5.0
+        NETWORK,
+        own.sequence_length,
+        waiting=ASSUMED("board_idle"),
+        idle=own.cloud_idle_w,
+        cpu_slowdown=ASSUMED("cpu_slowdown"),
     )
-    device: Device
-    if own.device == "board":
-        device = Board(bed.edge)
-    else:
-        device = Chip(
-            Accelerator(
-                shape,
-                own.sequence_length,
-                storage=Storage(Envm(idle=own.idle_memory)),
-                points=OperatingPoints(shipped(own.voltage_table)),
-            )
-        )
+    device: Device = Board(bed.edge)
+    if own.device == "chip":
+        points = OperatingPoints(shipped(own.voltage_table))
+        machine = ArrayChip(envm=Envm(idle=own.idle_memory), points=points)
+        device = Chip(machine, network, CHIP_INPUTS)
     waiting = own.waiting_mw
-    if waiting is None:
-        waiting = 10.0 if own.device == "chip" else 2700.0
-    return Priced(
+    return Journey(
         device=device,
         link=link,
         goodput=goodput if own.bandwidth_mbit_s is None else own.bandwidth_mbit_s * 1e6,
         cloud=bed.cloud,
-        layers=LAYERS,
-        hidden=shape.hidden,
-        tokens=own.sequence_length,
-        waiting=waiting * 1e-3,
+        states=states_of(network),
+        input_bytes=float(own.sequence_length * BYTES_PER_TOKEN),
+        waiting=ASSUMED(f"{own.device}_idle") if waiting is None else waiting * 1e-3,
         deadline=own.deadline_ms * 1e-3,
     )
 
@@ -361,7 +353,7 @@ SYSTEM = System(
     settings=Settings,
     defaults=DEFAULTS,
     space=_space,
-    corners=lambda _settings, space: corners(space, LAYERS),
+    corners=lambda _settings, space: corners(space, layers_of()),
     needs=_needs,
     held_out=_held_out,
     breakdown=_breakdown,

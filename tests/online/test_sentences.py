@@ -131,7 +131,7 @@ def test_with_a_flawless_table_it_is_the_closed_form_of_the_accelerator():
     chip = Accelerator(shape, 64)
     design = {"pruning_ratio": np.array([0.4]), "weight_bits": np.array([8.0]),
               "envm_cell": np.array(["rram"])}  # fmt: skip
-    rows, lut = voltage_rows(chip, design), flawless()
+    rows, lut = voltage_rows(chip.chip, design), flawless()
     exits = np.array([1, 1, 2, 3, 3, 3, 4, 5, 6, 6])
     entropies = np.full((len(exits), LAYERS), 0.69)
     for i, layer in enumerate(exits):

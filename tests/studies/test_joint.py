@@ -21,6 +21,7 @@ from dse.runs.store import read_run
 from dse.study.loader import load_study
 from dse.study.plugins import InstalledSystems
 from hw_models import EncoderShape
+from hw_models.workload import encoder
 from search_spaces.joint import (
     DEFAULTS,
     DEVICE_KNOBS,
@@ -33,7 +34,9 @@ from search_spaces.joint import (
 from studies.analyses.ablation import ARMS, arm_space
 from studies.analyses.coordinate_descent import energy_of, run_keys, tuned
 from studies.analyses.network_proposals import COMPRESSION, Network, Networks, Picked, real_runs
-from studies.joint.system import LAYERS, Settings, priced
+from studies.joint.system import Settings, layers_of, priced
+
+LAYERS = layers_of()
 
 SYSTEMS = InstalledSystems()
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,7 +183,8 @@ def test_every_design_of_the_space_has_a_network_and_a_price(name):
         positions=512, segments=2, classes=2, groups=LAYERS,
     )  # fmt: skip
     assert isinstance(study.settings, Settings)
-    found = priced(study.settings, shape)({**designs, **answered, "offloaded": shares[-1]})
+    network = encoder(shape, study.settings.sequence_length)
+    found = priced(study.settings, network)({**designs, **answered, "offloaded": shares[-1]})
     assert all(np.isfinite(column).all() for column in found.values())
 
 

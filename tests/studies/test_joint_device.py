@@ -1,34 +1,45 @@
 """Prices of the joint system against the models that it joins."""
 
 from dataclasses import replace
-from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import EncoderShape, LatencyAware, surviving
+from hw_models import Accelerator, Datapath, EncoderShape, Envm, LatencyAware, Storage, surviving
 from hw_models.latency_aware import share_column
 from hw_models.link import lan_testbed, shipped_link
+from hw_models.systems.journey import OFFLOAD
 from hw_models.uncertainty import sample_models, tables_in
+from hw_models.workload import encoder
 from search_spaces.joint import DEFAULTS
 from studies.dynasplit.testbed import priced_testbed
-from studies.joint.breakdown import break_down
-from studies.joint.chip import Chip, Layout
-from studies.joint.power_on import PoweredOn
-from studies.joint.system import LAYERS, METRICS, Settings, priced
+from studies.joint.system import METRICS, Settings, priced
 
+LAYERS = 6
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
-CHIP = priced(Settings(), SHAPE)
-DEVICE = cast(Chip, CHIP.device)
-BOARD = priced(Settings(device="board", link="lan", waiting_mw=2700.0), SHAPE)
+NETWORK = encoder(SHAPE, 64)
+CHIP = priced(Settings(), NETWORK)
+BOARD = priced(Settings(device="board", link="lan", waiting_mw=2700.0), NETWORK)
+
+
+def machine(layers=LAYERS, width=16, wide=8):
+    """The accelerator alone that holds the first layers."""
+    shape = replace(SHAPE, layers=layers, groups=layers)
+    return Accelerator(shape, 64, Datapath(int(width), 3, wide), Storage(Envm(idle="gated")))
 
 
 def row(priced, n=1, **knobs):
     nobody = {f"answered_{i + 1}": 0.0 for i in range(LAYERS)}
     values = {**DEFAULTS, **nobody, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
     return {name: np.resize(np.asarray(values[name]), n) for name in priced.signature.inputs}
+
+
+def away_time(priced, columns):
+    """Time on link and in the cloud of a sentence that is sent [s]."""
+    route = np.array([OFFLOAD.index(way) for way in columns["offload"]])
+    return priced.away(columns, route).time
 
 
 def shares(seed, split, sent):
@@ -63,14 +74,9 @@ def test_a_chip_with_all_layers_costs_what_the_accelerator_says(  # noqa: PLR091
         "mean_exit_layer": np.array([layers @ share]),
         "p95_exit_layer": np.array([float(p95)]),
     }
-    chip = DEVICE.machine(_layout(n, wide))
-    alone = chip({k: np.array([v]) for k, v in knobs.items()} | depth)
+    alone = machine(width=n, wide=wide)({k: np.array([v]) for k, v in knobs.items()} | depth)
     for name in ("energy", "latency_p95", "area"):
         assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12)
-
-
-def _layout(n, wide=8):
-    return Layout(LAYERS, 128, 0.0, int(n), 3, wide, "envm")
 
 
 @settings(max_examples=25, deadline=None)
@@ -81,7 +87,7 @@ def test_sentence_level_dvfs_is_that_of_latency_aware_inference(seed, early, dea
     found = priced(row(priced, dvfs="sentence", predict_layer=early, **part))
     knobs = {"pruning_ratio": 0.0, "weight_bits": 8, "envm_cell": "rram", "deadline": deadline}
     histogram = {share_column(i + 1): part[f"answered_{i + 1}"] for i in range(LAYERS)}
-    aware = LatencyAware(DEVICE.machine(_layout(16)), early_layers=early)
+    aware = LatencyAware(machine(), early_layers=early)
     alone = aware({k: np.array([v]) for k, v in (knobs | histogram).items()})
     for name in ("energy", "latency_p95", "late_share", "area"):
         assert found[name][0] == pytest.approx(alone[name][0], rel=1e-12, abs=1e-15)
@@ -168,14 +174,13 @@ def test_a_batch_equals_its_rows():
 def test_memories_that_forget_leak_while_a_sentence_is_away():
     away = {"split_layer": 1, "offload": "input", **shares(0, 0, 1)}
     parts = CHIP.parts(row(CHIP, 3, envm_cell=["rram", "stt", "sram"], **away))
-    _, wait, _, _ = CHIP.journey(row(CHIP, 1, **away))
+    wait = away_time(CHIP, row(CHIP, 1, **away))
     waiting = parts.energy["waiting"]
     np.testing.assert_allclose(waiting[:2], np.repeat(10e-3 * wait, 2), rtol=1e-12)
-    chip = DEVICE.machine(Layout(1, 128, 0.0, 16, 3, 8, "envm"))
     knobs = {"pruning_ratio": 0.0, "weight_bits": 8, "envm_cell": "sram", "vdd": 0.8}
     knobs |= {"mean_exit_layer": 1.0, "p95_exit_layer": 1.0}
     price = {k: np.array([v]) for k, v in knobs.items()}
-    inside = chip.parts(price)
+    inside = machine(1).parts(price)
     leakage = inside["energy"]["envm_leakage"] / sum(inside["latency_p95"].values())
     np.testing.assert_allclose(waiting[2], (10e-3 + leakage) * wait, rtol=1e-12)
     assert leakage[0] > 0.1  # a hundred times what the idle logic is charged
@@ -183,7 +188,7 @@ def test_memories_that_forget_leak_while_a_sentence_is_away():
 
 def test_non_volatile_memories_leak_while_waiting_only_if_they_stay_powered():
     away = {"split_layer": 2, "offload": "state", **shares(0, 0, 1)}
-    powered = priced(Settings(idle_memory="powered"), SHAPE)
+    powered = priced(Settings(idle_memory="powered"), NETWORK)
     gated, on = (p.parts(row(p, 1, **away)).energy["waiting"][0] for p in (CHIP, powered))
     assert on > 1.5 * gated
 
@@ -194,7 +199,7 @@ def test_a_voltage_is_chosen_before_it_is_known_whether_the_answer_is_trusted():
     here = shares(0, 4, 0)
     alone = tight.parts(row(tight, 1, offload="none", **asked, **here))
     maybe = tight.parts(row(tight, 1, offload="input", **asked, **here))
-    wait = tight.journey(row(tight, 1, offload="input", **asked, **here))[1]
+    wait = away_time(tight, row(tight, 1, offload="input", **asked, **here))
     # What leaves before the device's last layer is foretold to, and has the whole deadline.
     np.testing.assert_array_equal(maybe.latency[:3], alone.latency[:3])
     assert maybe.latency[3] + wait <= 0.066 + 1e-12
@@ -213,7 +218,7 @@ def front():
 def test_a_joint_front_is_asked_which_of_its_designs_survive():
     assert {table.name for table in tables_in(CHIP)} == {
         "datapath_12nm", "arithmetic_45nm", "sram_cacti_22nm", "sram_scaling_12nm",
-        "envm_nvsim_22nm", "dram", "dvfs_12nm",
+        "envm_nvsim_22nm", "dram", "dvfs_12nm", "supply_12nm",
     }  # fmt: skip
     losses = ("energy", "latency_p95", "area")
     share = surviving(CHIP, front(), losses, 50, np.random.default_rng(0))
@@ -225,22 +230,20 @@ def test_a_joint_front_is_asked_which_of_its_designs_survive():
 
 
 def test_a_board_holds_nothing_to_draw():
-    with pytest.raises(ValueError, match="nothing to draw: Priced holds no table"):
+    with pytest.raises(ValueError, match="nothing to draw: Journey holds no table"):
         sample_models(BOARD, 2, np.random.default_rng(0))
 
 
 def test_a_chip_of_fewer_layers_has_less_to_load_and_none_has_nothing():
-    system = PoweredOn(CHIP, DEVICE)
     columns = row(CHIP, n=4, split_layer=[0, 2, 6, 6], envm_cell=["sram"] * 3 + ["rram"],
                   offloaded=1.0, offload="state")  # fmt: skip
-    found = system(columns)
+    found = CHIP(columns)
     for name in ("image_bytes", "power_on_energy", "power_on_time"):
         assert found[name][0] == 0 < found[name][1] < found[name][2]
     assert found["power_on_energy"][3] == 0
     assert found["image_bytes"][3] == found["image_bytes"][2]
-    assert found["energy"].tolist() == CHIP(columns)["energy"].tolist()
-    assert system.signature.outputs.keys() == found.keys() <= METRICS.keys()
-    assert system.signature.evidence.keys() == found.keys()
+    assert CHIP.signature.outputs.keys() == found.keys() <= METRICS.keys()
+    assert CHIP.signature.evidence.keys() == found.keys()
 
 
 @pytest.mark.parametrize("priced", [CHIP, BOARD, replace(CHIP, deadline=0.066)])
@@ -260,7 +263,7 @@ def test_layers_link_waiting_and_cloud_sum_to_the_energy(priced):
         split, sent = int(columns["split_layer"][i]), columns["offload"][i] != "none"
         for name, share in shares(i, split, int(sent)).items():
             columns[name][i] = share
-    found, parts = priced(columns), break_down(priced, columns)
+    found, parts = priced(columns), priced.break_down(columns)
     whole = np.sum(list(parts.values()), axis=0)
     assert whole.shape == (LAYERS + 1, n)
     assert whole.sum(axis=0) == pytest.approx(found["energy_total"], rel=1e-12)

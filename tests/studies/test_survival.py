@@ -103,7 +103,10 @@ def runs(tmp_path_factory):
     composed = other.system.compose(other.settings, here, lambda *_: None)
     assert isinstance(own.settings, edgebert.Settings)
     assert isinstance(both.settings, joint.Settings)
-    chips, prices = edgebert.priced(own.settings), joint.priced_packaged(both.settings)
+    chips, prices = (
+        edgebert.priced(own.settings),
+        joint.priced(both.settings, joint.workload(both.settings)),
+    )
     divided = Divided(both.space.units)
     return {
         "edgebert": written(

@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from hw_models import Accelerator, EncoderShape, OperatingPoints, shipped
+from hw_models.workload import encoder
 from search_spaces.joint import DEFAULTS
-from studies.joint.system import LAYERS, Settings, priced
+from studies.joint.system import Settings, priced
 
+LAYERS = 6
 SHAPE = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, off_ramp="mean_pool")
 TABLES = get_args(Settings.model_fields["voltage_table"].annotation)
 
 
 def price(table, **knobs):
-    model = priced(Settings(voltage_table=table), SHAPE)
+    model = priced(Settings(voltage_table=table), encoder(SHAPE, 64))
     shares = {f"answered_{i + 1}": 1.0 / LAYERS for i in range(LAYERS)}
     design = {**DEFAULTS, **shares, "split_layer": LAYERS, "offloaded": 0.0, **knobs}
     return model({name: np.array([design[name]]) for name in model.signature.inputs})

@@ -18,7 +18,8 @@ from dse.core.evaluation import Cached, Chain
 from dse.core.parameters import Categorical, Ordinal
 from dse.core.problem import Constraint, Objective, Problem
 from dse.core.space import SearchSpace
-from studies.edgebert.system import Chips, Settings
+from hw_models.workload import from_config
+from studies.edgebert.system import Settings, chip_of
 
 RUN = ("pruning_ratio", "embedding_sparsity", "attention_span", "weight_bits")
 THRESHOLDS = tuple(round(0.03 * i, 2) for i in range(24))
@@ -82,7 +83,7 @@ def problem():
         (
             Cached(Measured({n: SPACE[n].unit for n in RUN}, {"archive": "handle"}, compressed)),
             Analytic({"archive": "handle", "exit_threshold": "nat"}, PRICED, replayed),
-            Chips(Settings(), config, 2),
+            chip_of(Settings(), from_config(config, tokens=64, off_ramp="mean_pool")),
         )
     )
     objectives = (

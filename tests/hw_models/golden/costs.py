@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hw_models import Accelerator
 from hw_models.breakdown import Breakdown, break_down, executed_shares
-from hw_models.stages import total
+from hw_models.columns import total
 from hw_models.startup import Startup
 
 EXITS = ("vdd", "feasible", "energy", "latency")

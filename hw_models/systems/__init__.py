@@ -1,0 +1,1 @@
+"""Evaluators of whole systems: a chip or a board, alone or with a link and a cloud behind it."""
