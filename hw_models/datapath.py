@@ -5,7 +5,7 @@ Zeros are decoded back into dense vectors, so they save energy and memory and ne
 """
 
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -48,17 +48,8 @@ def matmul_cycles(matmul: Matmul, width: int) -> FloatArray:
     return np.asarray(matmul.copies * KINDS["adder_tree"].counts(work).cycles, dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What one layer without its exit asks of the datapath.
-
-    Attributes:
-        weight_macs: Multiply-accumulates with prunable weights [1].
-        attention_macs: Between activations [1].
-        matmul_cycles: Of all matrix products [cycle].
-        sfu_states: States of the special-function units [1].
-        sfu_cycles: The same times their initiation intervals [cycle].
-    """
+class Counts(NamedTuple):
+    """What one layer without its exit asks: multiply-accumulates [1], states [1], cycles."""
 
     weight_macs: float
     attention_macs: float
@@ -129,11 +120,8 @@ class Datapath:
         chip = Chip(machine, layer, fixed={"mac_width": float(self.mac_width)})
         knobs = chip.design({n: np.array([v]) for n, v in _ANY.items()}).knobs
         counted = Operations(templates(layer), machine.technology, knobs)
-        one = (total[1, 0].item() for total in (
-            counted.weight_macs, counted.activation_macs, counted.cycles, counted.states,
-            counted.sfu_cycles,
-        ))  # fmt: skip
-        return Counts(*one)
+        names = "weight macs", "activation macs", "cycles", "states", "sfu cycles"
+        return Counts(*(counted.sums[name][1, 0].item() for name in names))
 
 
 _ANY = {"pruning_ratio": 0.0, "weight_bits": 8.0, "envm_cell": "rram", "vdd": 0.8}

@@ -23,18 +23,15 @@ from hw_models.cost.array import KINDS, Work
 from hw_models.cost.coding import mask_bits, stored_bits
 from hw_models.cost.multiply import active
 from hw_models.cost.technology import Technology
-from hw_models.cost.templates import Template, Templates, Where
+from hw_models.cost.templates import Template, Templates, VectorTemplate, Where
 from hw_models.supply import Supply
 from hw_models.workload.table import Size
 
-PARTS = (
-    "mac", "buffer", "sfu", "embedding_read", "weight_read", "logic_leakage", "envm_leakage",
-    "bank_leakage",
-)  # fmt: skip
-"""Components of the energy; with a supply, regulator and clock_generator follow."""
-
 SUPPLIED = ("mac", "buffer", "sfu", "logic_leakage", "bank_leakage")
 """Components that a regulator feeds; banks add `weight_read`, see `operate`."""
+
+_BY_SLOT = ("weight macs", "weight words", "dense macs", "dense words", "inputs", "streams")
+_BY_STAGE = ("activation macs", "activation words", "cycles", "states", "sfu cycles")
 
 _NONE: FloatArray = np.zeros(())
 
@@ -155,31 +152,29 @@ def demand(plan: Templates, machine: Technology, knobs: Knobs) -> Demand:
     ops = Operations(plan, machine, knobs)
     streamed, energy = ops.energies()
     embeddings, mask, parameters = _image(plan, knobs)
-    memory = machine.memory
-    data, single = knobs.cell, memory.single.take(knobs.cell)
-    split = np.asarray(single != data)
-    place = np.where(knobs.store > 0, machine.stores.take(knobs.store), single).astype(np.intp)
-    apart = mask * split
-    reads = _looked_up(plan, knobs)
-    own = reads[1] * split
-    # The data's macros, the single-level ones beside them, and banks or DRAM.
-    beside = np.where((knobs.store == 0) & split, parameters, 0.0)
-    within = np.where((knobs.store == 0) & ~split, parameters, 0.0)
-    kept = [(data, (embeddings - apart) + within)]
+    read, read_mask = _looked_up(plan, knobs)
+    memory, data, store = machine.memory, knobs.cell, knobs.store
+    single = memory.single.take(data)
+    split, inside = np.asarray(single != data), np.asarray(store == 0)
+    place = np.where(inside, single, machine.stores.take(store)).astype(np.intp)
+    # Values, with mask and parameters unless these lie in cells of their own beside them.
+    kept = [(data, (embeddings - mask * split) + parameters * (inside & ~split))]
+    reads = [(data, read - read_mask * split)]
     if split.any():
-        kept.append((single, apart + beside))
-    if (knobs.store > 0).any():
-        kept.append((place, np.where(knobs.store > 0, parameters, 0.0)))
+        kept.append((single, (mask + parameters * inside) * split))
+        reads.append((single, read_mask * split))
+    if not inside.all():
+        kept.append((place, parameters * ~inside))
     area = machine.logic_area + machine.unit_area * (knobs.side * knobs.side)
     return Demand(
         repeated=plan.repeated,
         layers=plan.layers,
-        matmul=ops.cycles,
-        sfu=ops.sfu_cycles,
+        matmul=ops.sums["cycles"],
+        sfu=ops.sums["sfu cycles"],
         energy=energy,
         streamed=streamed,
         weights=place,
-        reads=((data, reads[0] - own), (single, own)) if split.any() else ((data, reads[0]),),
+        reads=tuple(reads),
         places=tuple(Place(row, bits, memory.macros(row, bits)) for row, bits in kept),
         image=(embeddings, parameters),
         logic_area=np.asarray(area),
@@ -191,120 +186,108 @@ class Operations:
     """Sums over the products and vectors of every stage; a constant stays one column.
 
     Attributes:
-        cycles: Of the array, by stage [cycle].
-        sfu_cycles: Of the special-function units, by stage [cycle].
-        states: Of these units, by stage [1].
-        weight_macs: Multiply-accumulates with prunable weights, by slot [1].
-        dense_macs: With weights that are never pruned, by slot [1].
-        activation_macs: Between activations, by stage [1].
-        streams: Prunable elements streamed, one pass per buffer-full of rows, by slot [1].
+        sums: By slot for products with parameters, else by stage. Of each kind of product
+            (`Product.kind`): macs [1], words read for the right operand [1]; words of inputs and
+            partial sums [1]; `streams`, prunable elements streamed, one pass per buffer-full of
+            rows [1]; cycles of the array [cycle]; states of the special-function units [1] and
+            their cycles [cycle].
     """
 
     def __init__(self, plan: Templates, machine: Technology, knobs: Knobs) -> None:
         self.plan, self.machine, self.knobs = plan, machine, knobs
-        slots = len(plan.slot_stage)
-        self.cycles, self.sfu_cycles, self.states = np.zeros((3, plan.depth, 1))
-        self.activation_macs, self.activation_words = np.zeros((2, plan.depth, 1))
-        self.weight_macs, self.dense_macs, self.streams = np.zeros((3, slots, 1))
-        self.weight_words, self.dense_words, self.input_words = np.zeros((3, slots, 1))
-        self.result_words = np.zeros((slots, 1))
+        slots, stages = len(plan.slot_stage), plan.depth
+        self.sums = {name: np.zeros((slots, 1)) for name in _BY_SLOT}
+        self.sums |= {name: np.zeros((stages, 1)) for name in _BY_STAGE}
         for template in plan.products:
             self._product(template)
-        self._vectors()
+        for vector in plan.vectors:
+            self._vector(vector)
 
-    def size(self, size: Size, stages: NDArray[np.intp]) -> FloatArray:
+    def _add(self, name: str, rows: Where, value: FloatArray) -> None:
+        """Add to some rows of a sum; columns appear when a value has them."""
+        total = self.sums[name]
+        n = value.shape[-1] if value.ndim else 1
+        if n != 1 and total.shape[1] == 1:
+            total = self.sums[name] = np.repeat(total, n, axis=1)
+        total[rows] += value
+
+    def _size(self, size: Size, stages: NDArray[np.intp]) -> FloatArray:
         """A size of some stages: () or (n,), or (stages, n) where it differs between them."""
         if size.symbol == "1":
             return np.asarray(size.base)
-        column: FloatArray = getattr(self.knobs, size.symbol)
-        return np.asarray(size.base * _at(column, stages))
+        return np.asarray(size.base * _at(getattr(self.knobs, size.symbol), stages))
 
     def _product(self, template: Template) -> None:
-        """Add the products of one form."""
-        knobs, machine, stages = self.knobs, self.machine, template.stages
-        m, k, n, copies = (self.size(size, stages) for size in template.shape)
-        inputs = _at(knobs.activation_bits, stages)
-        weights = inputs if template.kind == "activation" else self.stored(template.groups)
-        side = knobs.side
+        knobs, machine, kind = self.knobs, self.machine, template.kind
+        m, k, n, copies = (self._size(size, template.stages) for size in template.shape)
+        inputs, side = _at(knobs.activation_bits, template.stages), knobs.side
+        weights = inputs if kind == "activation" else self.stored(template.groups)
         work = Work(m, k, n, side, side, weights, inputs, np.asarray(machine.port))
         each = KINDS[machine.array].counts(work)
-        cycles = copies * each.cycles
+        cycles, slots = copies * each.cycles, template.slots
         macs = cycles * (side * side) if machine.gating == "none" else copies * (m * k * n)
-        self.cycles = _added(self.cycles, template.rows, cycles)
-        slots = template.slots
-        if template.kind == "activation":
-            self.activation_macs = _added(self.activation_macs, slots, macs)
-            words = copies * (each.weights + each.inputs)
-            self.activation_words = _added(self.activation_words, slots, words)
+        self._add("cycles", template.rows, cycles)
+        self._add(f"{kind} macs", slots, macs)
+        if kind == "activation":
+            self._add("activation words", slots, copies * (each.weights + each.inputs))
             return
-        self.input_words = _added(self.input_words, slots, copies * each.inputs)
+        self._add(f"{kind} words", slots, copies * each.weights)
+        self._add("inputs", slots, copies * each.inputs)
         if each.results is not None:
-            self.result_words = _added(self.result_words, slots, copies * each.results)
-        if template.kind == "dense":
-            self.dense_macs = _added(self.dense_macs, slots, macs)
-            self.dense_words = _added(self.dense_words, slots, copies * each.weights)
-            return
-        self.weight_macs = _added(self.weight_macs, slots, macs)
-        self.weight_words = _added(self.weight_words, slots, copies * each.weights)
-        passes = np.ceil(m * k * inputs / (8.0 * machine.buffer_bytes))
-        self.streams = _added(self.streams, slots, copies * (k * n) * passes)
+            self._add("inputs", slots, copies * each.results)
+        if kind == "weight":
+            passes = np.ceil(m * k * inputs / (8.0 * machine.buffer_bytes))
+            self._add("streams", slots, copies * (k * n) * passes)
 
-    def _vectors(self) -> None:
-        """Add the states of the special-function units."""
-        for template in self.plan.vectors:
-            unit = self.machine.units.get(template.kind)
-            if unit is None:
-                if template.kind.startswith("activation:"):
-                    continue
-                raise ValueError(
-                    f"vector work {template.kind!r} has no unit on this machine; it has "
-                    f"{sorted(self.machine.units)}"
-                )
-            rows, length, copies = (self.size(size, template.stages) for size in template.shape)
-            states = copies * unit.states(rows, length, self.knobs.side)
-            self.states = _added(self.states, template.rows, states)
-            self.sfu_cycles = _added(self.sfu_cycles, template.rows, states * unit.interval)
+    def _vector(self, template: VectorTemplate) -> None:
+        unit = self.machine.units.get(template.kind)
+        if unit is None:
+            if template.kind.startswith("activation:"):
+                return
+            raise ValueError(
+                f"vector work {template.kind!r} has no unit on this machine; it has "
+                f"{sorted(self.machine.units)}"
+            )
+        rows, length, copies = (self._size(size, template.stages) for size in template.shape)
+        states = copies * unit.states(rows, length, self.knobs.side)
+        self._add("states", template.rows, states)
+        self._add("sfu cycles", template.rows, states * unit.interval)
 
     def stored(self, groups: NDArray[np.intp]) -> FloatArray:
         """Mean stored width of a prunable element of some groups [bit]."""
-        knobs = self.knobs
-        bits, zeros = _at(knobs.weight_bits, groups), _at(knobs.pruning, groups)
-        return stored_bits(bits, zeros)
+        return stored_bits(_at(self.knobs.weight_bits, groups), _at(self.knobs.pruning, groups))
 
     def energies(self) -> tuple[FloatArray, dict[str, FloatArray]]:
         """Streamed bits [bit], and switching energy by component [J], by stage."""
-        plan, machine, knobs = self.plan, self.machine, self.knobs
-        stages, groups, side = plan.slot_stage, plan.slot_group, knobs.side
-        bits = _at(knobs.weight_bits, groups)
-        stored = self.stored(groups)
-        wide = _at(knobs.activation_bits, stages)
+        plan, machine, knobs, sums = self.plan, self.machine, self.knobs, self.sums
+        groups, side = plan.slot_group, knobs.side
+        bits, stored = _at(knobs.weight_bits, groups), self.stored(groups)
+        wide, whole = _at(knobs.activation_bits, plan.slot_stage), knobs.activation_bits
         spent = active(machine.gating, _at(knobs.pruning, groups), side)
-        mixed = machine.multiply.energy(bits, wide, knobs.exponent_bits, side)
-        vector = machine.read.at(np.asarray(side * wide))
-        streamed = self.streams * stored + plan.loads * bits
-        mac = self.weight_macs * (spent * mixed) + self.dense_macs * mixed
-        buffer = (
-            self.weight_words * machine.read.at(np.asarray(side * stored))
-            + self.dense_words * machine.read.at(np.asarray(side * bits))
-            + self.input_words * vector
-            + streamed * machine.write_bit
-        )
-        if self.machine.array != "adder_tree":
-            buffer = buffer + self.result_words * vector
-        whole = knobs.activation_bits
-        product = machine.multiply.energy(whole, whole, knobs.exponent_bits, side)
-        read = machine.read.at(np.asarray(side * whole))
+
+        def word(width: FloatArray) -> FloatArray:
+            return machine.read.at(np.asarray(side * width))
+
+        def multiply(weight: FloatArray, activation: FloatArray) -> FloatArray:
+            return machine.multiply.energy(weight, activation, knobs.exponent_bits, side)
+
+        streamed = sums["streams"] * stored + plan.loads * bits
+        mixed = multiply(bits, wide)
+        mac = sums["weight macs"] * (spent * mixed) + sums["dense macs"] * mixed
+        buffer = sums["weight words"] * word(stored) + sums["dense words"] * word(bits)
+        buffer = buffer + sums["inputs"] * word(wide) + streamed * machine.write_bit
         state = side * machine.lane + machine.auxiliary.at(np.asarray(side * machine.lane_bits))
-        return self.by_stage(streamed), {
-            "mac": self.by_stage(mac) + self.activation_macs * product,
-            "buffer": self.by_stage(buffer) + self.activation_words * read,
-            "sfu": self.states * state,
+        between = sums["activation macs"] * multiply(whole, whole)
+        return self._by_stage(streamed), {
+            "mac": self._by_stage(mac) + between,
+            "buffer": self._by_stage(buffer) + sums["activation words"] * word(whole),
+            "sfu": sums["states"] * state,
         }
 
-    def by_stage(self, slots: FloatArray) -> FloatArray:
+    def _by_stage(self, slots: FloatArray) -> FloatArray:
         """Sums over the slots of each stage, shape (D, 1 or n)."""
         plan = self.plan
-        if plan.one_slot_a_stage:
+        if len(plan.slot_stage) == plan.depth:
             return slots
         total = np.zeros((plan.depth, slots.shape[1]))
         for slot, stage in enumerate(plan.slot_stage.tolist()):
@@ -312,61 +295,34 @@ class Operations:
         return total
 
 
-def _at(column: FloatArray, rows: NDArray[np.intp]) -> FloatArray:
+def _at(column: FloatArray, rows: NDArray[np.intp] | int) -> FloatArray:
     """Rows of a column by group or stage; the column itself where it has no such rows."""
     return column if column.ndim < 2 else column[rows]
 
 
-def _added(total: FloatArray, rows: Where, value: FloatArray) -> FloatArray:
-    """The sums with a value added to some rows, in place; columns appear when a value has them."""
-    n = value.shape[-1] if value.ndim else 1
-    if n != 1 and total.shape[1] == 1:
-        total = np.repeat(total, n, axis=1)
-    total[rows] += value
-    return total
-
-
 def _image(plan: Templates, knobs: Knobs) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Stored bits of all embeddings, of their mask, and of the parameters held [bit]."""
-    sparsity, held = knobs.embedding_sparsity, knobs.held
-    some = np.asarray(held > 0)
-    embeddings: FloatArray = _NONE
-    mask: FloatArray = _NONE
-    parameters: FloatArray = _NONE
-    apart = knobs.weight_bits.ndim > 1 or knobs.pruning.ndim > 1
-    for group in range(plan.groups) if apart else (slice(None),):
-        bits, zeros = (_group(c, group) for c in (knobs.weight_bits, knobs.pruning))
-        elements = plan.embeddings[group].sum() * some
+    held, sparsity = knobs.held, knobs.embedding_sparsity
+    embeddings = mask = parameters = _NONE
+    for group in range(plan.groups):
+        bits, zeros = _at(knobs.weight_bits, group), _at(knobs.pruning, group)
+        elements = plan.embeddings[group] * (held > 0)
         embeddings = embeddings + elements * stored_bits(bits, sparsity)
         mask = mask + elements * mask_bits(bits, sparsity)
-        weights, dense = (_summed(t, group).take(held) for t in (plan.weights, plan.dense))
+        weights, dense = plan.weights[:, group].take(held), plan.dense[:, group].take(held)
         parameters = parameters + (weights * stored_bits(bits, zeros) + dense * bits)
-    return np.asarray(embeddings), np.asarray(mask), np.asarray(parameters)
-
-
-def _group(column: FloatArray, group: int | slice) -> FloatArray:
-    return column if column.ndim < 2 or isinstance(group, slice) else column[group]
-
-
-def _summed(table: FloatArray, group: int | slice) -> FloatArray:
-    """Elements by layers held [1], shape (L + 1,)."""
-    if not isinstance(group, slice):
-        return table[:, group]
-    return np.asarray(table.sum(axis=1), dtype=np.float64)
+    return embeddings, mask, parameters
 
 
 def _looked_up(plan: Templates, knobs: Knobs) -> tuple[FloatArray, FloatArray]:
     """Bits of the embeddings that one input reads, and mask bits among them [bit]."""
-    whole: FloatArray = _NONE
-    mask: FloatArray = _NONE
-    for group, size in plan.reads:
-        bits = _group(knobs.weight_bits, group)
-        elements = np.asarray(size.base)
-        if size.symbol != "1":
-            elements = size.base * _group(getattr(knobs, size.symbol), 0)
+    whole = mask = _NONE
+    for group, (base, symbol) in plan.reads:
+        bits = _at(knobs.weight_bits, group)
+        elements = base if symbol == "1" else base * _at(getattr(knobs, symbol), 0)
         whole = whole + elements * stored_bits(bits, knobs.embedding_sparsity)
         mask = mask + elements * mask_bits(bits, knobs.embedding_sparsity)
-    return np.asarray(whole), np.asarray(mask)
+    return whole, mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ stage 0 and l times that of stage 1.
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,8 @@ from numpy.typing import NDArray
 from hw_models.columns import FloatArray
 from hw_models.workload.table import Kind, Role, Size, Workload
 
-Where = slice | NDArray[np.intp]
+Where: TypeAlias = slice | NDArray[np.intp]
 """Rows of an array: a slice where they follow one another, since NumPy then makes no copy."""
-
-
-Shape = tuple[Size, Size, Size, Size]
 
 
 class Template(NamedTuple):
@@ -32,11 +29,11 @@ class Template(NamedTuple):
         rows: Stages that have it, as rows of an array.
         slots: Slots that have it, as rows of an array; stages for two activations.
         stages: Stage of each slot.
-        groups: Group of each of these; none for two activations.
+        groups: Group of each slot.
     """
 
     kind: Kind
-    shape: Shape
+    shape: tuple[Size, ...]
     rows: Where
     slots: Where
     stages: NDArray[np.intp]
@@ -54,20 +51,18 @@ class VectorTemplate(NamedTuple):
     """
 
     kind: str
-    shape: tuple[Size, Size, Size]
+    shape: tuple[Size, ...]
     rows: Where
     stages: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Templates:
-    """A workload as the kernel reads it.
-
-    A slot is a stage with the parameters of one group that it uses.
+    """A workload as the kernel reads it. A slot is a stage with a group of parameters it uses.
 
     Attributes:
         layers: L of the network.
-        groups: Of parameters.
+        groups: Of parameters; 1 where no knob differs between them.
         depth: Rows of the results, D: L + 1, or 2 where stage 1 stands for every layer.
         products: Forms of products.
         vectors: Forms of vector work.
@@ -78,7 +73,7 @@ class Templates:
             (L + 1, groups).
         dense: The same of parameters that are never pruned [1].
         embeddings: Elements of all embeddings by group [1], shape (groups,).
-        reads: Elements that one input looks up, by group: a count and its symbol.
+        reads: Elements that one input looks up: group, and count with its symbol.
     """
 
     layers: int
@@ -95,11 +90,6 @@ class Templates:
     reads: tuple[tuple[int, Size], ...]
 
     @property
-    def one_slot_a_stage(self) -> bool:
-        """Whether slots are stages."""
-        return len(self.slot_stage) == self.depth
-
-    @property
     def repeated(self) -> bool:
         """Whether stage 1 stands for every layer."""
         return self.depth < self.layers + 1
@@ -113,119 +103,117 @@ def templates(workload: Workload, *, apart: bool = False) -> Templates:
         apart: Whether some knob differs between layers or groups, so that every layer is a row of
             its own even where all are alike.
     """
-    short = not apart and alike(workload)
-    last = 1 if short else workload.layers
-    group_of = {tensor.name: 0 if short else tensor.group for tensor in workload.tensors}
-    used = {(p.stage, group_of[p.tensor]) for p in workload.products if p.tensor}
-    loads: Counter[tuple[int, int]] = Counter()
+    last = 1 if not apart and alike(workload) else workload.layers
+    group_of = {t.name: t.group if apart else 0 for t in workload.tensors}
+    loads: dict[tuple[int, int], float] = defaultdict(float)
+    for stage in range(last + 1):
+        loads[stage, 0 if not apart else _first_group(workload, stage)] += 0.0
     for tensor in workload.tensors:
-        if tensor.role == "dense":
-            for stage in tensor.stages:
-                loads[stage, group_of[tensor.name]] += tensor.elements  # type: ignore[assignment]
-    idle = {(stage, 0) for stage in range(last + 1)} - {(stage, 0) for stage, _ in used | {*loads}}
-    slots = sorted(pair for pair in used | {*loads} | idle if pair[0] <= last)
+        for stage in tensor.stages:
+            if stage <= last and tensor.role != "embedding":
+                dense = tensor.elements if tensor.role == "dense" else 0.0
+                loads[stage, group_of[tensor.name]] += dense
+    slots = sorted(loads)
     place = {pair: i for i, pair in enumerate(slots)}
-    products: dict[tuple[Kind, Shape], Counter[tuple[int, int]]] = defaultdict(Counter)
-    for row in workload.products:
-        if row.stage <= last:
-            group = group_of[row.tensor] if row.tensor else -1
-            products[row.kind, row.shape][row.stage, group] += 1
-    vectors: dict[tuple[str, tuple[Size, Size, Size]], Counter[tuple[int, int]]]
-    vectors = defaultdict(Counter)
-    for vector in workload.vectors:
-        if vector.stage <= last:
-            vectors[vector.kind, vector.shape][vector.stage, -1] += 1
+    products = _forms(
+        (p.kind, p.shape, p.stage, group_of[p.tensor] if p.tensor else -1)
+        for p in workload.products
+        if p.stage <= last
+    )
+    vectors = _forms((v.kind, v.shape, v.stage, -1) for v in workload.vectors if v.stage <= last)
     return Templates(
         layers=workload.layers,
-        groups=workload.groups,
+        groups=workload.groups if apart else 1,
         depth=last + 1,
         products=tuple(
             Template(
-                kind,
-                (m, k, n, _times(copies, count)),
-                _rows([stage for stage, _ in pairs]),
-                _rows([stage if group < 0 else place[stage, group] for stage, group in pairs]),
-                _whole(stage for stage, _ in pairs),
-                _whole(group for _, group in pairs),
+                form.kind,
+                form.shape,
+                _rows(form.stages),
+                _rows([place.get(at, at[0]) for at in zip(form.stages, form.groups, strict=True)]),
+                np.array(form.stages, dtype=np.intp),
+                np.array(form.groups, dtype=np.intp),
             )
-            for (kind, (m, k, n, copies)), pairs_of in products.items()
-            for count, pairs in _by_count(pairs_of)
+            for form in products
         ),
         vectors=tuple(
             VectorTemplate(
-                kind,
-                (rows, length, _times(copies, count)),
-                _rows([stage for stage, _ in pairs]),
-                _whole(stage for stage, _ in pairs),
+                form.kind, form.shape, _rows(form.stages), np.array(form.stages, dtype=np.intp)
             )
-            for (kind, (rows, length, copies)), pairs_of in vectors.items()
-            for count, pairs in _by_count(pairs_of)
+            for form in vectors
         ),
-        slot_stage=_whole(stage for stage, _ in slots),
-        slot_group=_whole(group for _, group in slots),
-        loads=np.array([[float(loads[pair])] for pair in slots]).reshape(len(slots), 1),
-        weights=_kept(workload, "weight"),
-        dense=_kept(workload, "dense"),
-        embeddings=_kept(workload, "embedding")[-1],
-        reads=_reads(workload),
-    )  # fmt: skip
+        slot_stage=np.array([stage for stage, _ in slots], dtype=np.intp),
+        slot_group=np.array([group for _, group in slots], dtype=np.intp),
+        loads=np.array([[loads[pair]] for pair in slots]),
+        weights=_kept(workload, "weight", group_of),
+        dense=_kept(workload, "dense", group_of),
+        embeddings=_kept(workload, "embedding", group_of)[-1],
+        reads=_reads(workload, group_of),
+    )
 
 
 def alike(workload: Workload) -> bool:
     """Whether all layers do the same work and stream as much."""
     forms: dict[int, Counter[Hashable]] = defaultdict(Counter)
+    loads: dict[int, float] = defaultdict(float)
     for product in workload.products:
         forms[product.stage][product.kind, product.shape] += 1
     for vector in workload.vectors:
         forms[vector.stage][vector.kind, vector.shape] += 1
     for tensor in workload.tensors:
-        if tensor.role == "dense":
-            for stage in tensor.stages:
-                forms[stage]["load"] += tensor.elements  # type: ignore[assignment]
-    return all(forms[stage] == forms[1] for stage in range(2, workload.layers + 1))
+        for stage in tensor.stages:
+            loads[stage] += tensor.elements * (tensor.role == "dense")
+    return all(
+        forms[stage] == forms[1] and loads[stage] == loads[1]
+        for stage in range(2, workload.layers + 1)
+    )
 
 
-def _by_count(
-    places: "Counter[tuple[int, int]]",
-) -> Iterable[tuple[int, list[tuple[int, int]]]]:
-    """Stages and groups by how often a form occurs there, no stage twice in one list."""
-    found: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
-    seen: Counter[tuple[int, int]] = Counter()
-    for (stage, group), count in sorted(places.items()):
-        found[count, seen[count, stage]].append((stage, group))
-        seen[count, stage] += 1
-    return [(count, pairs) for (count, _), pairs in found.items()]
+def _first_group(workload: Workload, stage: int) -> int:
+    """Group of some parameters that a stage uses; 0 if it uses none."""
+    return min((t.group for t in workload.tensors if stage in t.stages), default=0)
 
 
-def _times(copies: Size, count: int) -> Size:
-    """Copies of a form that occurs so often in one place."""
-    return Size(copies.base * count, copies.symbol)
+class _Form(NamedTuple):
+    """Rows of one form: kind, sizes with copies, and where they are, no stage twice."""
+
+    kind: Any
+    shape: tuple[Size, ...]
+    stages: list[int]
+    groups: list[int]
 
 
-def _whole(values: Iterable[int]) -> NDArray[np.intp]:
-    return np.array([*values], dtype=np.intp)
+def _forms(rows: Iterable[tuple[str, tuple[Size, ...], int, int]]) -> list[_Form]:
+    """Equal rows put together; those that one stage and group has several of are copies."""
+    found: dict[Hashable, _Form] = {}
+    for (kind, (*sizes, copies), stage, group), count in sorted(
+        Counter(rows).items(), key=lambda item: item[0][2:]
+    ):
+        shape, again = (*sizes, Size(copies.base * count, copies.symbol)), 0
+        while stage in found.setdefault((kind, shape, again), _Form(kind, shape, [], [])).stages:
+            again += 1
+        found[kind, shape, again].stages.append(stage)
+        found[kind, shape, again].groups.append(group)
+    return [*found.values()]
 
 
 def _rows(places: list[int]) -> Where:
-    rows = _whole(places)
+    rows = np.array(places, dtype=np.intp)
     return slice(places[0], places[-1] + 1) if (np.diff(rows) == 1).all() else rows
 
 
-def _kept(workload: Workload, role: Role) -> FloatArray:
+def _kept(workload: Workload, role: Role, group_of: dict[str, int]) -> FloatArray:
     """Elements of a role by layers held and by group [1], shape (L + 1, groups)."""
-    first = np.zeros((workload.layers + 1, workload.groups))
+    first = np.zeros((workload.layers + 1, 1 + max(group_of.values(), default=0)))
     for tensor in workload.tensors:
         if tensor.role == role:
-            first[tensor.stages[0], tensor.group] += tensor.elements
+            first[tensor.stages[0], group_of[tensor.name]] += tensor.elements
     return np.asarray(np.cumsum(first, axis=0), dtype=np.float64)
 
 
-def _reads(workload: Workload) -> tuple[tuple[int, Size], ...]:
-    total: Counter[tuple[int, str]] = Counter()
+def _reads(workload: Workload, group_of: dict[str, int]) -> tuple[tuple[int, Size], ...]:
+    """Elements that one input looks up, summed by group and symbol."""
+    total: dict[tuple[int, Any], float] = defaultdict(float)
     for tensor in workload.tensors:
-        if tensor.role == "embedding" and tensor.read.base:
-            total[tensor.group, tensor.read.symbol] += tensor.read.base  # type: ignore[assignment]
-    return tuple(
-        (group, Size(base, symbol))  # type: ignore[arg-type]
-        for (group, symbol), base in total.items()
-    )
+        total[group_of[tensor.name], tensor.read.symbol] += tensor.read.base
+    return tuple((group, Size(base, symbol)) for (group, symbol), base in total.items() if base)
