@@ -175,18 +175,13 @@ def pool_vectors(name: str, args: Sequence[Any], out: Shaped) -> Vectors:
     return size_of(out) // channels * window, channels, 1
 
 
-def reduction_vectors(args: Sequence[Any], out: Shaped) -> Vectors:
-    """One vector of the size of the result for each that enters a reduction."""
-    return max(size_of(args[0]) // max(size_of(out), 1), 1), size_of(out), 1
-
-
 VECTORS: Mapping[str, Callable[[str, Sequence[Any], Shaped], Vectors]] = {
     "norm": norm_vectors,
     "softmax": lambda _, args, out: softmax_vectors(args, out),
     "pool": pool_vectors,
-    "reduction": lambda _, args, out: reduction_vectors(args, out),
 }
-"""Class -> rows, length and copies of its vectors; the others work on the tensor as it is."""
+"""Class -> rows, length and copies of its vectors; the others work on a tensor as it is: sums and
+functions on their result, reductions on their operand."""
 
 SUMS = frozenset({"mean", "sum", "avg_pool2d", "avg_pool3d"}) | {
     name for name in CLASSES if "adaptive_avg" in name

@@ -280,14 +280,14 @@ class _Recorder(TorchDispatchMode):
             return ()
         if class_ in VECTORS:
             sizes = VECTORS[class_](op.name, op.args, out)
-        elif class_ in ("add", "pair", "function"):
+        elif class_ in ("add", "pair", "function", "reduction"):
             first = any(self._value(x).channels_first for x in op.inputs)
-            sizes = vectors_over(out.shape, first)
+            sizes = vectors_over((op.inputs[0] if class_ == "reduction" else out).shape, first)
         else:
             return ()
         sums = class_ == "add" or op.name in SUMS
         kind = class_ if class_ in ("softmax", "norm") else "add" if sums else ""
-        return (Work(kind or f"activation:{op.name.strip('_')}", sizes),)
+        return (Work(kind or f"activation:{op.name.strip('_').removesuffix('_with_indices')}", sizes),)
 
     def _terms(self, op: "_Operation") -> int:
         """Operands that are no number, mask, bias or scale.
@@ -428,10 +428,10 @@ def _as_at_inference(module: torch.nn.Module) -> Iterator[None]:
         for part in training:
             part.training = False
         torch.backends.mha.set_fastpath_enabled(False)
-        torch.backends.mkldnn.set_flags(False)
+        torch.backends.mkldnn.set_flags(False)  # type: ignore[no-untyped-call]
         yield
     finally:
-        torch.backends.mkldnn.set_flags(fused)
+        torch.backends.mkldnn.set_flags(fused)  # type: ignore[no-untyped-call]
         torch.backends.mha.set_fastpath_enabled(fast)
         for part in training:
             part.training = True
