@@ -102,7 +102,7 @@ class SizedAccelerator:
         require_whole("mac_width", width, "1", "a count")
         require_whole("sequence_length", length, "token", "a count")
         require_range("mac_width", width, (1, max(MAC_WIDTHS)), "1", "the datapath's sizes")
-        limits = (1, self.accelerator.shape.positions)
+        limits = (1, self.accelerator.shape.longest)
         require_range("sequence_length", length, limits, "token", "the position embedding")
         # Counted, not sorted: both columns are small whole numbers.
         size = width.astype(np.intp) * (limits[1] + 1) + length.astype(np.intp)
