@@ -287,7 +287,9 @@ class _Recorder(TorchDispatchMode):
             return ()
         sums = class_ == "add" or op.name in SUMS
         kind = class_ if class_ in ("softmax", "norm") else "add" if sums else ""
-        return (Work(kind or f"activation:{op.name.strip('_').removesuffix('_with_indices')}", sizes),)
+        return (
+            Work(kind or f"activation:{op.name.strip('_').removesuffix('_with_indices')}", sizes),
+        )
 
     def _terms(self, op: "_Operation") -> int:
         """Operands that are no number, mask, bias or scale.
