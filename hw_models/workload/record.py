@@ -4,10 +4,8 @@ The only module of `hw_models` that needs torch. It is imported when a network i
 is computed on the meta device, where tensors have shapes and no values.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -24,119 +22,7 @@ from hw_models.workload.aten import (
     products_of,
     vectors_over,
 )
-
-_NOTHING: frozenset[Any] = frozenset()
-
-
-class Call(NamedTuple):
-    """One call of a module.
-
-    Attributes:
-        number: Counts the calls of a pass.
-        module: Its name in the network; of a shared module the first.
-        kind: Name of its class.
-        leaf: Whether it has no module inside.
-        container: Whether its class only holds others.
-    """
-
-    number: int
-    module: str
-    kind: str
-    leaf: bool
-    container: bool
-
-
-class Work(NamedTuple):
-    """What an operation costs.
-
-    Attributes:
-        kind: product, lookup, or the kind of a vector row.
-        sizes: M, K, N, copies of a product; rows, length, copies of vectors; elements of a lookup
-            [1].
-        tensor: Name of the parameter that is the right operand, or the table; "" for none.
-        number: Of a product, counted in the pass; else -1.
-    """
-
-    kind: str
-    sizes: tuple[int, ...]
-    tensor: str = ""
-    number: int = -1
-
-
-class Event(NamedTuple):
-    """One operation.
-
-    Attributes:
-        operation: Its name.
-        calls: The open calls of modules, outermost first.
-        work: What it costs; () for nothing.
-        reads: Values that it reads, as indices.
-        parameters: Names of those that it reads.
-    """
-
-    operation: str
-    calls: tuple[Call, ...]
-    work: tuple[Work, ...]
-    reads: tuple[int, ...]
-    parameters: frozenset[str]
-
-
-class Value(NamedTuple):
-    """What a tensor holds, with all of its views.
-
-    Attributes:
-        event: Index of the event that made it; -1 for inputs and parameters.
-        elements: [1].
-        varies: Whether it depends on the example.
-        real: Whether it depends on a parameter, or on an input of floating point.
-        parameters: Names that it is made of, if on nothing else.
-        products: Numbers of the products that it comes from, with no other product between.
-        softened: Whether a softmax came after them.
-        channels_first: Whether it is an image with its channels first.
-    """
-
-    event: int
-    elements: int
-    varies: bool = False
-    real: bool = False
-    parameters: frozenset[str] = frozenset()
-    products: frozenset[int] = frozenset()
-    softened: bool = False
-    channels_first: bool = False
-
-    @property
-    def data(self) -> bool:
-        """Whether it is made anew for every input, and is more than a mask or a position."""
-        return self.varies and self.real
-
-
-@dataclass(slots=True)
-class Record:
-    """A pass. Mutable on purpose: it is filled.
-
-    Attributes:
-        events: Operations in order.
-        values: What flows between them.
-        elements: Parameter or buffer of floating point -> its elements [1].
-        widths: The same -> elements of a row [1].
-        buffers: Which of them are buffers.
-        scores: Numbers of the products whose result enters a softmax.
-        contexts: Numbers of the products that a softmax enters.
-        feeds: Product of two activations -> products whose results are its operands.
-        returned: Values that the network gives back.
-        unknown: Operation and innermost module -> how often.
-    """
-
-    events: list[Event] = field(default_factory=list)
-    values: list[Value] = field(default_factory=list)
-    elements: dict[str, int] = field(default_factory=dict)
-    widths: dict[str, int] = field(default_factory=dict)
-    buffers: set[str] = field(default_factory=set)
-    scores: set[int] = field(default_factory=set)
-    contexts: set[int] = field(default_factory=set)
-    feeds: dict[int, frozenset[int]] = field(default_factory=dict)
-    returned: set[int] = field(default_factory=set)
-    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+from hw_models.workload.events import Call, Event, Record, Value, Work
 
 
 class _Recorder(TorchDispatchMode):
@@ -177,6 +63,7 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:  # noqa: ANN401  (what the operation gives)
         kwargs = kwargs or {}
         inputs = _tensors_of((args, kwargs))
+        self._capture(inputs)
         read = tuple(index for x in inputs if (index := self.index_of(x)) is not None)
         out = func(*args, **kwargs)
         space, _, name = func._schema.name.partition("::")
@@ -186,6 +73,20 @@ class _Recorder(TorchDispatchMode):
         results = _tensors_of(out)
         self._note(_Operation(name, args, inputs, results, func._schema.is_mutable), read)
         return out
+
+    def _capture(self, inputs: Sequence[torch.Tensor]) -> None:
+        """Hold tensors that come from outside of the pass like buffers: attributes, constants."""
+        for x in inputs:
+            if self.index_of(x) is None and x.is_floating_point() and x.dim():
+                name = f"constant.{len(self._kept)}"
+                self.record.buffers.add(name)
+                self.parameter(name, x, real=False)
+
+    def parameter(self, name: str, tensor: torch.Tensor, real: bool) -> None:
+        """Hold a parameter (real) or a buffer."""
+        self.record.elements[name] = tensor.numel()
+        self.record.widths[name] = tensor.shape[1:].numel()
+        self.hold(tensor, Value(-1, tensor.numel(), False, real, frozenset({name})))
 
     def _note(self, op: "_Operation", read: tuple[int, ...]) -> None:
         class_ = self._class(op, read)
@@ -319,7 +220,7 @@ def _merged(event: int, values: Sequence[Value], class_: Class) -> Value:
         0,
         varies,
         any(v.real for v in values),
-        _NOTHING if varies else frozenset().union(*(v.parameters for v in values)),
+        frozenset().union(*(() if varies else v.parameters for v in values)),
         frozenset().union(*(v.products for v in values)),
         any(v.softened for v in values),
         any(v.channels_first for v in values),
@@ -356,7 +257,13 @@ def shortened(call: Arguments, length: int, other: int) -> Arguments:
                 tensor = tensor.narrow(where, 0, other)
         return tensor
 
-    args, kwargs = tree_map_only(torch.Tensor, one, call)
+    return _replaced(call, one)
+
+
+def _replaced(call: Arguments, by: Callable[[torch.Tensor], torch.Tensor]) -> Arguments:
+    """Each tensor replaced; one that is given twice stays one: self-attention is told by that."""
+    new = {id(x): by(x) for x in _tensors_of(call)}
+    args, kwargs = tree_map_only(torch.Tensor, lambda x: new[id(x)], call)
     return args, kwargs
 
 
@@ -381,29 +288,31 @@ def record_pass(
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     if not cpu:
         tensors = {name: _on_meta(x) for name, x in tensors.items()}
-        call = tree_map_only(torch.Tensor, _on_meta, call)
+        call = _replaced(call, _on_meta)
     recorder = _Recorder(free)
     parameters = {name for name, _ in module.named_parameters()}
     for name, tensor in tensors.items():
         if tensor.is_floating_point():
-            recorder.record.elements[name] = tensor.numel()
-            recorder.record.widths[name] = tensor.shape[1:].numel()
-            used = Value(-1, tensor.numel(), False, name in parameters, frozenset({name}))
-            recorder.hold(tensor, used)
+            recorder.parameter(name, tensor, real=name in parameters)
     recorder.record.buffers = set(recorder.record.elements) - parameters
     for x in _tensors_of(call):
         recorder.hold(x, Value(-1, x.numel(), True, x.is_floating_point()))
     try:
         with torch.no_grad(), _as_at_inference(module), _hooked(module, recorder), recorder:
             out = functional_call(module, tensors, *call)
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         inside = recorder.open[-1].module if recorder.open else ""
         raise ValueError(_refusal(error, inside, cpu)) from error
-    direct = out.values() if isinstance(out, Mapping) else out
-    given = [out] if isinstance(out, torch.Tensor) else [*direct] if direct is not None else []
-    indices = [recorder.index_of(x) for x in given if isinstance(x, torch.Tensor)]
+    indices = [recorder.index_of(x) for x in _given_back(out) if isinstance(x, torch.Tensor)]
     recorder.record.returned = {index for index in indices if index is not None}
     return recorder.record
+
+
+def _given_back(out: Any) -> Iterable[Any]:  # noqa: ANN401  (what a module returns)
+    """What a module returns directly, and not what is nested in that: hidden states, caches."""
+    if isinstance(out, Mapping):
+        return out.values()
+    return out if isinstance(out, tuple | list) else (out, *getattr(out, "__dict__", {}).values())
 
 
 def _refusal(error: Exception, inside: str, cpu: bool) -> str:

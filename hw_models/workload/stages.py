@@ -4,13 +4,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from hw_models.workload.aten import CLASSES
+from hw_models.workload.events import Call, Event, Work
 from hw_models.workload.table import Size
-
-if TYPE_CHECKING:
-    from hw_models.workload.record import Call, Event, Work
 
 LEFT_OUT = -1
 """Stage of what the caller leaves out."""
@@ -44,8 +42,8 @@ class Row(NamedTuple):
     """
 
     place: Place
-    event: "Event"
-    work: "Work"
+    event: Event
+    work: Work
     sizes: tuple[Size, ...]
 
 
@@ -55,12 +53,12 @@ def matches(name: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
-def left_out(event: "Event", without: Iterable[str]) -> set[str]:
+def left_out(event: Event, without: Iterable[str]) -> set[str]:
     """Those of some patterns of module names in whose modules an event runs."""
     return {pattern for pattern in without for c in event.calls if matches(c.module, pattern)}
 
 
-def chosen_class(events: Sequence["Event"], without: Collection[str]) -> str:
+def chosen_class(events: Sequence[Event], without: Collection[str]) -> str:
     """Class of the modules that are layers; "" if every product is one.
 
     Of the classes called twice or more, with two products a call, those that hold most
@@ -88,7 +86,7 @@ def chosen_class(events: Sequence["Event"], without: Collection[str]) -> str:
 
 
 def places_of(
-    events: Sequence["Event"], blocks: str, chosen: str, without: Collection[str]
+    events: Sequence[Event], blocks: str, chosen: str, without: Collection[str]
 ) -> list[Place]:
     """Where each event of a pass runs.
 
@@ -124,11 +122,11 @@ def places_of(
     return places
 
 
-def _is_block(call: "Call", blocks: str, chosen: str) -> bool:
+def _is_block(call: Call, blocks: str, chosen: str) -> bool:
     return matches(call.module, blocks) if blocks else bool(chosen) and call.kind == chosen
 
 
-def _refuse_unused(argument: str, patterns: Collection[str], events: Iterable["Event"]) -> None:
+def _refuse_unused(argument: str, patterns: Collection[str], events: Iterable[Event]) -> None:
     if patterns:
         names = list(dict.fromkeys(c.module for e in events for c in e.calls if c.module))
         raise ValueError(

@@ -7,8 +7,9 @@ this module makes the table of it: stages, symbols, parameters and cuts.
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from hw_models.workload.events import Event, Record
 from hw_models.workload.stages import (
     LEFT_OUT,
     Place,
@@ -20,9 +21,6 @@ from hw_models.workload.stages import (
     whole_modules,
 )
 from hw_models.workload.table import Kind, Product, Role, Size, Tensor, Vector, Workload
-
-if TYPE_CHECKING:
-    from hw_models.workload.record import Event, Record
 
 _ALONE = "tokens=1 makes a table of this one length"
 
@@ -74,7 +72,8 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
         tokens: The size of the token dimension in the example, where it is not of integers; 1: the
             network has none.
         longest: Most tokens that the network takes; else those of the example.
-        cpu: Compute with the module's own tensors, where its path depends on values.
+        cpu: Compute with the module's own tensors, where its path depends on values. All of its
+            intermediate results are kept until the end of the pass.
 
     Raises:
         ValueError: If an operation is unknown, values decide on the path, `blocks`, `without` or
@@ -120,7 +119,7 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
     )
 
 
-def _refuse_unknown(record: "Record", title: str) -> None:
+def _refuse_unknown(record: Record, title: str) -> None:
     where: dict[str, list[str]] = defaultdict(list)
     for (operation, inside), times in record.unknown.items():
         where[operation].append(f"{inside or title} ({times} times)")
@@ -133,7 +132,7 @@ def _refuse_unknown(record: "Record", title: str) -> None:
         )
 
 
-def _refuse_other(first: "Record", second: "Record", length: int, other: int) -> None:
+def _refuse_other(first: Record, second: Record, length: int, other: int) -> None:
     """Refuse a network that does something else at another length."""
     one, two = ([(e.operation, len(e.work)) for e in r.events] for r in (first, second))
     if one != two:
@@ -147,8 +146,8 @@ def _refuse_other(first: "Record", second: "Record", length: int, other: int) ->
 class _Passes:
     """Passes at two lengths, or one pass twice, and where its events run."""
 
-    first: "Record"
-    second: "Record"
+    first: Record
+    second: Record
     length: int
     other: int
     places: tuple[Place, ...]
@@ -172,7 +171,7 @@ class _Passes:
             f"stays nor grows in proportion; {_ALONE}"
         )
 
-    def events(self) -> Iterator[tuple[Place, "Event", "Event"]]:
+    def events(self) -> Iterator[tuple[Place, Event, Event]]:
         """Of the passes at both lengths, without what is left out."""
         both = zip(self.places, self.first.events, self.second.events, strict=True)
         yield from (triple for triple in both if triple[0].stage != LEFT_OUT)
@@ -276,7 +275,7 @@ def _product(passes: _Passes, row: Row, found: _Found, heads: int) -> Product:
     return Product(row.place.stage, name, "activation", rows, reduction, columns, copies)
 
 
-def _before_attention(record: "Record") -> frozenset[int]:
+def _before_attention(record: Record) -> frozenset[int]:
     """Numbers of the products whose results are operands of an attention."""
     of = [record.feeds.get(number, ()) for number in record.scores | record.contexts]
     return frozenset(number for numbers in of for number in numbers)

@@ -1,6 +1,7 @@
 """Laws of the table of layers: what it refuses, its text, its cuts, and its exits."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -148,10 +149,11 @@ def test_a_size_says_what_it_is_multiplied_with():
 
 ROW = Product(1, "p", "weight", Size(1), Size(2), Size(3), tensor="w")
 WEIGHT = Tensor("w", 6, "weight", 1, (1,))
+OTHER: Any = "sparse"
 
 
 def small(**changes):
-    fields = {"name": "n", "layers": 1, "tokens": 1.0, "heads": 1.0, "products": (ROW,),
+    fields: dict[str, Any] = {"name": "n", "layers": 1, "tokens": 1.0, "heads": 1.0, "products": (ROW,),
               "vectors": (), "tensors": (WEIGHT,), "cuts": (Size(2), Size(3)), "exits": (),
               "longest": 1.0}  # fmt: skip
     return Workload(**(fields | changes))
@@ -165,12 +167,12 @@ def small(**changes):
         ({"cuts": (Size(1),)}, "cuts of 'n' has 1 sizes; stages 0 to 1 have 2"),
         ({"tensors": (WEIGHT, WEIGHT)}, "two tensors of 'n' share a name"),
         ({"tensors": (WEIGHT._replace(stages=()),)}, "'w' of 'n' is used by no stage"),
-        ({"tensors": (WEIGHT._replace(role="bias"),)}, "role = 'bias' is not one of"),
+        ({"tensors": (WEIGHT._replace(role=OTHER),)}, "role = 'sparse' is not one of"),
         ({"tensors": (WEIGHT._replace(stages=(2,)),)}, "stage = 2 of 'n' is outside 0 to 1"),
         ({"products": (ROW._replace(stage=-1),)}, "stage = -1 of 'n' is outside 0 to 1"),
         ({"vectors": (Vector(3, "add", Size(1), Size(1)),)}, "stage = 3"),
         ({"exits": (2,)}, "stage = 2"),
-        ({"products": (ROW._replace(kind="sparse"),)}, "kind = 'sparse' is not one of"),
+        ({"products": (ROW._replace(kind=OTHER),)}, "kind = 'sparse' is not one of"),
         ({"products": (ROW._replace(tensor="v"),)}, "kind 'weight' and names tensor 'v'"),
         ({"products": (ROW._replace(kind="activation"),)}, "kind 'activation' and names"),
     ],
