@@ -153,9 +153,10 @@ OTHER: Any = "sparse"
 
 
 def small(**changes):
-    fields: dict[str, Any] = {"name": "n", "layers": 1, "tokens": 1.0, "heads": 1.0, "products": (ROW,),
-              "vectors": (), "tensors": (WEIGHT,), "cuts": (Size(2), Size(3)), "exits": (),
-              "longest": 1.0}  # fmt: skip
+    fields: dict[str, Any] = {
+        "name": "n", "layers": 1, "tokens": 1.0, "heads": 1.0, "products": (ROW,), "vectors": (),
+        "tensors": (WEIGHT,), "cuts": (Size(2), Size(3)), "exits": (), "longest": 1.0,
+    }  # fmt: skip
     return Workload(**(fields | changes))
 
 
