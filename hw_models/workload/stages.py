@@ -1,5 +1,6 @@
 """Which layer each operation of a traced network belongs to, and what is one row of vector work."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -137,37 +138,31 @@ def _refuse_unused(argument: str, patterns: Collection[str], events: Iterable[Ev
 
 def whole_modules(rows: Iterable[Row]) -> Iterator[Row]:
     """The same rows, with the elementwise work of a module without parts as one row."""
-    for _, group in groupby(rows, key=_leaf):
-        yield from _one_row(list(group))
+    for call, group in groupby(rows, key=_leaf):
+        found = list(group)
+        yield from found if call < 0 else _one_row(found)
 
 
-def _leaf(row: Row) -> tuple[int, int]:
-    """Equal for neighbours of one call of a module without parts, and for no others."""
-    inside = row.event.calls[-1] if row.event.calls else None
-    return (inside.number, 0) if inside is not None and inside.leaf else (-1, id(row))
+def _leaf(row: Row) -> int:
+    """Number of the call of a module without parts that a row belongs to; -1 for other rows."""
+    inside = row.event.calls[-1]
+    return inside.number if inside.leaf else -1
 
 
 def _one_row(rows: list[Row]) -> list[Row]:
+    """What one call of a module without parts does, as one row if it is elementwise work only."""
     operations = {row.event.operation for row in rows}
     classes = {CLASSES.get(operation) for operation in operations}
     if not all(row.work.kind.startswith(("add", "activation:")) for row in rows):
         return rows
     if operations & _ROOTS and "reduction" in classes:
         kind = "norm"
-    elif "function" in classes and rows[0].event.calls:
-        name = rows[0].event.calls[-1].kind.lower().removesuffix("activation")
-        kind = f"activation:{name}" if _leaf(rows[0])[0] >= 0 else rows[0].work.kind
+    elif "function" in classes:
+        kind = f"activation:{rows[0].event.calls[-1].kind.lower().removesuffix('activation')}"
     else:
         return rows
-    largest = max(rows, key=lambda row: _elements(row.work.sizes))
+    largest = max(rows, key=lambda row: math.prod(row.work.sizes))
     return [largest._replace(work=largest.work._replace(kind=kind))]
-
-
-def _elements(sizes: Sequence[int]) -> float:
-    total = 1.0
-    for size in sizes:
-        total *= size
-    return total
 
 
 def groups_of(stages: Mapping[str, set[int]]) -> dict[str, int]:

@@ -45,8 +45,8 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
     first is stage 0; what runs behind one belongs to it, a head behind the last too, unless
     `without` names it.
 
-    Weights of products inside blocks are prunable (kind `weight`); those of other products, and of
-    tied embeddings, are `dense`. Biases, norms and scales are dense parameters; in stage 0 of a
+    Weights of products inside blocks are prunable (kind `weight`), without blocks all of them; those
+    of other products, and of tied embeddings, are `dense`. Biases, norms and scales are dense parameters; in stage 0 of a
     network that looks rows up, they are kept with the rows. Sums of two tensors, functions of each
     element, norms and softmax are vector work; products with a number, masks, and the addition of
     biases are not counted. A module without parts that holds elementwise work only is one row.
@@ -98,18 +98,17 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
     places = places_of(first.events, blocks, chosen, without)
     passes = _Passes(first, second, length, other, tuple(places))
     found = _parameters(passes, rows or {})
-    heads = _heads(passes)
     products, vectors = [], []
     for row in whole_modules(passes.rows()):
         if row.work.kind == "product":
-            products.append(_product(passes, row, found, heads))
+            products.append(_product(passes.first, row, found))
         else:
-            vectors.append(_vector(row, heads))
+            vectors.append(_vector(row, found.heads))
     return Workload(
         name=name or (f"{title} by {chosen}" if chosen else title),
         layers=passes.layers,
         tokens=float(length),
-        heads=float(max(heads, 1)),
+        heads=float(max(found.heads, 1)),
         products=tuple(products),
         vectors=tuple(vectors),
         tensors=_tensors(passes, found),
@@ -179,8 +178,7 @@ class _Passes:
     def rows(self) -> Iterator[Row]:
         """Products and vector work in order of execution."""
         for place, event, again in self.events():
-            inside = event.calls[-1].module if event.calls else ""
-            what = f"a size of {event.operation} in {inside or 'the network'}"
+            what = f"a size of {event.operation} in {event.calls[-1].module or 'the network'}"
             for one, two in zip(event.work, again.work, strict=True):
                 if one.kind != "lookup":
                     both = zip(one.sizes, two.sizes, strict=True)
@@ -189,11 +187,21 @@ class _Passes:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a network does with its parameters, by name: users, role and rows that are read."""
+    """What a network does with its parameters, and how its attention is put together.
+
+    Attributes:
+        users: Parameter -> stages that use it.
+        roles: Parameter -> its role.
+        read: Table -> elements of it that an inference looks up.
+        heads: Heads of every attention over the tokens; 0 if there is none, or if they differ.
+        before_attention: Numbers of the products whose results are operands of an attention.
+    """
 
     users: Mapping[str, set[int]]
     roles: Mapping[str, Role]
     read: Mapping[str, Size]
+    heads: int
+    before_attention: frozenset[int]
 
 
 def _parameters(passes: _Passes, rows: Mapping[str, int]) -> _Found:
@@ -208,15 +216,16 @@ def _parameters(passes: _Passes, rows: Mapping[str, int]) -> _Found:
             if work.tensor:
                 prunable.setdefault(work.tensor, place.prunable)
     read, buffers = _read(passes, rows), passes.first.buffers
-    # A buffer counts as the operand of a product only: running means of a norm are folded.
-    used = {name: at for name, at in users.items() if name not in buffers or name in prunable}
+    # Of buffers, those that are multiplied with or looked up: running means of a norm are folded.
+    kept = (users.keys() - buffers) | prunable.keys() | read.keys()
+    used = {name: users[name] for name in users if name in kept}
     roles: dict[str, Role] = dict.fromkeys(used, "dense")
     roles |= {name: "weight" for name, is_ in prunable.items() if is_ and name not in buffers}
     if read:
         alone = used.keys() - beside_products
         roles |= {name: "embedding" for name in alone if used[name] == {0}}
         roles |= dict.fromkeys(read, "embedding")
-    return _Found(used, roles, read)
+    return _Found(used, roles, read, _heads(passes), _before_attention(passes.first))
 
 
 def _read(passes: _Passes, rows: Mapping[str, int]) -> dict[str, Size]:
@@ -245,7 +254,6 @@ def _read(passes: _Passes, rows: Mapping[str, int]) -> dict[str, Size]:
 
 
 def _heads(passes: _Passes) -> int:
-    """Heads of every attention over the tokens; 0 if there is none, or if they differ."""
     copies = {
         row.work.sizes[3]
         for row in passes.rows()
@@ -256,14 +264,14 @@ def _heads(passes: _Passes) -> int:
     return copies.pop() if len(copies) == 1 else 0
 
 
-def _product(passes: _Passes, row: Row, found: _Found, heads: int) -> Product:
-    record, work = passes.first, row.work
+def _product(record: Record, row: Row, found: _Found) -> Product:
+    work = row.work
     rows, reduction, columns, copies = row.sizes
     if work.tensor:
         kind: Kind = "weight" if found.roles[work.tensor] == "weight" else "dense"
         name = work.tensor.removeprefix(f"{row.place.block}.").removesuffix(".weight")
-        if work.number in _before_attention(record):
-            columns = _by_head(columns, heads)
+        if work.number in found.before_attention:
+            columns = _by_head(columns, found.heads)
         return Product(row.place.stage, name, kind, rows, reduction, columns, copies, work.tensor)
     name = "product"
     if work.number in record.contexts:
@@ -271,12 +279,11 @@ def _product(passes: _Passes, row: Row, found: _Found, heads: int) -> Product:
     elif work.number in record.scores:
         name, columns = "scores", _as_keys(columns)
     if name != "product":
-        copies = _by_head(copies, heads)
+        copies = _by_head(copies, found.heads)
     return Product(row.place.stage, name, "activation", rows, reduction, columns, copies)
 
 
 def _before_attention(record: Record) -> frozenset[int]:
-    """Numbers of the products whose results are operands of an attention."""
     of = [record.feeds.get(number, ()) for number in record.scores | record.contexts]
     return frozenset(number for numbers in of for number in numbers)
 
@@ -339,4 +346,7 @@ def _crossing(passes: _Passes, spans: _Spans, stage: int) -> Size:
     if stage == passes.layers:
         here = sorted(here)[-1:]
     total, other = sum(a for a, _ in here), sum(b for _, b in here)
-    return passes.size(total, other, f"what crosses behind stage {stage}")
+    what = f"what crosses behind stage {stage}"
+    if not any(place.block for place in passes.places):
+        what += " (blocks=... would name the layers; without them every product is one)"
+    return passes.size(total, other, what)
