@@ -249,7 +249,16 @@ def token_dimension(call: Arguments) -> int:
 
 
 def shortened(call: Arguments, length: int, other: int) -> Arguments:
-    """The same arguments with `other` elements along every dimension that has `length`."""
+    """The same arguments with `other` elements along every dimension that has `length`.
+
+    Raises:
+        ValueError: If no dimension has.
+    """
+    if not any(length in x.shape for x in _tensors_of(call)):
+        shapes = ", ".join(str(tuple(x.shape)) for x in _tensors_of(call)) or "none"
+        raise ValueError(
+            f"tokens = {length} is the size of no dimension of the example; its shapes are {shapes}"
+        )
 
     def one(tensor: torch.Tensor) -> torch.Tensor:
         for where, size in enumerate(tensor.shape):
@@ -283,8 +292,10 @@ def record_pass(
         cpu: Compute on the tensors as they are, not on the meta device.
 
     Raises:
-        ValueError: If an operation cannot run on the meta device.
+        ValueError: If this is no module, or an operation cannot run on the meta device.
     """
+    if not isinstance(module, torch.nn.Module):
+        raise ValueError(f"a torch.nn.Module is wanted; this is a {type(module).__name__}")
     tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     if not cpu:
         tensors = {name: _on_meta(x) for name, x in tensors.items()}

@@ -62,8 +62,8 @@ def left_out(event: Event, without: Iterable[str]) -> set[str]:
 def chosen_class(events: Sequence[Event], without: Collection[str]) -> str:
     """Class of the modules that are layers; "" if every product is one.
 
-    Of the classes called twice or more, with two products a call, those that hold most
-    multiply-accumulates, up to a tenth; of these the one called most often.
+    Of the classes called twice or more, with two products a call, those with nine tenths of the
+    multiply-accumulates of the largest, and of these the one called most often.
     """
     macs: dict[str, float] = defaultdict(float)
     calls: dict[str, set[int]] = defaultdict(set)

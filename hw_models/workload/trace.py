@@ -45,12 +45,12 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
     first is stage 0; what runs behind one belongs to it, a head behind the last too, unless
     `without` names it.
 
-    Weights of products inside blocks are prunable (kind `weight`), without blocks all of them; those
-    of other products, and of tied embeddings, are `dense`. Biases, norms and scales are dense parameters; in stage 0 of a
-    network that looks rows up, they are kept with the rows. Sums of two tensors, functions of each
-    element, norms and softmax are vector work; products with a number, masks, and the addition of
-    biases are not counted. A module without parts that holds elementwise work only is one row.
-    What depends on no input is made once, and is not counted.
+    Weights of products inside blocks are prunable (kind `weight`), without blocks all of them;
+    those of other products, and of tied embeddings, are `dense`. Biases, norms and scales are dense
+    parameters; in stage 0 of a network that looks rows up, they are kept with the rows. Sums of two
+    tensors, functions of each element, norms and softmax are vector work; products with a number,
+    masks, and the addition of biases are not counted. A module without parts that holds
+    elementwise work only is one row. What depends on no input is made once, and is not counted.
 
     The example has a token dimension if it holds integers of shape (1, S). It is then traced at a
     second length, too, and what grows with the length gets a symbol: `tokens`, in attention `keys`
@@ -63,8 +63,8 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
         name: Of the workload; else the class of the module and, if they were chosen, its blocks.
         blocks: Names of the modules that are layers, with `*` for a part: `encoder.layer.*`. Else
             they are chosen: of the classes called twice or more, with two products a call, those
-            that hold most multiply-accumulates, up to a tenth; of these the one called most often.
-            Without such a class, every product is a layer.
+            with nine tenths of the multiply-accumulates of the largest, and of these the one
+            called most often. Without such a class, every product is a layer.
         free: Operations that count for nothing though they are not known, such as `roll`.
         without: Names of modules that are left out, as those of `blocks`: a pooler, a classifier.
         rows: Name of a table (`*` for a part) -> rows of it that one input looks up [1], where
@@ -76,8 +76,8 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
             intermediate results are kept until the end of the pass.
 
     Raises:
-        ValueError: If an operation is unknown, values decide on the path, `blocks`, `without` or
-            `rows` name nothing, or a size neither stays nor grows with the tokens.
+        ValueError: If an operation is unknown, values decide on the path, `blocks`, `without`,
+            `rows` or `tokens` name nothing, or a size neither stays nor grows with the tokens.
     """
     from hw_models.workload.record import arguments_of, record_pass, shortened, token_dimension
 
@@ -89,8 +89,9 @@ def trace(  # noqa: PLR0913  (one argument per thing that a caller may have to s
     second, other = first, length
     if length > 1:
         other = length // 2 if length % 2 == 0 else length - 1
+        shorter = shortened(call, length, other)
         try:
-            second = record_pass(module, shortened(call, length, other), free, cpu)
+            second = record_pass(module, shorter, free, cpu)
         except ValueError as error:
             raise ValueError(f"at {other} instead of {length} tokens: {error}; {_ALONE}") from error
         _refuse_other(first, second, length, other)

@@ -433,6 +433,13 @@ def test_another_path_at_another_length_is_refused():
         trace(module, X, tokens=16)
 
 
+def test_what_is_no_module_or_no_token_dimension_is_refused():
+    with pytest.raises(ValueError, match=r"torch.nn.Module is wanted; this is a str"):
+        trace("bert", X)
+    with pytest.raises(ValueError, match=r"tokens = 17 is the size of no .* are \(1, 16, 32\)"):
+        trace(encoder_layers(), X, tokens=17)
+
+
 def test_a_network_without_a_product_is_refused():
     with pytest.raises(ValueError, match="no matrix product"):
         trace(nn.ReLU(), X)
