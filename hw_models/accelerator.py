@@ -68,7 +68,7 @@ class Accelerator:
 
     Attributes:
         shape: The network.
-        sequence_length: Tokens per sentence, padding included [1], 1 to `shape.positions`.
+        sequence_length: Tokens per sentence, padding included [1], 1 to `shape.longest`.
         datapath: Array, formats, zero gating, process.
         storage: Where embeddings and weights live.
         points: Voltage/frequency table; each design runs at the limit of its vdd.
@@ -99,9 +99,9 @@ class Accelerator:
     outputs: ClassVar[Mapping[str, str]] = {"energy": "J", "latency_p95": "s", "area": "m^2"}
 
     def __post_init__(self) -> None:
-        if not 1 <= self.sequence_length <= self.shape.positions:
+        if not 1 <= self.sequence_length <= self.shape.longest:
             raise ValueError(
-                f"sequence_length = {self.sequence_length} is outside 1 to {self.shape.positions}, "
+                f"sequence_length = {self.sequence_length} is outside 1 to {self.shape.longest}, "
                 "the position embedding"
             )
         path, storage = self.datapath, self.storage

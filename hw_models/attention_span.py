@@ -51,7 +51,7 @@ class AttentionSpan:
 
         Args:
             shape: The network.
-            sequence: Tokens including padding [1], shape (n,), at most `shape.positions`.
+            sequence: Tokens including padding [1], shape (n,), at most `shape.longest`.
 
         Raises:
             ValueError: If there is not one span per head, or a sequence is too long.

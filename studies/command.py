@@ -14,6 +14,12 @@ COMMANDS = (
         "dse tables sram",
     ),
     Command(
+        "workload show",
+        "studies.workload_command:show_workload",
+        "Print what a network asks of hardware: products, vector work, weights and cuts by layer.",
+        "dse workload show minilm-l6 --tokens 64",
+    ),
+    Command(
         "sentences",
         "studies.edgebert.sentences_command:show_sentences",
         "Sentence-level DVFS on the sentences of a run: energy, latency and accuracy per deadline.",

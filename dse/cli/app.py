@@ -171,6 +171,7 @@ GROUPS = {
     "trials": "The trials of a run.",
     "data": "Labelled tasks: list them, bring them once.",
     "lut": "Look at lookup tables and check them.",
+    "workload": "Networks as tables of layers.",
 }
 """First word of commands of two words -> what they are about."""
 

@@ -4,6 +4,7 @@ from hw_models.cost.coding import mask_bits, stored_bits
 from hw_models.workload.encoder import EncoderShape, Matmul, encoder, from_config
 from hw_models.workload.exits import OffRamp, with_exits
 from hw_models.workload.table import Product, Size, Tensor, Vector, Workload
+from hw_models.workload.trace import trace
 
 __all__ = [
     "EncoderShape",
@@ -18,5 +19,6 @@ __all__ = [
     "from_config",
     "mask_bits",
     "stored_bits",
+    "trace",
     "with_exits",
 ]

@@ -16,29 +16,22 @@ from hw_models.columns import FloatArray, require_one_of
 from hw_models.workload.exits import OffRamp, with_exits
 from hw_models.workload.table import TOKENS, Product, Size, Tensor, Vector, Workload
 
+_BERT: Mapping[str, str | int] = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "heads": "num_attention_heads",
+    "ffn": "intermediate_size",
+    "embedding": "hidden_size",
+    "vocabulary": "vocab_size",
+    "positions": "max_position_embeddings",
+    "segments": "type_vocab_size",
+    "groups": "num_hidden_layers",
+}
+
 _KEYS: Mapping[str, Mapping[str, str | int]] = {
-    "bert": {
-        "layers": "num_hidden_layers",
-        "hidden": "hidden_size",
-        "heads": "num_attention_heads",
-        "ffn": "intermediate_size",
-        "embedding": "hidden_size",
-        "vocabulary": "vocab_size",
-        "positions": "max_position_embeddings",
-        "segments": "type_vocab_size",
-        "groups": "num_hidden_layers",
-    },
-    "albert": {
-        "layers": "num_hidden_layers",
-        "hidden": "hidden_size",
-        "heads": "num_attention_heads",
-        "ffn": "intermediate_size",
-        "embedding": "embedding_size",
-        "vocabulary": "vocab_size",
-        "positions": "max_position_embeddings",
-        "segments": "type_vocab_size",
-        "groups": "num_hidden_groups",
-    },
+    "bert": _BERT,
+    "albert": {**_BERT, "embedding": "embedding_size", "groups": "num_hidden_groups"},
+    "camembert": _BERT,
     "distilbert": {
         "layers": "n_layers",
         "hidden": "dim",
@@ -50,8 +43,14 @@ _KEYS: Mapping[str, Mapping[str, str | int]] = {
         "segments": 0,
         "groups": "n_layers",
     },
+    "electra": {**_BERT, "embedding": "embedding_size"},
+    "roberta": _BERT,
+    "xlm-roberta": _BERT,
 }
 """Field -> key of the configuration, or the number where the architecture fixes it."""
+
+_COUNTED_BEHIND_PADDING = ("camembert", "roberta", "xlm-roberta")
+"""Their positions begin behind the index of the padding token (arXiv 1907.11692, fairseq)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +96,12 @@ class EncoderShape:
         ffn: Width inside the feed-forward block.
         embedding: Width of an embedding row; a projection follows if it is not `hidden`.
         vocabulary: Rows of the token embedding.
-        positions: Rows of the position embedding, and the longest sequence.
+        positions: Rows of the position embedding.
         segments: Rows of the segment embedding; 0 for none.
         classes: Outputs of every off-ramp.
         groups: Layers with weights of their own (ALBERT: 1, BERT: `layers`).
         off_ramp: What an off-ramp computes.
+        unused: Rows of the position embedding that no token has, below `positions`.
     """
 
     layers: int
@@ -115,6 +115,7 @@ class EncoderShape:
     classes: int
     groups: int
     off_ramp: OffRamp = "pooler"
+    unused: int = 0
 
     def __post_init__(self) -> None:
         for name in ("layers", "hidden", "heads", "ffn", "embedding", "vocabulary", "positions"):
@@ -122,6 +123,10 @@ class EncoderShape:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.segments < 0:
             raise ValueError(f"segments = {self.segments} must not be negative")
+        if not 0 <= self.unused < self.positions:
+            raise ValueError(
+                f"unused = {self.unused} must be within 0 to positions - 1 = {self.positions - 1}"
+            )
         if self.classes < 2:
             raise ValueError(f"classes = {self.classes} must be at least 2: an off-ramp decides")
         if self.hidden % self.heads:
@@ -137,8 +142,8 @@ class EncoderShape:
         """Shape from a plain transformers configuration (the parsed config.json).
 
         Args:
-            config: Mapping with `model_type` albert, bert (MiniLM is one), distilbert or vit, and
-                that model's size keys.
+            config: Mapping with `model_type` albert, bert (MiniLM is one), camembert, distilbert,
+                electra, roberta, vit or xlm-roberta, and that model's size keys.
             classes: Outputs of an off-ramp; configurations of pretrained encoders do not say.
             off_ramp: What an off-ramp computes.
 
@@ -159,7 +164,14 @@ class EncoderShape:
         sizes = {
             field: key if isinstance(key, int) else int(config[key]) for field, key in keys.items()
         }
-        return cls(classes=classes, off_ramp=off_ramp, **sizes)
+        behind = model in _COUNTED_BEHIND_PADDING
+        unused = int(config.get("pad_token_id", 1)) + 1 if behind else 0
+        return cls(classes=classes, off_ramp=off_ramp, unused=unused, **sizes)
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a sequence [token]."""
+        return self.positions - self.unused
 
     @property
     def layer_weights(self) -> int:
@@ -201,15 +213,15 @@ class EncoderShape:
         output projection keeps its full width (that reproduces EdgeBERT's operation counts).
 
         Args:
-            sequence: Tokens including padding [1], shape (n,), at most `positions`.
+            sequence: Tokens including padding [1], shape (n,), at most `longest`.
             heads_on: Heads with a span above zero [1], shape (n,); all if not given.
 
         Raises:
             ValueError: If a sequence is longer than the position embedding.
         """
-        if sequence.size and sequence.max() > self.positions:
+        if sequence.size and sequence.max() > self.longest:
             raise ValueError(
-                f"sequence = {sequence.max():g} is above {self.positions}, the position embedding"
+                f"sequence = {sequence.max():g} is above {self.longest}, the position embedding"
             )
         s = np.asarray(sequence, dtype=np.float64)
         on = np.full_like(s, self.heads) if heads_on is None else np.asarray(heads_on, np.float64)
@@ -277,8 +289,7 @@ def from_config(
     """The workload of an encoder from its transformers configuration; torch is not needed.
 
     Args:
-        config: The parsed config.json, or its path; `model_type` albert, bert (MiniLM is one),
-            distilbert or vit.
+        config: The parsed config.json, or its path; `model_type` as `EncoderShape.from_config`.
         tokens: Of an input, padding included [token], 1 to the position embedding.
         classes: Outputs of an exit; configurations of pretrained encoders do not say.
         off_ramp: What an exit computes before its classifier.
@@ -309,7 +320,7 @@ def encoder(
 
     Args:
         shape: Of the network.
-        tokens: Of an input, padding included [token], 1 to `shape.positions`.
+        tokens: Of an input, padding included [token], 1 to `shape.longest`.
         keys: Keys that each head sees in every layer [token], 0 for a head that is off, one value
             a head; None: the symbols `keys` and `heads`, which a design may change.
         exits: Whether an exit follows every layer.
@@ -318,9 +329,9 @@ def encoder(
     Raises:
         ValueError: If there is not one number of keys per head, or a length does not fit.
     """
-    if not 1 <= tokens <= shape.positions:
+    if not 1 <= tokens <= shape.longest:
         raise ValueError(
-            f"tokens = {tokens} is outside 1 to {shape.positions}, the position embedding"
+            f"tokens = {tokens} is outside 1 to {shape.longest}, the position embedding"
         )
     if keys is not None and len(keys) != shape.heads:
         raise ValueError(f"spans has {len(keys)} values; the network has {shape.heads} heads")
@@ -335,14 +346,17 @@ def encoder(
         tensors=_tensors(shape),
         cuts=(Size(float(shape.hidden), "tokens"),) * (shape.layers + 1),
         exits=(),
-        longest=float(shape.positions),
+        longest=float(shape.longest),
     )
     return with_exits(network, shape.classes, shape.off_ramp) if exits else network
 
 
 def shared(shape: EncoderShape, layer: int) -> int:
-    """Which layer's weights a layer runs with, from 1: its own but where layers share them."""
-    return min(layer, shape.groups)
+    """Which group of weights a layer runs with, from 1: its own but where layers share them.
+
+    Groups follow each other and are as long as each other, up to one layer (ALBERT's own rule).
+    """
+    return 1 + (layer - 1) * shape.groups // shape.layers
 
 
 def _projection(shape: EncoderShape) -> tuple[Product, ...]:

@@ -1,5 +1,6 @@
 """The page of the models names every table with its evidence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,9 @@ def test_the_page_names_every_table_with_its_evidence(name):
 
 def test_every_exported_name_is_there():
     assert [name for name in hw_models.__all__ if not hasattr(hw_models, name)] == []
+
+
+def test_the_example_of_a_traced_network_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec(code, {})
+    assert capsys.readouterr().out.startswith("MobileNetV2Model by MobileNetV2InvertedResidual 16 ")

@@ -68,7 +68,7 @@ def test_a_sequence_longer_than_the_positions_is_refused(albert):
 
 def test_an_unknown_model_type_names_the_known_ones():
     with pytest.raises(
-        ValueError, match=r"'gpt2' is not one of .'albert', 'bert', 'distilbert', 'vit'"
+        ValueError, match=r"'gpt2' is not one of .'albert', 'bert', 'camembert', 'distilbert'"
     ):
         EncoderShape.from_config({"model_type": "gpt2"})
 
