@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from hw_models.fit import SplitFit, fit_split, read_trials
     from hw_models.latency_aware import LatencyAware
     from hw_models.link import Link
-    from hw_models.machine.edgebert import InitiationIntervals
+    from hw_models.machine.edgebert import (
+        ArrayChip,
+        InitiationIntervals,
+        edgebert_12nm_first_edition,
+    )
     from hw_models.memory import Envm
     from hw_models.operating_points import OperatingPoints
     from hw_models.silicon import Silicon
@@ -30,9 +34,15 @@ if TYPE_CHECKING:
     from hw_models.sram import Sram
     from hw_models.storage import Storage
     from hw_models.supply import Supply
+    from hw_models.systems.board import Board
+    from hw_models.systems.chip import Chip, EarlyExit
+    from hw_models.systems.journey import Journey
     from hw_models.table import Table, read, shipped, shipped_csv, shipped_names
     from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
-    from hw_models.workload import EncoderShape
+    from hw_models.workload.encoder import EncoderShape, from_config
+    from hw_models.workload.exits import with_exits
+    from hw_models.workload.table import Workload
+    from hw_models.workload.trace import trace
 
 _NAMES = {
     "accelerator": "Accelerator",
@@ -42,7 +52,7 @@ _NAMES = {
     "cloud": "CloudNode",
     "columns": "Breakdown total",
     "datapath": "Datapath",
-    "machine.edgebert": "InitiationIntervals",
+    "machine.edgebert": "ArrayChip InitiationIntervals edgebert_12nm_first_edition",
     "dvfs": "Load SentenceDvfs Sentences",
     "edge_device": "EdgeDevice",
     "faults": "fault_rate",
@@ -57,9 +67,15 @@ _NAMES = {
     "sram": "Sram",
     "storage": "Storage",
     "supply": "Supply",
+    "systems.board": "Board",
+    "systems.chip": "Chip EarlyExit",
+    "systems.journey": "Journey",
     "table": "Table read shipped shipped_csv shipped_names",
     "uncertainty": "Interval evaluate_each sample_models survival surviving",
-    "workload": "EncoderShape",
+    "workload.encoder": "EncoderShape from_config",
+    "workload.exits": "with_exits",
+    "workload.table": "Workload",
+    "workload.trace": "trace",
 }
 """Module -> what it gives to this package."""
 
@@ -75,15 +91,20 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "Accelerator",
     "AlphaPower",
+    "ArrayChip",
     "AttentionSpan",
+    "Board",
     "Breakdown",
+    "Chip",
     "CloudNode",
     "Datapath",
+    "EarlyExit",
     "EdgeDevice",
     "EncoderShape",
     "Envm",
     "InitiationIntervals",
     "Interval",
+    "Journey",
     "LatencyAware",
     "Link",
     "Load",
@@ -99,13 +120,16 @@ __all__ = [
     "Storage",
     "Supply",
     "Table",
+    "Workload",
     "break_down",
     "break_down_split",
+    "edgebert_12nm_first_edition",
     "evaluate_each",
     "executed_shares",
     "fault_rate",
     "fit_alpha_power",
     "fit_split",
+    "from_config",
     "read",
     "read_trials",
     "sample_models",
@@ -115,4 +139,6 @@ __all__ = [
     "survival",
     "surviving",
     "total",
+    "trace",
+    "with_exits",
 ]
