@@ -120,8 +120,8 @@ class OffloadReplay:
         """Accuracy [1] and shares of sentences [1], shape (n,) each.
 
         Raises:
-            DseError: If a threshold is none of its rule, a device holds layers that there are not,
-                no one answers, or archives do not fit together.
+            DseError: If a threshold is none of its rule, the device holds more layers than there
+                are, nothing can answer, or archives do not fit together.
         """
         said = self._said(columns)
         found = np.empty((len(said["split"]), self.layers + 2))
@@ -140,8 +140,8 @@ class OffloadReplay:
         if not good.all():
             first = f"split_layer = {split[~good][0]} and offload = {str(offload[~good][0])!r}"
             raise DseError(
-                f"{first}; a device holds 0 to {self.layers} layers and offloads none, state or "
-                "input, and one without a layer must offload: change either"
+                f"{first}; a device holds 0 to {self.layers} layers, and offload is none, state or "
+                "input; a device without a layer must offload. Change either knob"
             )
         predict = np.zeros(len(split), dtype=np.int64)
         if self.foretold_by:

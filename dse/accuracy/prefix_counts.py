@@ -6,9 +6,9 @@ search, and a sum over them is a difference of prefix sums. For two values at on
     S(k, m) = sum of the weights of the points that are not among the first k of one order
               and are among the first m of the other
 
-compares the places of all points with k and m: O(n) work and no memory for a pair of limits. A
-tree of sorted blocks needs O(log^2 n), but to build it costs more than some hundred sums of some
-thousand points, and as many pairs of orders come as there are splits, rules and signals.
+compares the places of all points with k and m: n comparisons for a pair of limits, and nothing is
+stored. A tree of sorted blocks would need O(log^2 n) steps and O(n log n) memory, but building it
+costs as much as some 100 sums, and every combination of split, rule and signal would need its own.
 """
 
 from dataclasses import dataclass
@@ -83,11 +83,11 @@ def sums_between(
         weights: Of each point -1, 0 or 1, shape (n, w).
 
     Raises:
-        ValueError: If there are so many points that a sum may be inexact.
+        ValueError: If there are too many points for exact sums.
     """
     n, parts = weights.shape
     if n >= MOST:
-        raise ValueError(f"{n} points are {MOST} or more; their sums are taken in float32")
+        raise ValueError(f"{n} points; sums in float32 are exact for fewer than {MOST}: split them")
     found = np.empty((len(k), parts), dtype=np.int64)
     k, m, addends = k.astype(np.int32), m.astype(np.int32), weights.astype(np.float32)
     step = max(1, CELLS // max(1, n))
