@@ -29,8 +29,8 @@ class ExitCounts:
         orders: Of the sentences by M_l, l = 0 to L.
         right: Right answers after each layer, none after layer 0, shape (L + 1,).
         sooner: G_l, shape (L, n + 1).
-        later: Right answers gained if all that stay on s layers, all but the first k, are answered
-            after layer L and not s, shape (L + 1, n + 1).
+        later: Right answers gained if all but the first k in the order of M_s are answered after
+            layer L and not s; 0 for s = L; shape (L + 1, n + 1).
     """
 
     orders: tuple[Order, ...]
@@ -53,9 +53,10 @@ class ExitCounts:
         orders = tuple(Order.of(column) for column in np.hstack([never, least, -never]).T)
         answers = np.pad(right, ((0, 0), (1, 0))).T.astype(np.int64)
         steps = zip(orders[:-1], answers[:-1], answers[1:], strict=True)
-        stays = zip((*orders[:-1], orders[-2]), answers, strict=True)
         sooner = [order.sums(here - behind) for order, here, behind in steps]
-        later = [order.sums(answers[-1] - here) for order, here in stays]
+        later = [
+            order.sums(answers[-1] - here) for order, here in zip(orders, answers, strict=True)
+        ]
         return cls(
             orders,
             answers.sum(axis=1),
