@@ -12,6 +12,11 @@ The device holds s of L layers. Sentence i, with scores of the exit rule after e
 With s = L the last exit is where a sentence stands that has not left. With s = 0 all are sent.
 Exact for the sentences of the archive, whatever the thresholds (arXiv 2011.14203, 2105.04104).
 
+All but the appeals are the step functions of `exit_counts`. There, M_l is the least score of layers
+1 to l; where an exit is foretold, behind layer p it is the lesser of M_p and the least entropy that
+is predicted for layers p + 1 to l. An appeal hangs on two orders of the sentences, by M_s and by
+trust (`prefix_counts`).
+
 A head that is asked about the sentences which taught it looks better than it is, and a search
 finds just that. So these are cross-fitted: each is judged by a head that the other folds taught.
 """
@@ -20,16 +25,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dse.accuracy.appeal.exit_appeal import ExitHead, Signal, routed_exit
-from dse.accuracy.appeal.routers import Routed
-from dse.accuracy.archive import read_archive, rows_of
+from dse.accuracy.appeal.exit_appeal import ExitHead, Signal, readings, routed_exit
+from dse.accuracy.archive import Archive, read_archive, rows_of
+from dse.accuracy.exit_counts import ExitCounts
 from dse.accuracy.exits import FloatArray, Rule, entropy, limits, scores
 from dse.accuracy.predictor import ExitTable, fitted
+from dse.accuracy.prefix_counts import IntArray, Order, sums_between
 from dse.core.errors import DseError
 from dse.core.signature import Signature
 
@@ -67,21 +73,6 @@ class Cloud:
     def folds(self) -> int:
         """In which the sentences are cross-fitted; 1: those that teach are others."""
         return FOLDS if self.archive == self.taught[1] else 1
-
-
-class _Key(NamedTuple):
-    """What decides for all sentences but for the thresholds."""
-
-    cache: Path
-    archive: str
-    rule: Rule
-    split: int
-    predict: int  # 0: nothing is foretold
-    foretold_by: str
-    offload: str
-    signal: Signal | Literal[""]
-    beta: float
-    cloud: Cloud | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,48 +120,68 @@ class OffloadReplay:
         """Accuracy [1] and shares of sentences [1], shape (n,) each.
 
         Raises:
-            DseError: If a threshold is none of its rule, or archives do not fit together.
+            DseError: If a threshold is none of its rule, the device holds more layers than there
+                are, nothing can answer, or archives do not fit together.
         """
-        found = np.empty((len(columns["archive"]), self.layers + 2))
-        appeal = np.asarray(columns["appeal_threshold"], dtype=np.float64)
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for row, said in enumerate(self._said(columns)):
-            groups.setdefault(said, []).append(row)
-        for said, rows in groups.items():
-            found[rows] = _standing(*self._key(*said)).at(appeal[rows])
+        said = self._said(columns)
+        found = np.empty((len(said["split"]), self.layers + 2))
+        for (archive, rule, predict), rows in _grouped(said, "archive", "rule", "predict"):
+            mine = {name: column[rows] for name, column in said.items()}
+            table = self.foretold_by if predict else ""
+            exits = _exits(self.cache, archive, rule, predict, table)
+            found[rows] = self._replayed(archive, exits, mine)
         return dict(zip(self.signature.outputs, found.T, strict=True))
 
-    def _said(self, columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
-        """What decides, row by row, but for the threshold of trust."""
-        names = ("archive", "exit_rule", "split_layer", "offload", "appeal_signal", "beta",
-                 "cloud_network")  # fmt: skip
-        limit = self._limits(columns).tolist()
-        predict = [0] * len(limit)
+    def _said(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What decides, with everything out that has no say; shape (n,) each."""
+        offload, split = np.asarray(columns["offload"]), columns["split_layer"].astype(np.int64)
+        good = np.isin(offload, get_args(Offload)) & (split >= (offload == "none"))
+        good &= split <= self.layers
+        if not good.all():
+            first = f"split_layer = {split[~good][0]} and offload = {str(offload[~good][0])!r}"
+            raise DseError(
+                f"{first}; a device holds 0 to {self.layers} layers, and offload is none, state or "
+                "input; a device without a layer must offload. Change either knob"
+            )
+        predict = np.zeros(len(split), dtype=np.int64)
         if self.foretold_by:
-            foretold = np.asarray(columns["dvfs"]) == "sentence"
-            predict = np.where(foretold, columns["predict_layer"], 0).tolist()
-        return zip(*(columns[name].tolist() for name in names), predict, limit, strict=True)
+            predict[:] = np.where(columns["dvfs"] == "sentence", columns["predict_layer"], 0)
+        # Where the device holds no layer, it has no answer that could be trusted.
+        signal = np.where(split > 0, columns["appeal_signal"], "max-softmax")
+        return {
+            "archive": columns["archive"],
+            "rule": columns["exit_rule"],
+            "limit": self._limits(columns),
+            "predict": predict,
+            "split": split,
+            "offload": offload,
+            "cloud": columns["cloud_network"],
+            "signal": signal,
+            "beta": np.where(signal == "appeal", columns["beta"], 0.0),
+            "threshold": np.asarray(columns["appeal_threshold"], dtype=np.float64),
+        }
 
-    def _key(  # noqa: PLR0913  (a row)
-        self, archive: str, rule: Rule, split: float, offload: str, signal: Signal, beta: float,
-        cloud: str, predict: float, limit: float,
-    ) -> tuple["_Key", float]:  # fmt: skip
-        """What decides, with everything out that has no say."""
-        appeals = offload == "input"
-        heard: Signal | Literal[""] = signal if appeals else ""
-        key = _Key(
-            self.cache,
-            archive,
-            rule,
-            int(split),
-            int(predict),
-            self.foretold_by if predict else "",
-            offload,
-            heard,
-            float(beta) if appeals and signal == "appeal" else 0.0,
-            self._cloud(cloud) if appeals else None,
-        )
-        return key, limit
+    def _replayed(
+        self, archive: str, exits: ExitCounts, said: Mapping[str, NDArray[Any]]
+    ) -> FloatArray:
+        """Accuracy and shares of designs with these exits, shape (n, L + 2)."""
+        split, offload = said["split"], said["offload"]
+        left = exits.left(said["limit"])
+        right, answered = exits.unsent(left, split)
+        gone = left[np.arange(len(split)), exits.last(split)]
+        moved = np.where(offload[:, np.newaxis] == "state", exits.crossing(gone, split), 0)
+        asking = np.flatnonzero(offload == "input")
+        appeals = {name: said[name][asking] for name in ("split", "cloud", "signal", "beta")}
+        for (held, cloud, signal, beta), some in _grouped(appeals, *appeals):
+            rows = asking[some]
+            trust, weights = _appeal(self.cache, archive, self._cloud(cloud), held, signal, beta)
+            doubted = trust.below(said["threshold"][rows])
+            stays = exits.orders[exits.last(held)]
+            moved[rows] = sums_between(stays, gone[rows], trust, doubted, weights)
+        sent, gained = moved.T
+        answered[np.arange(len(split)), split] -= sent
+        counts = np.column_stack([right + gained, answered[:, 1:], sent])
+        return np.asarray(counts / left[0, -1], dtype=np.float64)
 
     def _cloud(self, name: str) -> Cloud:
         if name not in self.clouds:
@@ -189,96 +200,44 @@ class OffloadReplay:
         return below
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Standing:
-    """One exit limit: what is settled, and what hangs on the threshold of trust.
-
-    Attributes:
-        settled: Right answers, then answers after each layer, then sentences sent; shape (L + 2,).
-        last: Layer after which the rest is answered if it is trusted.
-        trust: Of the sentences that may be appealed, rising, shape (m,).
-        device: Right answers of the device among the first so many of them, shape (m + 1,).
-        cloud: Right answers of the cloud among them, shape (m + 1,).
-        count: Sentences in all.
-    """
-
-    settled: NDArray[np.int64]
-    last: int
-    trust: FloatArray
-    device: NDArray[np.int64]
-    cloud: NDArray[np.int64]
-    count: int
-
-    def at(self, thresholds: FloatArray) -> FloatArray:
-        """Accuracy, answers after each layer and sentences sent, as shares; shape (n, L + 2)."""
-        sent = np.searchsorted(self.trust, thresholds, side="left")
-        found = np.tile(self.settled, (len(thresholds), 1))
-        found[:, 0] += self.cloud[sent] + self.device[-1] - self.device[sent]
-        if self.last:
-            found[:, self.last] += len(self.trust) - sent
-        found[:, -1] += sent
-        return np.asarray(found / self.count, dtype=np.float64)
+def _grouped(
+    columns: Mapping[str, NDArray[Any]], *names: str
+) -> Iterator[tuple[tuple[Any, ...], IntArray]]:
+    """Values of the named columns that occur together, in order, and their rows."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for row, values in enumerate(zip(*(columns[name].tolist() for name in names), strict=True)):
+        found.setdefault(values, []).append(row)
+    for values in sorted(found):
+        yield values, np.array(found[values])
 
 
-@lru_cache(maxsize=8192)
-def _standing(key: _Key, limit: float) -> _Standing:
-    """Content-addressed, so remembering it can never be stale."""
-    exits, right, layers = _exits(key, limit)
-    n, s = len(right), key.split
-    stays = exits > s if s < layers else exits == layers
-    left = exits[~stays]
-    settled = np.zeros(layers + 2, dtype=np.int64)
-    settled[0] = right[~stays, left - 1].sum()
-    settled[1:-1] = np.bincount(left, minlength=layers + 1)[1:]
-    none = np.zeros(0), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-    waiting = int(stays.sum())
-    if key.offload == "state":
-        settled[0] += right[stays, layers - 1].sum()
-        settled[-1] += waiting
-        return _Standing(settled, 0, *none, n)
-    if key.offload == "none":
-        settled[0] += right[stays, s - 1].sum()
-        settled[s] += waiting
-        return _Standing(settled, 0, *none, n)
-    assert key.cloud is not None
-    asked = (key.cache, key.archive, key.cloud)
-    if s == 0:
-        settled[0] += _routed(*asked, layers, "max-softmax", 0.0).cloud_right.sum()
-        settled[-1] += waiting
-        return _Standing(settled, 0, *none, n)
-    routed = _routed(*asked, s, key.signal, key.beta)
-    order = np.flatnonzero(stays)
-    order = order[np.argsort(routed.score[order], kind="stable")]
-    device, cloud = (
-        np.concatenate([[0], answers[order].cumsum()])
-        for answers in (routed.edge_right, routed.cloud_right)
-    )
-    return _Standing(settled, s, routed.score[order], device, cloud, n)
+@lru_cache(maxsize=128)
+def _exits(cache: Path, archive: str, rule: Rule, predict: int, foretold_by: str) -> ExitCounts:
+    """Content-addressed, so remembering it can never be stale; the same holds below."""
+    values, right = _scored(cache, archive, rule)
+    least = np.minimum.accumulate(values[:, :-1], axis=1)
+    if predict:
+        foretold = _table(cache, foretold_by, predict).least(values[:, predict - 1])
+        least = least[:, :predict]
+        least = np.hstack([least, np.minimum(least[:, -1:], foretold)])
+    return ExitCounts.of(least, right)
 
 
-def _exits(key: _Key, limit: float) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
-    """Layer after which each sentence leaves, L if it never does; right answers; L."""
-    values, right = _scored(key.cache, key.archive, key.rule)
-    layers = right.shape[1]
-    least = np.minimum.accumulate(values[:, : layers - 1], axis=1)
-    exits = 1 + (least >= limit).sum(axis=1)
-    if not key.predict:
-        return exits, right, layers
-    table = _table(key.cache, key.foretold_by, key.predict)
-    foretold = table.exits(values[:, key.predict - 1], np.array([limit]))[0]
-    return np.where(exits <= key.predict, exits, foretold), right, layers
+@lru_cache(maxsize=16)
+def _read(cache: Path, handle: str) -> Archive:
+    return read_archive(cache, handle)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=16)
 def _scored(cache: Path, handle: str, rule: Rule) -> tuple[FloatArray, NDArray[np.bool_]]:
-    archive = read_archive(cache, handle)
+    archive = _read(cache, handle)
     right = archive.logits.argmax(axis=2) == archive.labels[:, np.newaxis]
     return scores(rule, archive.logits), right
 
 
 @lru_cache(maxsize=64)
 def _table(cache: Path, handle: str, predict: int) -> ExitTable:
-    return fitted(entropy(read_archive(cache, handle).logits), predict)
+    return fitted(entropy(_read(cache, handle).logits), predict)
 
 
 @lru_cache(maxsize=2048)
@@ -286,23 +245,35 @@ def _head(
     cache: Path, taught: tuple[str, str], layer: int, beta: float, fold: int, folds: int
 ) -> ExitHead:
     """Taught by all folds but this one; by everything where there is one fold."""
-    device, cloud = (read_archive(cache, handle) for handle in taught)
+    device, cloud = (_read(cache, handle) for handle in taught)
     if folds > 1:
         others = np.flatnonzero(np.arange(len(cloud.labels)) % folds != fold)
         device, cloud = rows_of(device, others), rows_of(cloud, others)
     return ExitHead.fitted(device, cloud, layer, beta=beta)
 
 
-@lru_cache(maxsize=2048)
-def _routed(
+@lru_cache(maxsize=16)
+def _readings(cache: Path, handle: str, layer: int) -> FloatArray:
+    return readings(_read(cache, handle), layer)
+
+
+@lru_cache(maxsize=1024)
+def _appeal(
     cache: Path, archive: str, cloud: Cloud, layer: int, signal: Signal, beta: float
-) -> Routed:
-    device, expert = read_archive(cache, archive), read_archive(cache, cloud.archive)
-    if signal != "appeal":
-        return routed_exit(device, expert, layer, signal)
-    heads = [_head(cache, cloud.taught, layer, beta, i, cloud.folds) for i in range(cloud.folds)]
-    parts = [routed_exit(device, expert, layer, "appeal", head) for head in heads]
-    # The draws of faults follow one another, each with all sentences.
-    fold = np.arange(len(device.labels)) % len(expert.labels) % cloud.folds
-    score = np.choose(fold, [part.score for part in parts])
-    return replace(parts[0], score=score)
+) -> tuple[Order, NDArray[np.int8]]:
+    """Order by trust; of each sentence 1, and what is gained if it is appealed, shape (n, 2)."""
+    device, expert = _read(cache, archive), _read(cache, cloud.archive)
+    learned = signal == "appeal"
+    routed = routed_exit(device, expert, max(layer, 1), "max-softmax" if learned else signal)
+    if learned:
+        said = _readings(cache, archive, layer)
+        heads = [
+            _head(cache, cloud.taught, layer, beta, i, cloud.folds) for i in range(cloud.folds)
+        ]
+        # The draws of faults follow one another, each with all sentences.
+        fold = np.arange(len(device.labels)) % len(expert.labels) % cloud.folds
+        routed = replace(routed, score=np.choose(fold, [head.trust_of(said) for head in heads]))
+    answers = routed.edge_right & (layer > 0)
+    score = routed.score if layer else np.full(len(answers), -np.inf)
+    gained = routed.cloud_right.astype(np.int8) - answers
+    return Order.of(score), np.stack([np.ones_like(gained), gained], axis=1)

@@ -58,11 +58,29 @@ class ExitTable:
             entropies: At the predict layer [nat], shape (sentences,).
             thresholds: [nat], shape (k,).
         """
-        middles = (self.entropies[1:] + self.entropies[:-1]) / 2
-        row = np.searchsorted(middles, entropies, side="left")
         least = np.minimum.accumulate(self.predicted, axis=1)
         waits = (least[None, :, :] >= thresholds[:, None, None]).sum(axis=2)
-        return np.asarray(self.predict_layer + 1 + waits[:, row], dtype=np.int64)
+        return np.asarray(
+            self.predict_layer + 1 + waits[:, self._nearest(entropies)], dtype=np.int64
+        )
+
+    def least(self, entropies: FloatArray) -> FloatArray:
+        """Least predicted entropy [nat] of layers p + 1 to l, l = p + 1 to layers - 1.
+
+        A predicted exit is at l or before if and only if this is below the threshold.
+
+        Args:
+            entropies: At the predict layer [nat], shape (sentences,).
+
+        Returns:
+            Shape (sentences, layers - p - 1).
+        """
+        return np.minimum.accumulate(self.predicted, axis=1)[self._nearest(entropies)]
+
+    def _nearest(self, entropies: FloatArray) -> NDArray[np.int64]:
+        """Rows of the nearest entropies."""
+        middles = (self.entropies[1:] + self.entropies[:-1]) / 2
+        return np.searchsorted(middles, entropies, side="left")
 
     def to_csv(self) -> str:
         """The published form: no header, comma, %.18e."""

@@ -9,27 +9,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, Signal, routed_exit
+from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, routed_exit
 from dse.accuracy.archive import Archive, read_archive, rows_of, write_archive
 from dse.accuracy.cache import key_of
-from dse.accuracy.exits import ExitReplay, Rule, entropy, limits, scores
+from dse.accuracy.exits import ExitReplay, entropy, limits, scores
 from dse.accuracy.offload import FOLDS, Cloud, OffloadReplay
 from dse.accuracy.predictor import fitted
 from dse.core.errors import DseError
 
-LAYERS, SENTENCES, CLASSES = 4, 40, 3
+LAYERS, SENTENCES, CLASSES = 4, 43, 3  # no multiple of the folds: draws start within one
 
 
-def written(folder: Path, seed: int, sure: float) -> str:
-    """An archive of random answers, surer and more often right layer by layer."""
+def written(folder, seed, sure, layers=LAYERS, draws=1, step=0.0):
+    """An archive of random answers, surer and more often right layer by layer.
+
+    Logits that are whole numbers of steps give equal scores and equal trust.
+    """
     rng = np.random.default_rng(seed)
-    labels = np.random.default_rng(99).integers(CLASSES, size=SENTENCES)
-    logits = rng.normal(size=(SENTENCES, LAYERS, CLASSES))
-    growth = sure * np.arange(1, LAYERS + 1)[:, None]
+    labels = np.tile(np.random.default_rng(99).integers(CLASSES, size=SENTENCES), draws)
+    logits = rng.normal(size=(len(labels), layers, CLASSES))
+    growth = sure * np.arange(1, layers + 1)[:, None]
     logits += np.eye(CLASSES)[labels][:, None, :] * growth
-    said = {"seed": seed, "sure": sure}
-    tokens = np.full(SENTENCES, 9, dtype=np.int64)
-    archive = Archive(logits.astype(np.float32), labels.astype(np.int64), tokens, said)
+    if step:
+        logits = np.round(logits / step) * step
+    said = {"seed": seed, "sure": sure, "layers": layers, "draws": draws, "step": step}
+    tokens = np.full(len(labels), 9, dtype=np.int64)
+    archive = Archive(logits.astype(np.float32), labels.astype(np.int64), tokens, said, draws)
     write_archive(folder, key_of(said), archive)
     return key_of(said)
 
@@ -69,95 +74,125 @@ def columns(small, **knobs):
     return {name: np.array([value]) for name, value in row.items()}
 
 
-@cache
-def head_of(folder, dense, cloud, split, beta):
-    return ExitHead.fitted(
-        read_archive(folder, dense), read_archive(folder, cloud), split, beta=beta
-    )
+read = cache(read_archive)
 
 
 @cache
 def table_of(folder, dense, p):
-    return fitted(entropy(read_archive(folder, dense).logits), p)
+    return fitted(entropy(read(folder, dense).logits), p)
 
 
-def trust_of(world, row):
-    """Trust in the answer of the device's last layer; None where nobody asks."""
-    folder, dense, small, cloud, _ = world
-    split = int(row["split_layer"][0])
-    signal: Signal = row["appeal_signal"][0]
-    if not split or row["offload"][0] != "input":
-        return None
-    head = head_of(folder, dense, cloud, split, 0.1) if signal == "appeal" else None
-    asked = read_archive(folder, small), read_archive(folder, cloud)
-    return routed_exit(*asked, split, signal, head).score
+@cache
+def head_of(folder, taught, split, fold, folds):
+    """Taught by the sentences of the other folds, or by all where there is one fold."""
+    others = np.array([i for i in range(SENTENCES) if folds == 1 or i % folds != fold])
+    return ExitHead.fitted(*(rows_of(read(folder, one), others) for one in taught), split, beta=0.1)
 
 
-def exits_of(world, row):
+@cache
+def trust_of(folder, small, cloud, split, signal):
+    """Trust in each answer of the device's last layer."""
+    asked = read(folder, small), read(folder, cloud.archive), split, signal
+    if signal != "appeal":
+        return routed_exit(*asked).score
+    heads = [head_of(folder, cloud.taught, split, fold, cloud.folds) for fold in range(cloud.folds)]
+    scored = [routed_exit(*asked, head).score for head in heads]
+    return np.array([scored[i % SENTENCES % cloud.folds][i] for i in range(len(scored[0]))])
+
+
+def exits_of(replay, row):
     """Layer after which each sentence leaves, one after another."""
-    folder, dense, small, _, _ = world
-    rule: Rule = row["exit_rule"][0]
-    below = limits(rule, row[RULES[rule]])[0]
-    value = scores(rule, read_archive(folder, small).logits)
-    own = [
-        next((k for k in range(1, LAYERS) if value[i, k - 1] < below), LAYERS)
-        for i in range(SENTENCES)
-    ]
-    if row["dvfs"][0] != "sentence":
+    below = limits(row["exit_rule"], np.array([row[RULES[row["exit_rule"]]]]))[0]
+    value = scores(row["exit_rule"], read(replay.cache, row["archive"]).logits)
+    layers, p = replay.layers, row["predict_layer"]
+    own = [next((k for k in range(1, layers) if v[k - 1] < below), layers) for v in value]
+    if row["dvfs"] != "sentence":
         return own
-    p = int(row["predict_layer"][0])
-    foretold = table_of(folder, dense, p).exits(value[:, p - 1], np.array([below]))[0]
+    table = table_of(replay.cache, replay.foretold_by, p)
+    foretold = table.exits(value[:, p - 1], np.array([below]))[0]
     return [k if k <= p else int(f) for k, f in zip(own, foretold, strict=True)]
 
 
-def by_hand(world, row):
+def by_hand(replay, row):
     """Accuracy, shares by layer and share sent, from the rules as the module's page has them."""
-    folder, _, small, cloud, _ = world
-    device, expert = read_archive(folder, small), read_archive(folder, cloud)
-    split, offload = int(row["split_layer"][0]), row["offload"][0]
-    answers, trust = device.logits.argmax(axis=2), trust_of(world, row)
-    right, layer_of = 0, np.zeros(LAYERS + 1)
-    for i, left in enumerate(exits_of(world, row)):
-        if left <= split and left < LAYERS:
+    device = read(replay.cache, row["archive"])
+    cloud = replay.clouds[row["cloud_network"]]
+    split, offload, layers = row["split_layer"], row["offload"], replay.layers
+    asked = replay.cache, row["archive"], cloud, split, row["appeal_signal"]
+    trust = trust_of(*asked) if split and offload == "input" else None
+    expert = read(replay.cache, cloud.archive)
+    answers = device.logits.argmax(axis=2)
+    right, layer_of = 0, np.zeros(layers + 1)
+    for i, left in enumerate(exits_of(replay, row)):
+        if left <= split and left < layers:
             where, answer = left, answers[i, left - 1]
         elif offload == "state":
-            where, answer = LAYERS + 1, answers[i, LAYERS - 1]
-        elif offload == "none" or (split and trust[i] >= row["appeal_threshold"][0]):
+            where, answer = layers + 1, answers[i, layers - 1]
+        elif offload == "none" or (split and trust[i] >= row["appeal_threshold"]):
             where, answer = split, answers[i, split - 1]
         else:
-            where, answer = LAYERS + 1, expert.logits[i, -1].argmax()
+            where, answer = layers + 1, expert.logits[i % SENTENCES, -1].argmax()
         layer_of[where - 1] += 1
         right += answer == device.labels[i]
-    return np.array([right, *layer_of]) / SENTENCES
+    return np.array([right, *layer_of]) / len(answers)
 
 
-@settings(max_examples=120, deadline=None)
-@given(
-    split=st.integers(0, LAYERS),
-    offload=st.sampled_from(["none", "state", "input"]),
-    rule=st.sampled_from(sorted(RULES)),
-    threshold=st.floats(0, 1.1),
-    patience=st.integers(1, LAYERS),
-    foretold=st.booleans(),
-    signal=st.sampled_from(["max-softmax", "margin", "appeal"]),
-    appeal=st.floats(0, 1.01),
+@pytest.fixture(scope="module")
+def replays(tmp_path_factory):
+    """Replays of 2 to 7 layers and the archives that each is asked about, of 1 to 3 draws."""
+    folder, found = tmp_path_factory.mktemp("worlds"), []
+    for layers, step in ((2, 0.5), (3, 1.0), (4, 0.0), (7, 0.5)):
+        dense, expert = (written(folder, seed, 0.7, layers, 1, step) for seed in (1, 3))
+        taught = copied(folder, dense), copied(folder, expert)
+        clouds = {"full": Cloud(expert, taught), "own": Cloud(expert, (dense, expert))}
+        asked = [written(folder, 2, 0.4, layers, draws, step) for draws in (1, 2, 3)]
+        found.append((OffloadReplay(folder, layers, clouds, dense), asked))
+    return found
+
+
+def drawn_row(rng, replay, archives):
+    """A design; every second threshold is just a score, or beyond all of them."""
+    rule, archive = str(rng.choice(sorted(RULES))), str(rng.choice(archives))
+    layers, split = replay.layers, int(rng.integers(replay.layers + 1))
+    offload = str(rng.choice(["none", "state", "input", "input"])) if split else "input"
+    row = {
+        "archive": archive, "split_layer": split, "offload": offload, "exit_rule": rule, **OFF,
+        "dvfs": str(rng.choice(["fixed", "sentence"])) if layers > 2 else "fixed",
+        "predict_layer": int(rng.choice([1, max(1, layers - 2)])), "beta": 0.1,
+        "cloud_network": str(rng.choice(["full", "own"])),
+        "appeal_signal": str(rng.choice(["max-softmax", "margin", "entropy", "appeal"])),
+        "appeal_threshold": float(rng.choice([0.0, 1.01, rng.uniform()])),
+    }  # fmt: skip
+    met = rng.choice(np.abs(scores(rule, read(replay.cache, archive).logits)).ravel())
+    ends = (1.0, layers + 1.0) if rule == "patience" else (0.0, 2.0)
+    between = met if rule == "patience" else rng.uniform(0, 1.1)
+    row[RULES[rule]] = float(rng.choice([met, met, between, *ends]))
+    if split and offload == "input" and rng.random() < 0.5:
+        cloud = replay.clouds[row["cloud_network"]]
+        trust = trust_of(replay.cache, archive, cloud, split, row["appeal_signal"])
+        row["appeal_threshold"] = float(rng.choice(trust))
+    return row
+
+
+@settings(max_examples=100, deadline=None)
+@given(world=st.integers(0, 3), seed=st.integers(0, 2**32), designs=st.integers(1, 12))
+def test_every_sentence_goes_where_the_rules_send_it(replays, world, seed, designs):
+    replay, archives = replays[world]
+    rng = np.random.default_rng(seed)
+    rows = [drawn_row(rng, replay, archives) for _ in range(designs)]
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    found = np.column_stack(list(replay(columns).values()))
+    assert np.array_equal(found, [by_hand(replay, row) for row in rows])
+    assert found[:, 1:].sum(axis=1) == pytest.approx(np.ones(designs), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("split", "offload"), [(0, "none"), (-1, "state"), (LAYERS + 1, "input"), (2, "later")]
 )
-def test_every_sentence_goes_where_the_rules_send_it(  # noqa: PLR0913  (drawn)
-    world, split, offload, rule, threshold, patience, foretold, signal, appeal
-):
-    if split == 0:
-        offload = "input"
-    elif split == LAYERS and offload == "state":
-        offload = "none"
-    foretold = foretold and split > 1
-    knobs = {"exit_rule": "entropy" if foretold else rule, "split_layer": split,
-             "offload": offload, "appeal_signal": signal, "appeal_threshold": appeal,
-             "dvfs": "sentence" if foretold else "fixed"}  # fmt: skip
-    knobs[RULES[knobs["exit_rule"]]] = patience if knobs["exit_rule"] == "patience" else threshold
-    row = columns(world[2], **knobs)
-    found = np.array([column[0] for column in world[4](row).values()])
-    assert np.array_equal(found, by_hand(world, row))
-    assert found[1:].sum() == pytest.approx(1.0, abs=1e-12)
+def test_a_device_that_cannot_be_is_refused(world, split, offload):
+    said = f"split_layer = {split} and offload = '{offload}'; a device holds 0 to {LAYERS} layers"
+    with pytest.raises(DseError, match=said):
+        world[4](columns(world[2], split_layer=split, offload=offload))
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))

@@ -77,12 +77,12 @@ class ExitHead:
 
         if not beta > 0:
             raise DseError(f"beta = {beta!r} must be above 0; at 0 every input is appealed")
-        readings = _readings(edge, layer)
+        said = readings(edge, layer)
         edge_right, cloud_right = _rights(edge, cloud, layer)
         excess = (~edge_right).astype(np.float64) - (0.0 if black_box else ~cloud_right)
-        mean, spread = readings.mean(axis=0), readings.std(axis=0)
+        mean, spread = said.mean(axis=0), said.std(axis=0)
         spread = np.where(spread > 0, spread, 1.0)
-        scaled = (readings - mean) / spread
+        scaled = (said - mean) / spread
 
         def loss(x: FloatArray) -> tuple[float, FloatArray]:
             """Of weights and bias, with its gradient."""
@@ -98,12 +98,21 @@ class ExitHead:
 
     def trust(self, edge: Archive) -> FloatArray:
         """Trust q in each answer [1], shape (n,)."""
-        scaled = (_readings(edge, self.layer) - self.mean) / self.spread
-        return sigmoid(scaled @ self.weight + self.bias)
+        return self.trust_of(readings(edge, self.layer))
+
+    def trust_of(self, said: FloatArray) -> FloatArray:
+        """The same, of `readings` at the head's layer, shape (n, readings)."""
+        return sigmoid((said - self.mean) / self.spread @ self.weight + self.bias)
 
 
-def _readings(edge: Archive, layer: int) -> FloatArray:
-    """Log-probabilities of each off-ramp up to k, and how sure and how unlike each is."""
+def readings(edge: Archive, layer: int) -> FloatArray:
+    """What a head reads of each sentence, shape (n, readings).
+
+    Log-probabilities of each off-ramp up to k, and how sure and how unlike each is.
+
+    Raises:
+        DseError: If the archive has no such layer.
+    """
     if not 1 <= layer <= edge.logits.shape[1]:
         raise DseError(f"edge_layers = {layer} is outside 1 to {edge.logits.shape[1]}, the archive")
     x = edge.logits[:, :layer].astype(np.float64)
