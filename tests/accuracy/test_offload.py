@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dse.accuracy.appeal.exit_appeal import ExitAppeal, ExitHead, routed_exit
 from dse.accuracy.archive import Archive, read_archive, rows_of, write_archive
 from dse.accuracy.cache import key_of
-from dse.accuracy.exits import ExitReplay, entropy, limits, scores
+from dse.accuracy.exits import ExitReplay, Rule, entropy, limits, scores
 from dse.accuracy.offload import FOLDS, Cloud, OffloadReplay
 from dse.accuracy.predictor import fitted
 from dse.core.errors import DseError
@@ -57,7 +57,7 @@ def copied(folder: Path, handle: str) -> str:
     return key_of(said)
 
 
-RULES = {
+RULES: dict[Rule, str] = {
     "entropy": "exit_entropy",
     "max-probability": "exit_probability",
     "patience": "exit_patience",
@@ -86,7 +86,8 @@ def table_of(folder, dense, p):
 def head_of(folder, taught, split, fold, folds):
     """Taught by the sentences of the other folds, or by all where there is one fold."""
     others = np.array([i for i in range(SENTENCES) if folds == 1 or i % folds != fold])
-    return ExitHead.fitted(*(rows_of(read(folder, one), others) for one in taught), split, beta=0.1)
+    device, cloud = (rows_of(read(folder, one), others) for one in taught)
+    return ExitHead.fitted(device, cloud, split, beta=0.1)
 
 
 @cache
@@ -119,7 +120,7 @@ def by_hand(replay, row):
     cloud = replay.clouds[row["cloud_network"]]
     split, offload, layers = row["split_layer"], row["offload"], replay.layers
     asked = replay.cache, row["archive"], cloud, split, row["appeal_signal"]
-    trust = trust_of(*asked) if split and offload == "input" else None
+    trust = trust_of(*asked) if split and offload == "input" else np.zeros(0)
     expert = read(replay.cache, cloud.archive)
     answers = device.logits.argmax(axis=2)
     right, layer_of = 0, np.zeros(layers + 1)
@@ -152,7 +153,8 @@ def replays(tmp_path_factory):
 
 def drawn_row(rng, replay, archives):
     """A design; every second threshold is just a score, or beyond all of them."""
-    rule, archive = str(rng.choice(sorted(RULES))), str(rng.choice(archives))
+    rule: Rule = sorted(RULES)[rng.integers(len(RULES))]
+    archive = str(rng.choice(archives))
     layers, split = replay.layers, int(rng.integers(replay.layers + 1))
     offload = str(rng.choice(["none", "state", "input", "input"])) if split else "input"
     row = {

@@ -9,6 +9,7 @@ import hw_models
 from hw_models.table import shipped, shipped_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hw_models.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -25,6 +26,13 @@ def test_every_exported_name_is_there():
 
 
 def test_the_example_of_a_traced_network_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    (code,) = (block for block in BLOCKS if "trace(" in block)
     exec(code, {})
     assert capsys.readouterr().out.startswith("MobileNetV2Model by MobileNetV2InvertedResidual 16 ")
+
+
+def test_the_example_of_a_chip_runs(capsys):
+    (code,) = (block for block in BLOCKS if "EarlyExit(" in block)
+    names = dict[str, object]()
+    exec(code, names)
+    assert capsys.readouterr().out.startswith("[0.000")
