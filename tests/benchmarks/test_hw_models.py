@@ -14,9 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw_models import Accelerator, EncoderShape
+from dse.study.loader import load_study
+from hw_models import Accelerator, ArrayChip, Chip, EncoderShape
 from hw_models.latency_aware import LatencyAware, share_column
+from hw_models.workload import encoder
+from search_spaces.joint import DEFAULTS
+from studies.edgebert.system import Settings, chip_of
+from studies.joint.system import SYSTEM, priced
+from studies.joint.system import Settings as JointSettings
 
+STUDY = Path(__file__).parents[2] / "studies" / "joint" / "sentiment.yaml"
 MINILM = EncoderShape(6, 384, 12, 1536, 384, 30522, 512, 2, 2, 6, "mean_pool")
 ORACLES = Path(__file__).parents[1] / "hw_models" / "oracles"
 
@@ -86,6 +93,77 @@ def test_latency_aware_designs_per_second(benchmark, n):
     aware = LatencyAware(Accelerator(MINILM, 64))
     benchmark.pedantic(aware, (batch,), rounds=5)
     benchmark.extra_info["million designs per CPU second"] = n / benchmark.stats["median"] / 1e6
+
+
+def joint_space():
+    return load_study(STUDY, {"joint": SYSTEM}).space
+
+
+def joint_mix(n):
+    """A random mix of the space of joint_sentiment, with random shares of sentences."""
+    rng, space = np.random.default_rng(0), joint_space()
+    designs = space.decode(space.sample(n, rng))
+    mix = {name: np.full(n, value) for name, value in DEFAULTS.items()} | designs
+    split, sends = mix["split_layer"], mix["offload"] != "none"
+    shares = rng.dirichlet(np.ones(7), n).T
+    shares[:6] *= np.arange(6)[:, np.newaxis] < split
+    shares[6] = np.where(sends, shares[6], 0.0)
+    shares /= shares.sum(axis=0)
+    answered = {f"answered_{i + 1}": share for i, share in enumerate(shares[:6])}
+    return mix | answered | {"offloaded": shares[6]}
+
+
+@pytest.mark.parametrize("n", [100, 2_000, 20_000, 200_000])
+def test_joint_designs_from_columns_to_objectives(benchmark, n):
+    """The price stage of the joint study, on what its searchers may ask for."""
+    model, mix = priced(JointSettings(), encoder(MINILM, 64)), joint_mix(n)
+    benchmark.pedantic(model, (mix,), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["million designs per CPU second"] = n / benchmark.stats["min"] / 1e6
+    benchmark.extra_info["share under sentence-level DVFS"] = float(
+        (mix["dvfs"] == "sentence").mean()
+    )
+
+
+def test_joint_designs_are_sampled_and_decoded(benchmark):
+    """What comes before the price stage where a search draws at random."""
+    space, n = joint_space(), 20_000
+    rng = np.random.default_rng(0)
+    benchmark.pedantic(lambda: space.decode(space.sample(n, rng)), rounds=3, warmup_rounds=1)
+    benchmark.extra_info["million designs per CPU second"] = n / benchmark.stats["min"] / 1e6
+
+
+def test_memory_of_a_million_joint_designs(benchmark):
+    model, mix = priced(JointSettings(), encoder(MINILM, 64)), joint_mix(20_000)
+    million = {name: np.tile(column, 50) for name, column in mix.items()}
+    model(mix)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = benchmark.pedantic(model, (million,), rounds=1)
+    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    outputs = sum(column.nbytes for column in found.values())
+    benchmark.extra_info["peak memory added [MB]"] = added / 1e3
+    benchmark.extra_info["of which outputs [MB]"] = outputs / 1e6
+
+
+def test_edgebert_designs_of_2000_embedding_sparsities(benchmark):
+    n, rng = 50_000, np.random.default_rng(0)
+    batch = designs(n) | {
+        "attention_span": rng.choice([8, 16, 32, 128], n),
+        "embedding_sparsity": rng.choice(np.linspace(0.0, 0.9, 2_000), n),
+        "activation_bits": rng.integers(4, 17, n),
+    }
+    benchmark.pedantic(chip_of(Settings(), encoder(MINILM, 64)), (batch,), rounds=5)
+    benchmark.extra_info["million designs per CPU second"] = n / benchmark.stats["min"] / 1e6
+
+
+def test_designs_with_bits_and_pruning_of_each_of_12_layers(benchmark):
+    n, rng = 4_096, np.random.default_rng(0)
+    base = EncoderShape(12, 768, 12, 3072, 768, 30522, 512, 2, 2, 12, "mean_pool")
+    chip = Chip(ArrayChip(), encoder(base, 64))
+    batch = {name: designs(n)[name] for name in ("envm_cell", "vdd")}
+    batch |= {"weight_bits": rng.integers(4, 9, (13, n)), "pruning_ratio": rng.random((13, n))}
+    limit = np.ones(n)
+    benchmark.pedantic(chip.depths, (batch, limit, limit), rounds=9, warmup_rounds=1)
+    benchmark.extra_info["million designs per CPU second"] = n / benchmark.stats["min"] / 1e6
 
 
 def test_one_encoder_layer_beside_other_tools(benchmark):

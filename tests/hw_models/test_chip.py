@@ -1,13 +1,15 @@
 """Whatever is a column of a chip gives what a machine that is built for it gives."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import Accelerator, Datapath
+from hw_models import Accelerator, Datapath, EncoderShape, Envm
+from hw_models.cost.kernel import operate
 from hw_models.machine import ArrayChip
 from hw_models.systems.chip import Chip, EarlyExit
 from hw_models.workload import encoder
@@ -73,3 +75,180 @@ def test_it_travels_and_keeps_spans_and_evidence(minilm):
     assert {name: machine.signature.evidence[name] for name in alone} == alone
     empty = {name: column[:0] for name, column in columns.items()}
     assert all(column.shape == (0,) for column in machine(empty).values())
+
+
+B12 = EncoderShape(12, 768, 12, 3072, 768, 30522, 512, 2, 2, 12, "mean_pool")
+
+
+def columns(n, **changes):
+    rng = np.random.default_rng(3)
+    drawn = {"pruning_ratio": rng.uniform(0, 0.9, n), "weight_bits": rng.integers(4, 9, n),
+             "envm_cell": rng.choice(["rram", "stt", "rram_mlc2", "sram"], n),
+             "vdd": rng.choice([0.5, 0.65, 0.8], n)}  # fmt: skip
+    return drawn | changes
+
+
+@pytest.mark.parametrize("name", ["weight_bits", "pruning_ratio", "activation_bits",
+                                  "attention_span", "sequence_length"])  # fmt: skip
+def test_the_same_value_for_every_group_or_stage_is_one_value_for_all(minilm, name):
+    searched = {*Chip(ArrayChip(), encoder(minilm, 64)).searched, name}
+    chip = Chip(ArrayChip(), encoder(minilm, 64), tuple(searched))
+    n = 5
+    one = columns(n, activation_bits=np.full(n, 8), attention_span=np.full(n, 16),
+                  sequence_length=np.full(n, 48))  # fmt: skip
+    many = one | {name: np.repeat(one[name][np.newaxis], 7, axis=0)}
+    limit = np.full(n, 1.0)
+    alone, each = (chip.depths(c, limit, limit) for c in (one, many))
+    for field in ("energy", "latency", "area", "retention"):
+        np.testing.assert_allclose(getattr(each, field), getattr(alone, field), rtol=1e-12)
+    for output, values in alone.extra.items():
+        np.testing.assert_allclose(each.extra[output], values, rtol=1e-12)
+
+
+@given(st.lists(st.integers(4, 16), min_size=7, max_size=7), st.integers(0, 6))
+@settings(max_examples=20, deadline=None)
+def test_a_layer_costs_what_its_own_width_makes_it_cost(minilm, widths, layer):
+    # Parameters off the chip and embeddings that remember: no layer moves the standby of another.
+    chip = Chip(ArrayChip(envm=Envm(idle="gated")), encoder(minilm, 64),
+                ("weight_bits",), {"weight_store": "dram"})  # fmt: skip
+    wide = np.array(widths, dtype=float)[:, np.newaxis]
+    limit = np.ones(1)
+    mixed = chip.depths({"weight_bits": wide}, limit, limit)
+    plain = chip.depths({"weight_bits": wide[layer]}, limit, limit)
+    for field in ("energy", "latency"):
+        costs, alone = (np.diff(getattr(x, field)[:, 0], prepend=0) for x in (mixed, plain))
+        assert costs[layer] == pytest.approx(alone[layer], rel=1e-9)
+
+
+def test_knobs_by_layer_say_how_many_rows_the_network_has(minilm):
+    chip = Chip(ArrayChip(), encoder(minilm, 64), ("weight_bits", "attention_span"))
+    with pytest.raises(ValueError, match="weight_bits has 6 rows; the network has 7 groups"):
+        chip.design({"weight_bits": np.full((6, 2), 8), "attention_span": np.full(2, 8)})
+    with pytest.raises(ValueError, match="attention_span has 3 rows; the network has 7 stages"):
+        chip.design({"weight_bits": np.full(2, 8), "attention_span": np.full((3, 2), 8)})
+    with pytest.raises(ValueError, match=r"columns must share one shape \(n,\)"):
+        chip.design({"weight_bits": np.full((7, 3), 8), "attention_span": np.full(2, 8)})
+
+
+def test_what_is_no_knob_or_both_is_refused(minilm):
+    network = encoder(minilm, 64)
+    with pytest.raises(ValueError, match=r"searched = \['colour'\] are no knobs of a chip"):
+        Chip(ArrayChip(), network, ("colour",))
+    with pytest.raises(ValueError, match=r"fixed = \['colour'\] are no knobs of a chip"):
+        Chip(ArrayChip(), network, fixed={"colour": 1.0})
+    with pytest.raises(ValueError, match=r"\['vdd'\] are searched and fixed"):
+        Chip(ArrayChip(), network, ("vdd",), {"vdd": 0.8})
+    with pytest.raises(ValueError, match=r"exponent_bits = 6\.0 bit is outside 1 to 5 bit"):
+        Chip(ArrayChip(), network, ("vdd",), {"exponent_bits": 6})
+    with pytest.raises(ValueError, match="split_layer is no knob of a chip alone"):
+        EarlyExit(Chip(ArrayChip(), network, ("split_layer",)))
+    narrow = Chip(ArrayChip(), network, ("exponent_bits", "weight_bits"))
+    with pytest.raises(
+        ValueError, match=r"weight_bits = 5\.0 bit is outside 6 to 16 bit, sign and"
+    ):
+        narrow.design({"exponent_bits": np.array([2, 5]), "weight_bits": np.array([5, 5])})
+    stored = Chip(ArrayChip(), network, ("weight_store",))
+    with pytest.raises(ValueError, match=r"weight_store = 'flash' is not one of \['envm', 'sram'"):
+        stored.design({"weight_store": np.array(["sram", "flash"])})
+
+
+def test_a_mean_depth_says_nothing_of_layers_that_differ(minilm):
+    chip = EarlyExit(Chip(ArrayChip(), encoder(minilm, 64), ("weight_bits",)))
+    bits = np.array([[8.0], [8], [8], [8], [4], [4], [4]])
+    depths = {"mean_exit_layer": np.array([3.0]), "p95_exit_layer": np.array([6.0])}
+    with pytest.raises(ValueError, match="mean_exit_layer says what sentences cost only where"):
+        chip({"weight_bits": bits} | depths)
+    whole = depths | {"mean_exit_layer": np.array([6.0])}
+    found = chip({"weight_bits": bits} | whole)
+    for name, parts in chip.parts({"weight_bits": bits} | whole).items():
+        assert found[name][0] == pytest.approx(sum(part[0] for part in parts.values()), rel=1e-12)
+
+
+@given(st.lists(st.integers(4, 8), min_size=5, max_size=5), st.integers(1, 4),
+       st.floats(1e-4, 2e-2), st.booleans())  # fmt: skip
+@settings(max_examples=30, deadline=None)
+def test_sentences_on_layers_that_differ_take_the_lowest_supply_in_time(
+    minilm, widths, early, deadline, by_layer
+):
+    shape = replace(minilm, layers=4, groups=4)
+    bits = np.array(widths if by_layer else widths[:1] * 5, dtype=float)[:, np.newaxis]
+    chip = Chip(ArrayChip(envm=Envm(idle="gated")), encoder(shape, 64),
+                ("weight_bits", "vdd", "dvfs", "predict_layer"))  # fmt: skip
+    asked = {"weight_bits": bits, "vdd": np.array([0.8]), "dvfs": np.array(["sentence"]),
+             "predict_layer": np.array([early])}  # fmt: skip
+    limit = np.array([deadline])
+    found = chip.depths(asked, limit, limit)
+    supplies = chip.machine.points.table.columns["vdd"]
+    tech = chip.machine.technology
+
+    def stages(vdd):
+        one = chip.design(asked | {"vdd": np.array([vdd])})
+        done = operate(chip.demand(one), tech, chip.on(one.vdd))
+        rows = slice(None) if len(done.time) == 5 else [0, 1, 1, 1, 1]
+        return done.time[rows, 0], done.energy[rows, 0]
+
+    time, energy = stages(0.8)
+    for layer in range(1, 5):
+        first = min(early, layer)
+        begun, spent = time[: first + 1].sum(), energy[: first + 1].sum()
+        if layer > early:
+            for vdd in supplies:
+                slow, less = stages(vdd)
+                settling = chip.settling.switching_time(np.array([0.8]), np.array([vdd]))[0]
+                late = slow[first + 1 : layer + 1].sum()
+                if begun + settling + late <= deadline * (1 + 1e-12) or vdd == supplies[-1]:
+                    break
+            begun += settling + late
+            spent += less[first + 1 : layer + 1].sum()
+        assert found.latency[layer, 0] == pytest.approx(begun, rel=1e-11)
+        assert found.energy[layer, 0] == pytest.approx(spent, rel=1e-11)
+    assert found.latency_sent[0] == found.latency[4, 0]
+    whole = np.zeros((5, 1))
+    whole[4] = 1.0
+    parts = chip.by_layer(asked, {"kept": (limit, whole)})
+    assert sum(part.sum() for part in parts.values()) == pytest.approx(found.energy[4, 0])
+
+
+def test_a_device_that_holds_no_layer_costs_nothing_and_fewer_layers_are_a_shorter_network(minilm):
+    searched = ("pruning_ratio", "weight_bits", "envm_cell", "vdd", "split_layer", "weight_store")
+    network = encoder(minilm, 64)
+    chip, n = Chip(ArrayChip(), network, searched), 7
+    asked = columns(n, split_layer=np.arange(n), weight_store=np.resize(["envm", "sram"], n))
+    limit = np.ones(n)
+    found = chip.depths(asked, limit, limit)
+    assert found.area[0] == found.energy_sent[0] == found.latency_sent[0] == 0.0
+    assert [values[0] for values in found.extra.values()] == [0.0, 0.0, 0.0]
+    for layers in range(1, n):
+        short = Chip(
+            ArrayChip(), network.up_to(layers), tuple(x for x in searched if x != "split_layer")
+        )
+        row = {name: column[layers : layers + 1] for name, column in asked.items()}
+        alone = short.depths(row, limit[:1], limit[:1])
+        assert found.area[layers] == pytest.approx(alone.area[0], rel=1e-12)
+        np.testing.assert_allclose(
+            found.energy[1 : layers + 1, layers], alone.energy[1:, 0], rtol=1e-12
+        )
+        assert found.energy_sent[layers] == found.energy[layers, layers]
+        assert found.latency_sent[layers] == pytest.approx(alone.latency[-1, 0], rel=1e-12)
+        for name, values in alone.extra.items():
+            assert found.extra[name][layers] == pytest.approx(values[0], rel=1e-12)
+
+
+def test_a_batch_by_layer_equals_its_rows_and_memory_follows_the_piece():
+    chip = Chip(ArrayChip(), encoder(B12, 64), ("weight_bits", "pruning_ratio", "vdd"))
+    rng, n = np.random.default_rng(0), 50
+    batch = {"weight_bits": rng.integers(4, 9, (13, n)), "pruning_ratio": rng.random((13, n)),
+             "vdd": rng.choice([0.5, 0.7, 0.8], n)}  # fmt: skip
+    limit = np.ones(n)
+    whole = chip.depths(batch, limit, limit)
+    for i in (0, 17, 49):
+        row = chip.depths({k: v[..., i : i + 1] for k, v in batch.items()}, limit[:1], limit[:1])
+        assert (row.energy[:, 0] == whole.energy[:, i]).all()
+        assert (row.latency[:, 0] == whole.latency[:, i]).all()
+
+
+def test_a_chip_travels_and_forgets_nothing(minilm):
+    chip = EarlyExit(Chip(ArrayChip(array="output_stationary"), encoder(minilm, 64)))
+    asked = columns(3, mean_exit_layer=np.full(3, 2.5), p95_exit_layer=np.full(3, 6.0))
+    there = pickle.loads(pickle.dumps(chip))
+    assert all((there(asked)[name] == values).all() for name, values in chip(asked).items())

@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -15,6 +16,8 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torch.utils.flop_counter import FlopCounterMode
 
+from hw_models.machine import ArrayChip
+from hw_models.systems.chip import Chip
 from hw_models.workload import Size, Workload, from_config, trace, with_exits
 from hw_models.workload.table import product_of
 
@@ -75,6 +78,18 @@ def canonical(workload: Workload):
     return products, vectors, elements, read, sizes
 
 
+def prices(workload):
+    """A few designs of EdgeBERT's chip with the network on it."""
+    searched = ("pruning_ratio", "weight_bits", "envm_cell", "vdd", "weight_store", "mac_width")
+    designs = {
+        "pruning_ratio": np.array([0.0, 0.6, 0.3]), "weight_bits": np.array([8, 5, 12]),
+        "envm_cell": np.array(["rram", "rram_mlc2", "sram"]), "vdd": np.array([0.8, 0.55, 0.7]),
+        "weight_store": np.array(["envm", "sram", "dram"]), "mac_width": np.array([16, 32, 8]),
+    }  # fmt: skip
+    limit = np.ones(3)
+    return Chip(ArrayChip(), workload, searched).depths(designs, limit, limit)
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_traced_encoder_is_the_one_that_its_configuration_says(family, attention):
@@ -84,6 +99,9 @@ def test_a_traced_encoder_is_the_one_that_its_configuration_says(family, attenti
     written = from_config(config, tokens=TOKENS, classes=3)
     for one, other in zip(canonical(traced), canonical(written), strict=True):
         assert one == other
+    ours, theirs = prices(traced), prices(written)
+    for name in ("energy", "latency", "area"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-12)
 
 
 @settings(max_examples=4, deadline=None)
@@ -171,6 +189,10 @@ def test_an_image_network_takes_the_published_operations(make, macs, parameters,
     assert traced.layers == layers
     assert (traced.tokens, traced.heads) == (1, 1)
     assert traced.cuts[-1] == Size(1000)
+    found = prices(traced)
+    assert np.isfinite(found.energy).all()
+    assert (np.diff(found.energy, axis=0) > 0).all()
+    assert (np.diff(found.latency, axis=0) > 0).all()
 
 
 def test_a_network_without_blocks_is_cut_at_every_product():
