@@ -42,7 +42,7 @@ ArrayKind: TypeAlias = Literal[
 
 
 class Work(NamedTuple):
-    """A product on an array; every field a number or an array, broadcast against each other.
+    """A product on an array; fields are broadcast against each other, and m, k, n at least 1.
 
     Attributes:
         m: Rows of the streamed operand and of the result [1].
@@ -117,32 +117,30 @@ def _hidden(w: Work) -> Counts:
 
 
 def _exposed(w: Work) -> Counts:
-    tiles = _tiles(w)
-    return _weights_stay((2.0 * w.rows + w.columns + w.m - 2.0) * tiles - (tiles > 0), w)
+    return _weights_stay((2.0 * w.rows + w.columns + w.m - 2.0) * _tiles(w) - 1.0, w)
 
 
 def _output_stationary(w: Work) -> Counts:
     """Both operands once for each tile of the result, which leaves once."""
     wide = np.ceil(w.n / w.columns)
     tiles = np.ceil(w.m / w.rows) * wide
-    cycles = (w.rows + w.columns + w.k - 2.0) * tiles - (tiles > 0)
+    cycles = (w.rows + w.columns + w.k - 2.0) * tiles - 1.0
     steps = w.k * tiles
     return Counts(cycles, steps * w.columns / w.rows, steps, np.asarray(w.m * wide))
 
 
 def _behind_port(w: Work) -> Counts:
     tiles = _tiles(w)
-    compute, some = w.m * tiles, tiles > 0
+    compute = w.m * tiles
     inputs = w.m * w.k * w.input_bits / w.port
-    # A product without columns, of heads that are off, takes nothing; 1 keeps the quotients finite.
-    weights = np.where(some, w.k * w.n * w.weight_bits / w.port, 1.0)
+    weights = w.k * w.n * w.weight_bits / w.port
     results = w.m * w.n * w.input_bits / w.port
-    chunk = np.minimum(np.maximum(inputs, weights / np.maximum(tiles, 1.0)), weights)
+    chunk = np.minimum(np.maximum(inputs, weights / tiles), weights)
     refills = (1.0 - chunk / weights) * np.maximum(weights - compute, 0.0)
     spare = np.where(chunk >= weights, compute, np.maximum(compute - weights, 0.0))
     last = np.maximum(results - spare, 0.0)
     busy = np.maximum(inputs, chunk) + compute + refills + last + (w.rows + w.columns - 2.0)
-    return _weights_stay(busy * some, w)
+    return _weights_stay(busy, w)
 
 
 KINDS: Mapping[ArrayKind, Kind] = {

@@ -220,6 +220,10 @@ class Operations:
     def _product(self, template: Template) -> None:
         knobs, machine, kind = self.knobs, self.machine, template.kind
         m, k, n, copies = (self._size(size, template.stages) for size in template.shape)
+        some = np.asarray(m * k * n > 0)
+        if not some.all():  # a product of heads that are off, or of no keys, takes nothing
+            m, k, n = (np.where(some, size, 1.0) for size in (m, k, n))
+            copies = copies * some
         inputs, side = _at(knobs.activation_bits, template.stages), knobs.side
         weights = inputs if kind == "activation" else self.stored(template.groups)
         work = Work(m, k, n, side, side, weights, inputs, np.asarray(machine.port))

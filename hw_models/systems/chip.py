@@ -49,23 +49,12 @@ DVFS = ("fixed", "sentence")
 Value: TypeAlias = float | str
 
 KNOBS: Mapping[str, str] = MappingProxyType(
-    {
-        "pruning_ratio": "1",
-        "weight_bits": "bit",
-        "envm_cell": "choice",
-        "vdd": "V",
-        "attention_span": "token",
-        "embedding_sparsity": "1",
-        "activation_bits": "bit",
-        "exponent_bits": "bit",
-        "mac_width": "1",
-        "weight_store": "choice",
-        "sequence_length": "token",
-        "split_layer": "layer",
-        "dvfs": "choice",
-        "predict_layer": "layer",
-    }
-)
+    {"pruning_ratio": "1", "weight_bits": "bit", "envm_cell": "choice", "vdd": "V",
+     "attention_span": "token", "embedding_sparsity": "1", "activation_bits": "bit",
+     "exponent_bits": "bit", "mac_width": "1", "weight_store": "choice",
+     "sequence_length": "token", "split_layer": "layer", "dvfs": "choice",
+     "predict_layer": "layer"}
+)  # fmt: skip
 """Every knob of a chip and its unit.
 
 attention_span is the reach r to either side: a query sees 2 r - 1 keys. split_layer: layers that

@@ -7,7 +7,7 @@ prices it on a machine.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -253,9 +253,9 @@ class Workload:
             data: dict[str, Any] = json.loads(text)
             return cls(
                 data["name"], data["layers"], data["tokens"], data["heads"],
-                tuple(_product(row) for row in data["products"]),
-                tuple(_vector(row) for row in data["vectors"]),
-                tuple(_tensor(row) for row in data["tensors"]),
+                tuple(_row(Product, row) for row in data["products"]),
+                tuple(_row(Vector, row) for row in data["vectors"]),
+                tuple(_row(Tensor, row) for row in data["tensors"]),
                 tuple(Size(*size) for size in data["cuts"]), tuple(data["exits"]),
                 data["longest"],
             )  # fmt: skip
@@ -277,17 +277,11 @@ def product_of(shape: Iterable[Size], sizes: Mapping[str, float]) -> float:
     return total
 
 
-def _product(row: list[Any]) -> Product:
-    stage, name, kind, rows, reduction, columns, copies, tensor = row
-    sizes = Size(*rows), Size(*reduction), Size(*columns), Size(*copies)
-    return Product(stage, name, kind, *sizes, tensor)
+def _row(kind: Callable[..., Any], values: list[Any]) -> Any:  # noqa: ANN401  (one of three)
+    """A row of a table; of what JSON made lists, a pair of number and symbol is a size."""
+    return kind(*(_value(value) if isinstance(value, list) else value for value in values))
 
 
-def _vector(row: list[Any]) -> Vector:
-    stage, kind, rows, length, copies = row
-    return Vector(stage, kind, Size(*rows), Size(*length), Size(*copies))
-
-
-def _tensor(row: list[Any]) -> Tensor:
-    name, elements, role, group, stages, read = row
-    return Tensor(name, elements, role, group, tuple(stages), Size(*read))
+def _value(value: list[Any]) -> Size | tuple[int, ...]:
+    sized = len(value) == 2 and isinstance(value[1], str)
+    return Size(*value) if sized else tuple(value)

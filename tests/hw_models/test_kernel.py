@@ -73,14 +73,16 @@ CHOICES: tuple[tuple[Any, ...], ...] = (
     ("powered", "same", "output_stationary", "vector", True, None, 1.0),
     ("gated", "single_level", "behind_port", "none", False, None, 3.0),
 )
-MACHINES = st.sampled_from(
+MACHINES = pytest.mark.parametrize(
+    "machine",
     [
         ArrayChip(
             envm=Envm(TABLE, idle, mask), array=array, gating=gating, overlap=overlap,
             supply=supply, initiation=InitiationIntervals(softmax=interval),
         )
         for idle, mask, array, gating, overlap, supply, interval in CHOICES
-    ]
+    ],
+    ids=lambda machine: machine.array,
 )  # fmt: skip
 CELLS = ["rram", "rram_mlc2", "rram_mlc3", "stt", "sram"]
 
@@ -326,7 +328,6 @@ class Slow:
 CASES = networks().flatmap(
     lambda network: st.tuples(
         st.just(network),
-        MACHINES,
         st.booleans().flatmap(
             lambda apart: st.lists(designs(network, apart), min_size=1, max_size=3)
         ),
@@ -338,10 +339,11 @@ def close(found, wanted, scale=0.0):
     assert found == pytest.approx(wanted, rel=1e-11, abs=1e-13 * scale)
 
 
+@MACHINES
 @given(CASES)
-@settings(max_examples=60, deadline=None)
-def test_every_stage_costs_what_the_slow_oracle_says(case):
-    network, machine, many = case
+@settings(max_examples=30, deadline=None)
+def test_every_stage_costs_what_the_slow_oracle_says(machine, case):
+    network, many = case
     plan, tech = templates(network, apart=True), machine.technology
     asked = demand(plan, tech, knobs_of(machine, many))
     on = rail(tech, np.array([d["vdd"] for d in many]))
@@ -367,10 +369,11 @@ def test_every_stage_costs_what_the_slow_oracle_says(case):
                 close(durations(asked, tech, on, stage)[i], sum(time.values()))
 
 
+@MACHINES
 @given(CASES)
-@settings(max_examples=40, deadline=None)
-def test_power_on_loads_what_forgets(case):
-    network, machine, many = case
+@settings(max_examples=10, deadline=None)
+def test_power_on_loads_what_forgets(machine, case):
+    network, many = case
     tech, memory = machine.technology, machine.technology.memory
     asked = demand(templates(network, apart=True), tech, knobs_of(machine, many))
     on = rail(tech, np.array([d["vdd"] for d in many]))
@@ -388,9 +391,10 @@ def test_power_on_loads_what_forgets(case):
         close(np.broadcast_to(found["power_on_time"], (len(many),))[i], time)
 
 
-@given(networks(), MACHINES, st.data())
-@settings(max_examples=40, deadline=None)
-def test_one_template_for_all_layers_is_the_sum_of_the_layers(network, machine, data):
+@MACHINES
+@given(networks(), st.data())
+@settings(max_examples=10, deadline=None)
+def test_one_template_for_all_layers_is_the_sum_of_the_layers(machine, network, data):
     """A network of equal layers: stage 1 as often as there are layers, or each on its own."""
     first = [row for row in network.products if row.stage == 1]
     vectors = [row for row in network.vectors if row.stage == 1]

@@ -194,6 +194,12 @@ def preload() -> None:
 
     for library in LIBRARIES:
         importlib.import_module(library)
+    from hypothesis import Phase, settings
+
+    # A mutant is killed by its first failure: a smaller one would only take time.
+    found = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", settings.get_profile("ci"), phases=found)
+    settings.load_profile("mutants")
     ours = [name for name in sys.modules if name.partition(".")[0] in ("dse", "studies")]
     assert not ours, f"loaded before it was changed: {ours}"
 
