@@ -166,12 +166,13 @@ class ArrayChip:
         return self.envm.cell_rows(names)
 
     def evidence(self, stores: Collection[str] = STORES) -> dict[str, Label]:
-        """Weakest link of energy, latency and area among the tables that they rest on.
+        """Weakest link of energy, latency, area and power-on among the tables they rest on.
 
         Args:
             stores: Where parameters may lie, among `STORES`.
         """
         silicon, points, envm = self.silicon, self.points.table, self.envm.table
+        loading = label(points, envm, self.dram, *silicon.sram.tables)
         banks = silicon.sram.tables if "sram" in stores else ()
         dram = (self.dram,) if "dram" in stores else ()
         supply = (self.supply.table,) if self.supply else ()
@@ -179,6 +180,9 @@ class ArrayChip:
             "energy": label(*silicon.tables, points, envm, *dram, *supply),
             "latency": label(silicon.anchor, *banks, points, envm),
             "area": label(*silicon.tables, envm),
+            "image_bytes": "closed form",
+            "power_on_energy": loading,
+            "power_on_time": loading,
         }
 
 

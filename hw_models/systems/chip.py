@@ -156,14 +156,7 @@ class Chip:
         stores: tuple[str, ...] = STORES
         if "weight_store" not in self.searched:
             stores = (str(self._constants["weight_store"]),)
-        found = self.machine.evidence(stores)
-        loading = self.machine.evidence(("sram", "dram"))["energy"]
-        return {
-            **found,
-            "image_bytes": "closed form",
-            "power_on_energy": loading,
-            "power_on_time": loading,
-        }
+        return self.machine.evidence(stores)
 
     def design(self, columns: Columns) -> Design:
         """Designs as the kernel reads them.

@@ -45,8 +45,11 @@ def power_on(asked: Demand, machine: Technology, on: Rail) -> dict[str, FloatArr
 
     Args:
         asked: What the designs ask for.
-        machine: The machine; its memories that forget have been characterised for writing.
+        machine: The machine.
         on: Their supply.
+
+    Raises:
+        ValueError: If a memory that forgets is not characterised for writing.
     """
     memory, dram = machine.memory, machine.stores[-1]
     energy: FloatArray = np.zeros(())
@@ -54,6 +57,13 @@ def power_on(asked: Demand, machine: Technology, on: Rail) -> dict[str, FloatArr
     for place in asked.places:
         row = place.row
         lost = np.where(memory.volatile.take(row) > 0, place.bits, 0.0)
+        unknown = (lost > 0) & np.isnan(memory.write.take(row) + memory.write_latency.take(row))
+        if unknown.any():
+            named = memory.names[int(np.broadcast_to(row, unknown.shape)[unknown][0])]
+            raise ValueError(
+                f"memory {named!r} forgets without power, and its table has no write_energy and "
+                "write_latency: what loading it costs is unknown"
+            )
         scale = np.where(memory.core.take(row) > 0, on.switching, 1.0)
         written = memory.write.take(row) * scale
         energy = energy + np.where(lost > 0, lost * (memory.read[dram] + written), 0.0)

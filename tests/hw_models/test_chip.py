@@ -12,6 +12,7 @@ from hw_models import Accelerator, Datapath, EncoderShape, Envm
 from hw_models.cost.kernel import operate
 from hw_models.machine import ArrayChip
 from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.table import Table, shipped
 from hw_models.workload import encoder
 
 SIZE = st.tuples(st.sampled_from([2, 4, 8, 16, 32]), st.sampled_from([16, 64, 128]),
@@ -252,3 +253,15 @@ def test_a_chip_travels_and_forgets_nothing(minilm):
     asked = columns(3, mean_exit_layer=np.full(3, 2.5), p95_exit_layer=np.full(3, 6.0))
     there = pickle.loads(pickle.dumps(chip))
     assert all((there(asked)[name] == values).all() for name, values in chip(asked).items())
+
+
+def test_a_memory_that_forgets_and_says_nothing_of_writing_has_no_power_on(minilm):
+    table = shipped("envm_nvsim_22nm")
+    columns_of = {n: c for n, c in table.columns.items() if not n.startswith("write")}
+    bare = Table("bare", table.key, columns_of, table.units, table.origin)
+    chip = EarlyExit(Chip(ArrayChip(envm=Envm(bare)), encoder(minilm, 64)))
+    depths = {"mean_exit_layer": np.full(2, 2.0), "p95_exit_layer": np.full(2, 6.0)}
+    remembers = chip(columns(2, envm_cell=np.array(["rram", "stt"])) | depths)
+    assert remembers["power_on_energy"].tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match=r"memory 'sram' forgets .* no write_energy"):
+        chip(columns(2, envm_cell=np.array(["rram", "sram"])) | depths)
