@@ -35,14 +35,15 @@ if TYPE_CHECKING:
     from hw_models.storage import Storage
     from hw_models.supply import Supply
     from hw_models.systems.board import Board
-    from hw_models.systems.chip import Chip, EarlyExit
+    from hw_models.systems.chip import Chip
+    from hw_models.systems.early_exit import EarlyExit
     from hw_models.systems.journey import Journey
     from hw_models.table import Table, read, shipped, shipped_csv, shipped_names
     from hw_models.uncertainty import Interval, evaluate_each, sample_models, survival, surviving
     from hw_models.workload.encoder import EncoderShape, from_config
     from hw_models.workload.exits import with_exits
     from hw_models.workload.table import Workload
-    from hw_models.workload.trace import trace
+    from hw_models.workload.tracing import trace
 
 _NAMES = {
     "accelerator": "Accelerator",
@@ -68,14 +69,15 @@ _NAMES = {
     "storage": "Storage",
     "supply": "Supply",
     "systems.board": "Board",
-    "systems.chip": "Chip EarlyExit",
+    "systems.chip": "Chip",
+    "systems.early_exit": "EarlyExit",
     "systems.journey": "Journey",
     "table": "Table read shipped shipped_csv shipped_names",
     "uncertainty": "Interval evaluate_each sample_models survival surviving",
     "workload.encoder": "EncoderShape from_config",
     "workload.exits": "with_exits",
     "workload.table": "Workload",
-    "workload.trace": "trace",
+    "workload.tracing": "trace",
 }
 """Module -> what it gives to this package."""
 

@@ -30,8 +30,9 @@ from hw_models.machine.edgebert import ArrayChip
 from hw_models.operating_points import OperatingPoints
 from hw_models.storage import Storage
 from hw_models.supply import Supply
-from hw_models.systems.chip import CHUNK as CHUNK
-from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.systems.chip import Chip
+from hw_models.systems.early_exit import CHUNK as CHUNK
+from hw_models.systems.early_exit import EarlyExit
 from hw_models.workload.encoder import EncoderShape, encoder
 
 
@@ -175,7 +176,7 @@ class Accelerator:
         design, tech = self.chip.design(columns), self.chip.machine.technology
         asked, on = self.chip.demand(design), self.chip.on(design.vdd)
         op = operate(asked, tech, on, parts=True)
-        one = np.ones(design.n)
+        one = np.ones(design.vdd.shape)
         return Stages(
             _row(op.parts, 0, one),
             _row(op.parts, 1, one),

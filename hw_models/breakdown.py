@@ -41,7 +41,7 @@ def break_down(machine: OnChip, columns: Columns, executed: FloatArray) -> Break
     """
     chip = machine.chip
     design = chip.design(columns)
-    wanted = (chip.layers, design.n)
+    wanted = (chip.layers, len(next(iter(columns.values()))))
     if executed.shape != wanted:
         raise ValueError(f"executed must have shape (layers, n) = {wanted}, got {executed.shape}")
     require_range("executed", executed, (0.0, 1.0 + 1e-9), "1", "a share of sentences")

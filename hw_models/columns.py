@@ -18,16 +18,18 @@ def pick(
     """Take the named columns of a batch, in the order asked.
 
     Args:
-        columns: Batch of n designs, each column of shape (n,).
+        columns: Batch of n designs, each column of shape (n,), or as `by_row` says.
         names: Columns to take; others are not looked at.
         by_row: Columns that may have several rows, one for each group or layer: shape (k, n).
 
     Returns:
-        The arrays themselves, each of shape (n,).
+        The arrays themselves.
 
     Raises:
-        ValueError: If a column is missing, or the columns are not all of one shape (n,).
+        ValueError: If a column is missing, or the columns are not all of one length n.
     """
+    if not names:
+        return ()
     missing = [name for name in names if name not in columns]
     if missing:
         raise ValueError(f"columns {missing} are missing; the model reads {list(names)}")

@@ -12,14 +12,15 @@ import numpy as np
 from hw_models.attention_span import AttentionSpan
 from hw_models.columns import FloatArray, require_one_of
 from hw_models.cost.array import KINDS, Work
-from hw_models.cost.kernel import Operations
 from hw_models.cost.multiply import ZeroGating, active
+from hw_models.cost.operations import Operations
 from hw_models.cost.templates import templates
 from hw_models.machine.edgebert import ArrayChip
 from hw_models.machine.edgebert import InitiationIntervals as InitiationIntervals
 from hw_models.silicon import Silicon
-from hw_models.systems.chip import MAC_WIDTHS as MAC_WIDTHS
-from hw_models.systems.chip import WIDEST_FORMAT, Chip
+from hw_models.systems.chip import Chip
+from hw_models.systems.knobs import MAC_WIDTHS as MAC_WIDTHS
+from hw_models.systems.knobs import WIDEST_FORMAT
 from hw_models.workload.encoder import EncoderShape, Matmul, encoder
 
 _UNITS = InitiationIntervals().units()

@@ -145,6 +145,9 @@ class LatencyAware:
         """
         sentences, deadline = self._sentences(columns)
         shares = self._histogram(columns) if share is None else share
+        wanted = (self.accelerator.shape.layers, len(deadline))
+        if shares.shape != wanted:
+            raise ValueError(f"share must have shape (layers, n) = {wanted}, got {shares.shape}")
         return Breakdown(*sentences.by_layer(deadline, shares))
 
     def exits(self, columns: Columns) -> Exits:

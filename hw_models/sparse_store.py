@@ -199,7 +199,7 @@ def _each(quantity: FloatArray, places: Places, amounts: list[FloatArray]) -> Fl
 def _image(
     elements: FloatArray, sparsity: FloatArray, bits: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Data and mask bits: sparse, or dense where that is smaller, as `workload.stored_bits`."""
+    """Data and mask bits: sparse, or dense where that is smaller, as `cost.coding.stored_bits`."""
     require_range("elements", elements, (1.0, np.inf), "1", "a tensor")
     require_range("sparsity", sparsity, (0.0, 1.0), "1", "a fraction")
     require_range("bits", bits, (1.0, 16.0), "bit", "the number formats")

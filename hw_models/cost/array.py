@@ -70,6 +70,7 @@ class Counts(NamedTuple):
 
     Attributes:
         cycles: [cycle].
+        slots: Multiply-accumulates that pass through the array, those of padded tiles too [1].
         weights: Reads of R elements of the right operand from its buffer [1].
         inputs: Reads of R elements of the left operand [1].
         results: Reads and writes of C partial sums [1]; None where they stay in the array and
@@ -77,6 +78,7 @@ class Counts(NamedTuple):
     """
 
     cycles: FloatArray
+    slots: FloatArray
     weights: FloatArray
     inputs: FloatArray
     results: FloatArray | None
@@ -88,7 +90,7 @@ class Kind(NamedTuple):
     Attributes:
         counts: Of a product.
         streams: Whether its cycles hold the loading of weights through the port already, so that
-            no stall is added.
+            only what takes longer than they do is waited for.
     """
 
     counts: Callable[[Work], Counts]
@@ -102,14 +104,15 @@ def _tiles(w: Work) -> FloatArray:
 def _adder_tree(w: Work) -> Counts:
     """One tile takes C cycles, each dimension rounded up to tiles; both operands every cycle."""
     cycles = np.asarray(np.ceil(w.m / w.columns) * _tiles(w) * w.columns)
-    return Counts(cycles, cycles, cycles, None)
+    return Counts(cycles, cycles * (w.rows * w.columns), cycles, cycles, None)
 
 
 def _weights_stay(cycles: FloatArray, w: Work) -> Counts:
     """Inputs once per column of tiles, weights once, partial sums once a row of tiles and back."""
     tiles = _tiles(w)
     sums = w.m * (2.0 * tiles - np.ceil(w.n / w.columns))
-    return Counts(cycles, tiles * w.columns, w.m * tiles, np.asarray(sums))
+    slots = w.m * tiles * (w.rows * w.columns)
+    return Counts(cycles, slots, tiles * w.columns, w.m * tiles, np.asarray(sums))
 
 
 def _hidden(w: Work) -> Counts:
@@ -126,7 +129,8 @@ def _output_stationary(w: Work) -> Counts:
     tiles = np.ceil(w.m / w.rows) * wide
     cycles = (w.rows + w.columns + w.k - 2.0) * tiles - 1.0
     steps = w.k * tiles
-    return Counts(cycles, steps * w.columns / w.rows, steps, np.asarray(w.m * wide))
+    slots = steps * (w.rows * w.columns)
+    return Counts(cycles, slots, steps * w.columns / w.rows, steps, np.asarray(w.m * wide))
 
 
 def _behind_port(w: Work) -> Counts:

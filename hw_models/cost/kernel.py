@@ -19,58 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_models.columns import FloatArray
-from hw_models.cost.array import KINDS, Work
+from hw_models.cost.array import KINDS
 from hw_models.cost.coding import mask_bits, stored_bits
-from hw_models.cost.multiply import active
+from hw_models.cost.operations import Knobs, Operations, at_rows
 from hw_models.cost.technology import Technology
-from hw_models.cost.templates import Template, Templates, VectorTemplate, Where
+from hw_models.cost.templates import Templates
 from hw_models.supply import Supply
-from hw_models.workload.table import Size
 
 SUPPLIED = ("mac", "buffer", "sfu", "logic_leakage", "bank_leakage")
 """Components that a regulator feeds; banks add `weight_read`, see `operate`."""
 
-_BY_SLOT = ("weight macs", "weight words", "dense macs", "dense words", "inputs", "streams")
-_BY_STAGE = ("activation macs", "activation words", "cycles", "states", "sfu cycles")
-
 _NONE: FloatArray = np.zeros(())
-
-
-class Knobs(NamedTuple):
-    """What a design decides: () for a constant, (n,) by design; some also by group or by stage.
-
-    Attributes:
-        side: n of an n x n array [1].
-        exponent_bits: Of every number [bit].
-        activation_bits: Width of an activation [bit]; also (L + 1, n) by stage.
-        weight_bits: Width of a parameter [bit]; also (groups, n).
-        pruning: Zeros among prunable weights [1]; also (groups, n).
-        embedding_sparsity: Zeros of the embeddings [1].
-        tokens: Of an input [token]; also (L + 1, n), as `keys` and `heads`.
-        keys: Keys that a query sees [token].
-        heads: Heads that are on [1].
-        held: Layers that the device holds [layer], whole, 0 to L.
-        cell: Row of the memory table in which the embeddings lie.
-        store: Where the parameters lie: 0 with the embeddings, 1 banks, 2 off the chip.
-    """
-
-    side: FloatArray
-    exponent_bits: FloatArray
-    activation_bits: FloatArray
-    weight_bits: FloatArray
-    pruning: FloatArray
-    embedding_sparsity: FloatArray
-    tokens: FloatArray
-    keys: FloatArray
-    heads: FloatArray
-    held: NDArray[np.intp]
-    cell: NDArray[np.intp]
-    store: NDArray[np.intp]
-
-    @property
-    def apart(self) -> bool:
-        """Whether a knob differs between layers or groups."""
-        return any(np.ndim(column) > 1 for column in self)
 
 
 class Place(NamedTuple):
@@ -182,134 +141,12 @@ def demand(plan: Templates, machine: Technology, knobs: Knobs) -> Demand:
     )
 
 
-class Operations:
-    """Sums over the products and vectors of every stage; a constant stays one column.
-
-    Attributes:
-        sums: By slot for products with parameters, else by stage. Of each kind of product
-            (`Product.kind`): macs [1], words read for the right operand [1]; words of inputs and
-            partial sums [1]; `streams`, prunable elements streamed, one pass per buffer-full of
-            rows [1]; cycles of the array [cycle]; states of the special-function units [1] and
-            their cycles [cycle].
-    """
-
-    def __init__(self, plan: Templates, machine: Technology, knobs: Knobs) -> None:
-        self.plan, self.machine, self.knobs = plan, machine, knobs
-        slots, stages = len(plan.slot_stage), plan.depth
-        self.sums = {name: np.zeros((slots, 1)) for name in _BY_SLOT}
-        self.sums |= {name: np.zeros((stages, 1)) for name in _BY_STAGE}
-        for template in plan.products:
-            self._product(template)
-        for vector in plan.vectors:
-            self._vector(vector)
-
-    def _add(self, name: str, rows: Where, value: FloatArray) -> None:
-        """Add to some rows of a sum; columns appear when a value has them."""
-        total = self.sums[name]
-        n = value.shape[-1] if value.ndim else 1
-        if n != 1 and total.shape[1] == 1:
-            total = self.sums[name] = np.repeat(total, n, axis=1)
-        total[rows] += value
-
-    def _size(self, size: Size, stages: NDArray[np.intp]) -> FloatArray:
-        """A size of some stages: () or (n,), or (stages, n) where it differs between them."""
-        if size.symbol == "1":
-            return np.asarray(size.base)
-        return np.asarray(size.base * _at(getattr(self.knobs, size.symbol), stages))
-
-    def _product(self, template: Template) -> None:
-        knobs, machine, kind = self.knobs, self.machine, template.kind
-        m, k, n, copies = (self._size(size, template.stages) for size in template.shape)
-        some = np.asarray(m * k * n > 0)
-        if not some.all():  # a product of heads that are off, or of no keys, takes nothing
-            m, k, n = (np.where(some, size, 1.0) for size in (m, k, n))
-            copies = copies * some
-        inputs, side = _at(knobs.activation_bits, template.stages), knobs.side
-        weights = inputs if kind == "activation" else self.stored(template.groups)
-        work = Work(m, k, n, side, side, weights, inputs, np.asarray(machine.port))
-        each = KINDS[machine.array].counts(work)
-        cycles, slots = copies * each.cycles, template.slots
-        macs = cycles * (side * side) if machine.gating == "none" else copies * (m * k * n)
-        self._add("cycles", template.rows, cycles)
-        self._add(f"{kind} macs", slots, macs)
-        if kind == "activation":
-            self._add("activation words", slots, copies * (each.weights + each.inputs))
-            return
-        self._add(f"{kind} words", slots, copies * each.weights)
-        self._add("inputs", slots, copies * each.inputs)
-        if each.results is not None:
-            self._add("inputs", slots, copies * each.results)
-        if kind == "weight":
-            passes = np.ceil(m * k * inputs / (8.0 * machine.buffer_bytes))
-            self._add("streams", slots, copies * (k * n) * passes)
-
-    def _vector(self, template: VectorTemplate) -> None:
-        unit = self.machine.units.get(template.kind)
-        if unit is None:
-            if template.kind.startswith("activation:"):
-                return
-            raise ValueError(
-                f"vector work {template.kind!r} has no unit on this machine; it has "
-                f"{sorted(self.machine.units)}"
-            )
-        rows, length, copies = (self._size(size, template.stages) for size in template.shape)
-        states = copies * unit.states(rows, length, self.knobs.side)
-        self._add("states", template.rows, states)
-        self._add("sfu cycles", template.rows, states * unit.interval)
-
-    def stored(self, groups: NDArray[np.intp]) -> FloatArray:
-        """Mean stored width of a prunable element of some groups [bit]."""
-        return stored_bits(_at(self.knobs.weight_bits, groups), _at(self.knobs.pruning, groups))
-
-    def energies(self) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """Streamed bits [bit], and switching energy by component [J], by stage."""
-        plan, machine, knobs, sums = self.plan, self.machine, self.knobs, self.sums
-        groups, side = plan.slot_group, knobs.side
-        bits, stored = _at(knobs.weight_bits, groups), self.stored(groups)
-        wide, whole = _at(knobs.activation_bits, plan.slot_stage), knobs.activation_bits
-        spent = active(machine.gating, _at(knobs.pruning, groups), side)
-
-        def word(width: FloatArray) -> FloatArray:
-            return machine.read.at(np.asarray(side * width))
-
-        def multiply(weight: FloatArray, activation: FloatArray) -> FloatArray:
-            return machine.multiply.energy(weight, activation, knobs.exponent_bits, side)
-
-        streamed = sums["streams"] * stored + plan.loads * bits
-        mixed = multiply(bits, wide)
-        mac = sums["weight macs"] * (spent * mixed) + sums["dense macs"] * mixed
-        buffer = sums["weight words"] * word(stored) + sums["dense words"] * word(bits)
-        buffer = buffer + sums["inputs"] * word(wide) + streamed * machine.write_bit
-        state = side * machine.lane + machine.auxiliary.at(np.asarray(side * machine.lane_bits))
-        between = sums["activation macs"] * multiply(whole, whole)
-        return self._by_stage(streamed), {
-            "mac": self._by_stage(mac) + between,
-            "buffer": self._by_stage(buffer) + sums["activation words"] * word(whole),
-            "sfu": sums["states"] * state,
-        }
-
-    def _by_stage(self, slots: FloatArray) -> FloatArray:
-        """Sums over the slots of each stage, shape (D, 1 or n)."""
-        plan = self.plan
-        if len(plan.slot_stage) == plan.depth:
-            return slots
-        total = np.zeros((plan.depth, slots.shape[1]))
-        for slot, stage in enumerate(plan.slot_stage.tolist()):
-            total[stage] += slots[slot]
-        return total
-
-
-def _at(column: FloatArray, rows: NDArray[np.intp] | int) -> FloatArray:
-    """Rows of a column by group or stage; the column itself where it has no such rows."""
-    return column if column.ndim < 2 else column[rows]
-
-
 def _image(plan: Templates, knobs: Knobs) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Stored bits of all embeddings, of their mask, and of the parameters held [bit]."""
     held, sparsity = knobs.held, knobs.embedding_sparsity
     embeddings = mask = parameters = _NONE
     for group in range(plan.groups):
-        bits, zeros = _at(knobs.weight_bits, group), _at(knobs.pruning, group)
+        bits, zeros = at_rows(knobs.weight_bits, group), at_rows(knobs.pruning, group)
         elements = plan.embeddings[group] * (held > 0)
         embeddings = embeddings + elements * stored_bits(bits, sparsity)
         mask = mask + elements * mask_bits(bits, sparsity)
@@ -322,8 +159,8 @@ def _looked_up(plan: Templates, knobs: Knobs) -> tuple[FloatArray, FloatArray]:
     """Bits of the embeddings that one input reads, and mask bits among them [bit]."""
     whole = mask = _NONE
     for group, (base, symbol) in plan.reads:
-        bits = _at(knobs.weight_bits, group)
-        elements = base if symbol == "1" else base * _at(getattr(knobs, symbol), 0)
+        bits = at_rows(knobs.weight_bits, group)
+        elements = base if symbol == "1" else base * at_rows(getattr(knobs, symbol), 0)
         whole = whole + elements * stored_bits(bits, knobs.embedding_sparsity)
         mask = mask + elements * mask_bits(bits, knobs.embedding_sparsity)
     return whole, mask
@@ -396,9 +233,8 @@ def _spent(
     """Time of computing, and of waiting for parameters beyond it [s]."""
     busy = np.asarray((asked.matmul[stage] + asked.sfu[stage]) * on.period)
     stream = asked.streamed[stage] * machine.memory.bit_time(asked.weights, on.period)
-    if KINDS[machine.array].streams:
-        return busy, np.zeros_like(stream)
-    return busy, np.maximum(stream - busy, 0.0) if machine.overlap else stream
+    hidden = machine.overlap or KINDS[machine.array].streams
+    return busy, np.maximum(stream - busy, 0.0) if hidden else stream
 
 
 def operate(

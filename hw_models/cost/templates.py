@@ -6,7 +6,7 @@ stage 0 and l times that of stage 1.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_models.columns import FloatArray
-from hw_models.workload.table import Kind, Role, Size, Workload
+from hw_models.workload.table import Kind, Role, Size, Tensor, Workload
 
 Where: TypeAlias = slice | NDArray[np.intp]
 """Rows of an array: a slice where they follow one another, since NumPy then makes no copy."""
@@ -108,11 +108,9 @@ def templates(workload: Workload, *, apart: bool = False) -> Templates:
     loads: dict[tuple[int, int], float] = defaultdict(float)
     for stage in range(last + 1):
         loads[stage, 0 if not apart else _first_group(workload, stage)] += 0.0
-    for tensor in workload.tensors:
-        for stage in tensor.stages:
-            if stage <= last and tensor.role != "embedding":
-                dense = tensor.elements if tensor.role == "dense" else 0.0
-                loads[stage, group_of[tensor.name]] += dense
+    for stage, tensor, streamed in _uses(workload):
+        if stage <= last:
+            loads[stage, group_of[tensor.name]] += streamed
     slots = sorted(loads)
     place = {pair: i for i, pair in enumerate(slots)}
     products = _forms(
@@ -130,7 +128,12 @@ def templates(workload: Workload, *, apart: bool = False) -> Templates:
                 form.kind,
                 form.shape,
                 _rows(form.stages),
-                _rows([place.get(at, at[0]) for at in zip(form.stages, form.groups, strict=True)]),
+                _rows(
+                    [
+                        stage if group < 0 else place[stage, group]
+                        for stage, group in zip(form.stages, form.groups, strict=True)
+                    ]
+                ),
                 np.array(form.stages, dtype=np.intp),
                 np.array(form.groups, dtype=np.intp),
             )
@@ -160,13 +163,25 @@ def alike(workload: Workload) -> bool:
         forms[product.stage][product.kind, product.shape] += 1
     for vector in workload.vectors:
         forms[vector.stage][vector.kind, vector.shape] += 1
-    for tensor in workload.tensors:
-        for stage in tensor.stages:
-            loads[stage] += tensor.elements * (tensor.role == "dense")
+    for stage, _, streamed in _uses(workload):
+        loads[stage] += streamed
     return all(
         forms[stage] == forms[1] and loads[stage] == loads[1]
         for stage in range(2, workload.layers + 1)
     )
+
+
+def _uses(workload: Workload) -> Iterator[tuple[int, Tensor, float]]:
+    """Stages with the parameters they use, and elements among these that are never pruned.
+
+    Of embeddings those that a product multiplies with (tied ones); rows that are looked up are no
+    use of the array.
+    """
+    multiplied = {(product.stage, product.tensor) for product in workload.products}
+    for tensor in workload.tensors:
+        for stage in tensor.stages:
+            if tensor.role != "embedding" or (stage, tensor.name) in multiplied:
+                yield stage, tensor, 0.0 if tensor.role == "weight" else tensor.elements
 
 
 def _first_group(workload: Workload, stage: int) -> int:

@@ -22,6 +22,7 @@ from hw_models.cost.technology import Technology, Unit
 from hw_models.memory import Envm
 from hw_models.operating_points import OperatingPoints
 from hw_models.silicon import LANE_BITS, Silicon
+from hw_models.storage import WeightStore
 from hw_models.supply import Supply
 from hw_models.table import Table, label, shipped
 
@@ -34,9 +35,8 @@ BANK_BYTES = 2**20
 BANK_WORD_BITS = 128
 """Word of that bank [bit]."""
 
-STORES = ("envm", "sram", "dram")
-"""Where parameters live. envm: in macros of the embeddings' cell, or of its single-level form where
-that holds several levels. sram: in 1 MiB banks of their own. dram: off chip."""
+STORES: tuple[str, ...] = get_args(WeightStore)
+"""Where parameters live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class ArrayChip:
 
     def __post_init__(self) -> None:
         require_one_of("array", self.array, tuple(KINDS))
-        require_one_of("zero_gating", self.gating, get_args(ZeroGating))
+        require_one_of("gating", self.gating, get_args(ZeroGating))
         characterised = self.silicon.nominal_vdd
         if self.points.nominal_vdd != characterised:
             raise ValueError(

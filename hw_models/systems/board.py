@@ -1,6 +1,6 @@
 """A finished board on its processor as the device of a journey: no silicon of ours, so no area."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from dse.core.signature import Label
-from hw_models.columns import Columns, FloatArray, pick
+from hw_models.columns import Columns, FloatArray, pick, require_range, require_whole
 from hw_models.cost.costs import executed_shares
 from hw_models.edge_device import EdgeDevice
 from hw_models.systems.depths import Depths
@@ -26,6 +26,7 @@ class Board:
 
     inputs: ClassVar[Mapping[str, str]] = {"split_layer": "layer", "cpu_frequency": "Hz"}
     outputs: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    by_row: ClassVar[Collection[str]] = ()
 
     @property
     def layers(self) -> int:
@@ -61,7 +62,11 @@ class Board:
 
     def _run(self, columns: Columns) -> tuple[FloatArray, FloatArray]:
         """Time of the first 0 to L layers [s], shape (L + 1, n), and power [W], shape (n,)."""
-        _, clock = pick(columns, tuple(self.inputs))
+        split, clock = pick(columns, tuple(self.inputs))
+        require_range(
+            "split_layer", split, (0.0, float(self.layers)), "layer", "the board's layers"
+        )
+        require_whole("split_layer", split, "layer", "a place to cut")
         frequency = np.asarray(clock, dtype=np.float64)
         off = np.full(len(frequency), self.device.modes[0])
         time = [

@@ -1,6 +1,6 @@
 """What layers cost on a device, by how many of them have run: what chip and board both answer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,10 @@ class Device(Protocol):
         """Name and unit of outputs beside those of every device."""
 
     @property
+    def by_row(self) -> Collection[str]:
+        """Knobs that may have a row for each group of parameters or each stage."""
+
+    @property
     def evidence(self) -> Mapping[str, Label]:
         """How well energy, latency, area and the outputs of its own are founded."""
 
@@ -52,12 +56,15 @@ class Device(Protocol):
         """L of the network."""
 
     def depths(self, columns: Columns, deadline: FloatArray, sent: FloatArray) -> Depths:
-        """Costs at all depths.
+        """Costs at all depths, in new arrays that the caller may write into.
 
         Args:
             columns: The device's knobs, shape (n,) each.
             deadline: Of a sentence [s], shape (n,).
             sent: Of the device's layers, for a sentence that is sent [s], shape (n,).
+
+        Raises:
+            ValueError: If a column is missing or out of range.
         """
 
     def by_layer(
@@ -69,4 +76,7 @@ class Device(Protocol):
             columns: The device's knobs.
             limits: For each kind of sentence its deadline [s], shape (n,), and the share of
                 sentences by layers executed [1], shape (L + 1, n).
+
+        Raises:
+            ValueError: If a column is missing or out of range.
         """

@@ -19,10 +19,19 @@ from numpy.typing import NDArray
 
 from dse.core.signature import Label, Signature
 from hw_models.cloud import CloudNode
-from hw_models.columns import Columns, FloatArray, codes_of, in_chunks
+from hw_models.columns import (
+    Columns,
+    FloatArray,
+    codes_of,
+    in_chunks,
+    pick,
+    require_range,
+    require_whole,
+)
 from hw_models.cost.costs import weighted, weighted_quantile
 from hw_models.link import Link
 from hw_models.systems.depths import Depths, Device
+from hw_models.table import weakest
 from hw_models.workload.table import Workload
 
 CHUNK = 16_384
@@ -114,6 +123,13 @@ class Journey:
     }
 
     def __post_init__(self) -> None:
+        if "split_layer" not in self.device.inputs:
+            raise ValueError("split_layer is no column of the device; a journey reads it")
+        if "sequence_length" in self.device.inputs:
+            raise ValueError(
+                "sequence_length is a column of the device, but link and cloud of a journey are "
+                "characterised for one length; fix it"
+            )
         wanted = self.device.layers + 1
         if self.states.shape != (wanted,) or self.cloud.tail.shape[1] != wanted:
             raise ValueError(
@@ -135,7 +151,7 @@ class Journey:
     def signature(self) -> Signature:
         """Reads the device's knobs, what is sent, and the shares of sentences.
 
-        Radio and node stand on recalled or inferred constants.
+        Each output's evidence is the weakest of device, link and cloud that it rests on.
         """
         reads = {
             **self.device.inputs,
@@ -145,12 +161,20 @@ class Journey:
             **{f"answered_{i + 1}": "1" for i in range(self.layers)},
             "offloaded": "1",
         }
+        known, way = self.device.evidence, (self.link.founded, self.cloud.founded)
+        energy, latency = (weakest(known[name], *way) for name in ("energy", "latency"))
         evidence: dict[str, Label] = {
-            name: "closed form" if name == "bytes_sent" else "unverified"
-            for name in self.own_outputs
+            "energy": energy,
+            "energy_cloud": self.cloud.founded,
+            "energy_total": energy,
+            "latency_p95": latency,
+            "latency_mean": latency,
+            "late_share": latency,
+            "area": known["area"],
+            "bytes_sent": "closed form",
+            **{name: known[name] for name in self.device.outputs},
         }
-        known = self.device.evidence
-        return Signature(reads, self.outputs, evidence | {n: known[n] for n in self.device.outputs})
+        return Signature(reads, self.outputs, evidence)
 
     def __call__(self, columns: Columns) -> dict[str, FloatArray]:
         """Mean energy [J], latency [s], lateness [1], area [m^2] and bytes sent; (n,) each.
@@ -162,7 +186,8 @@ class Journey:
         Raises:
             ValueError: If a column is missing or out of range.
         """
-        return in_chunks(self._priced, columns, tuple(self.signature.inputs), CHUNK)
+        names = tuple(self.signature.inputs)
+        return in_chunks(self._priced, columns, names, CHUNK, self.device.by_row)
 
     def _priced(self, columns: Columns) -> dict[str, FloatArray]:
         parts = self.parts(columns)
@@ -185,8 +210,11 @@ class Journey:
 
         Args:
             columns: As for the call.
+
+        Raises:
+            ValueError: As the call.
         """
-        route = codes_of("offload", np.asarray(columns["offload"]), OFFLOAD)
+        route = self._checked(columns)
         away = self.away(columns, route)
         depths = self._depths(columns, route, self.deadline - away.time)
         answered = np.stack([columns[f"answered_{i + 1}"] for i in range(self.layers)])
@@ -204,6 +232,23 @@ class Journey:
             bytes_sent=sent * away.size,
             extra=depths.extra,
         )
+
+    def _checked(self, columns: Columns) -> NDArray[np.intp]:
+        """Route of each design, where all columns are there and say one thing."""
+        pick(columns, tuple(self.signature.inputs), self.device.by_row)
+        split = np.asarray(columns["split_layer"])
+        limits = (0.0, float(self.layers))
+        require_range("split_layer", split, limits, "layer", "the network's depth")
+        require_whole("split_layer", split, "layer", "a place to cut")
+        for layer in range(1, self.layers + 1):
+            share = np.asarray(columns[f"answered_{layer}"])
+            if (share[split < layer] > 0).any():
+                bad = float(share[(split < layer) & (share > 0)][0])
+                raise ValueError(
+                    f"answered_{layer} = {bad!r} of a device that holds fewer layers; nothing is "
+                    "answered behind split_layer"
+                )
+        return codes_of("offload", np.asarray(columns["offload"]), OFFLOAD)
 
     def _depths(self, columns: Columns, route: NDArray[np.intp], sent: FloatArray) -> Depths:
         """Costs on the device; what may yet be appealed has as little time as what is sent [s]."""
@@ -241,7 +286,7 @@ class Journey:
             ValueError: If a column is missing or out of range.
         """
         parts = self.parts(columns)
-        route = codes_of("offload", np.asarray(columns["offload"]), OFFLOAD)
+        route = self._checked(columns)
         wait = self.away(columns, route).time
         held = np.asarray(columns["split_layer"]).astype(np.intp)
         every = np.arange(len(held))

@@ -1,6 +1,6 @@
 """What each operation of ATen is: a product, work on vectors, a movement, or free. Needs no torch.
 
-An operation that stands in no row is unknown: `hw_models.workload.trace` refuses a network that
+An operation that stands in no row is unknown: `hw_models.workload.tracing` refuses a network that
 computes with it. Names are without namespace, overload and the underscore of in-place forms.
 """
 

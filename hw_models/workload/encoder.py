@@ -334,7 +334,7 @@ def encoder(
             f"tokens = {tokens} is outside 1 to {shape.longest}, the position embedding"
         )
     if keys is not None and len(keys) != shape.heads:
-        raise ValueError(f"spans has {len(keys)} values; the network has {shape.heads} heads")
+        raise ValueError(f"keys has {len(keys)} values; the network has {shape.heads} heads")
     layers = range(1, shape.layers + 1)
     network = Workload(
         name=name,

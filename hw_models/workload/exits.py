@@ -30,15 +30,21 @@ def with_exits(
         behind: Layers; None: all.
 
     Raises:
-        ValueError: If there are fewer than two classes, or a layer has an exit already.
+        ValueError: If there are fewer than two classes, a layer would have two exits, or there is
+            no such layer.
     """
     require_one_of("off_ramp", off_ramp, get_args(OffRamp))
     if classes < 2:
         raise ValueError(f"classes = {classes} must be at least 2: an exit decides between them")
     layers = tuple(range(1, network.layers + 1) if behind is None else behind)
-    twice = sorted({*layers} & {*network.exits})
+    strange = [layer for layer in layers if not 1 <= layer <= network.layers]
+    if strange:
+        raise ValueError(f"behind = {strange} is outside 1 to {network.layers}, the layers")
+    twice = sorted({layer for layer in layers if (*layers, *network.exits).count(layer) > 1})
     if twice:
-        raise ValueError(f"layers {twice} of {network.name!r} have an exit already")
+        raise ValueError(
+            f"layers {twice} of {network.name!r} have an exit already, or are named twice"
+        )
     groups = {stage: t.group for t in network.tensors for stage in t.stages}
     products, vectors, tensors = [*network.products], [*network.vectors], [*network.tensors]
     for layer in layers:

@@ -7,6 +7,7 @@ prices it on a machine.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
@@ -22,6 +23,12 @@ activation: both operands are computed."""
 
 Role: TypeAlias = Literal["embedding", "weight", "dense"]
 """embedding: rows that are looked up. weight: prunable matrices. dense: all other parameters."""
+
+
+_ROLES: Mapping[Kind, tuple[str, ...]] = {
+    "weight": ("weight",), "dense": ("dense", "embedding"), "activation": ("",)
+}  # fmt: skip
+"""Role of the tensor that a product of each kind names; a tied embedding is multiplied densely."""
 
 
 class Size(NamedTuple):
@@ -172,23 +179,57 @@ class Workload:
         if len(known) != len(self.tensors):
             raise ValueError(f"two tensors of {self.name!r} share a name")
         for tensor in self.tensors:
-            require_one_of("role", tensor.role, get_args(Role))
-            if not tensor.stages:
-                raise ValueError(f"tensor {tensor.name!r} of {self.name!r} is used by no stage")
-        rows: tuple[Product | Vector, ...] = (*self.products, *self.vectors)
-        used = {row.stage for row in rows} | {s for t in self.tensors for s in t.stages}
-        for stage in (*used, *self.exits):
+            self._check_tensor(tensor)
+        for product in self.products:
+            self._check_stages((product.stage,))
+            self._check_sizes(product.shape)
+        for vector in self.vectors:
+            self._check_stages((vector.stage,))
+            self._check_sizes(vector.shape)
+        self._check_stages(self.exits)
+        self._check_sizes(self.cuts)
+        for product in self.products:
+            require_one_of("kind", product.kind, get_args(Kind))
+            tensor_of = known.get(product.tensor)
+            roles = _ROLES[product.kind]
+            if (tensor_of.role if tensor_of else "") not in roles:
+                raise ValueError(
+                    f"product {product.name!r} of {self.name!r} is of kind {product.kind!r} and "
+                    f"names tensor {product.tensor!r} of role "
+                    f"{tensor_of.role if tensor_of else None!r}; its tensor is of role "
+                    f"{' or '.join(filter(None, roles)) or None}"
+                )
+            if tensor_of and product.stage not in tensor_of.stages:
+                raise ValueError(
+                    f"product {product.name!r} of {self.name!r} runs in stage {product.stage}, and "
+                    f"tensor {product.tensor!r} is used in stages {list(tensor_of.stages)} only"
+                )
+
+    def _check_tensor(self, tensor: Tensor) -> None:
+        require_one_of("role", tensor.role, get_args(Role))
+        self._check_sizes((Size(tensor.elements), tensor.read))
+        self._check_stages(tensor.stages)
+        if not tensor.stages or list(tensor.stages) != sorted({*tensor.stages}):
+            raise ValueError(
+                f"tensor {tensor.name!r} of {self.name!r} is used in stages "
+                f"{list(tensor.stages)}; name one at least, each once, rising"
+            )
+        if tensor.group < 0:
+            raise ValueError(f"group = {tensor.group} of tensor {tensor.name!r} is negative")
+
+    def _check_stages(self, stages: Iterable[int]) -> None:
+        for stage in stages:
             if not 0 <= stage <= self.layers:
                 raise ValueError(
                     f"stage = {stage} of {self.name!r} is outside 0 to {self.layers}, its layers"
                 )
-        for product in self.products:
-            require_one_of("kind", product.kind, get_args(Kind))
-            if (product.kind == "activation") == (product.tensor in known):
+
+    def _check_sizes(self, sizes: Iterable[Size]) -> None:
+        for size in sizes:
+            require_one_of(f"symbol of a size of {self.name!r}", size.symbol, get_args(Symbol))
+            if not 0 <= size.base < math.inf:
                 raise ValueError(
-                    f"product {product.name!r} of {self.name!r} is of kind {product.kind!r} and "
-                    f"names tensor {product.tensor!r}; products of weights name a tensor, and "
-                    "those of two activations none"
+                    f"a size of {self.name!r} is {size.base}; sizes are finite and not negative"
                 )
 
     @property

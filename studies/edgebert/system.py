@@ -32,7 +32,8 @@ from dse.study.system import (
 )
 from hw_models import Envm, break_down, executed_shares
 from hw_models.machine import ArrayChip
-from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.systems.chip import Chip
+from hw_models.systems.early_exit import EarlyExit
 from hw_models.systems.power_on import OUTPUTS as POWER_ON
 from hw_models.workload import Workload, from_config
 from search_spaces.edgebert import DEFAULTS, DOMAIN, corners

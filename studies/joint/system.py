@@ -32,9 +32,10 @@ from hw_models import Envm, OperatingPoints, shipped
 from hw_models.link import shipped_link
 from hw_models.machine import ArrayChip
 from hw_models.systems.board import Board
-from hw_models.systems.chip import WIDEST_FORMAT, Chip
+from hw_models.systems.chip import Chip
 from hw_models.systems.depths import Device
 from hw_models.systems.journey import BYTES_PER_TOKEN, Journey, states_of
+from hw_models.systems.knobs import WIDEST_FORMAT
 from hw_models.systems.power_on import OUTPUTS as POWER_ON
 from hw_models.workload import Workload, from_config
 from search_spaces.joint import (

@@ -27,7 +27,7 @@ from dse.core.problem import Constraint, Objective
 from dse.core.space import SearchSpace
 from dse.pareto.dominance import non_dominated
 from dse.search.sequential import EarlyStop
-from hw_models.systems.chip import EarlyExit
+from hw_models.systems.early_exit import EarlyExit
 from hw_models.workload import from_config
 from studies.edgebert.memory_cells import CellBits
 from studies.edgebert.system import BEST, Settings, chip_of

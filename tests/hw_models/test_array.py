@@ -12,7 +12,8 @@ from hw_models.cost.array import KINDS, ArrayKind, Work
 from hw_models.cost.kernel import demand
 from hw_models.cost.templates import templates
 from hw_models.machine import ArrayChip
-from hw_models.systems.chip import MAC_WIDTHS, Chip
+from hw_models.systems.chip import Chip
+from hw_models.systems.knobs import MAC_WIDTHS
 from hw_models.workload import Product, Size, Tensor, Workload
 
 ORACLES = Path(__file__).parent / "oracles"

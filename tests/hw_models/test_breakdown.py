@@ -19,7 +19,8 @@ from hw_models.breakdown import break_down, break_down_split, executed_shares
 from hw_models.columns import total
 from hw_models.latency_aware import LatencyAware, share_column
 from hw_models.machine import ArrayChip
-from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.systems.chip import Chip
+from hw_models.systems.early_exit import EarlyExit
 from hw_models.workload import encoder
 
 SHARES = st.lists(st.floats(0.01, 1), min_size=6, max_size=6)

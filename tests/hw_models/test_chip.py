@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hw_models import Accelerator, Datapath, EncoderShape, Envm
 from hw_models.cost.kernel import operate
 from hw_models.machine import ArrayChip
-from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.systems.chip import Chip
+from hw_models.systems.early_exit import EarlyExit
 from hw_models.table import Table, shipped
 from hw_models.workload import encoder
 

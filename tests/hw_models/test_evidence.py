@@ -8,7 +8,8 @@ import pytest
 from hw_models import Accelerator, LatencyAware, Storage, Supply
 from hw_models.latency_aware import share_column
 from hw_models.machine import ArrayChip
-from hw_models.systems.chip import Chip, EarlyExit
+from hw_models.systems.chip import Chip
+from hw_models.systems.early_exit import EarlyExit
 from hw_models.uncertainty import tables_in, with_tables
 from hw_models.workload import encoder
 

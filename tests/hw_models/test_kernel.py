@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hw_models import Envm, Supply, shipped
 from hw_models.cost.costs import at_depth, by_depth, by_layer
-from hw_models.cost.kernel import Knobs, areas, demand, durations, operate, rail, retention
+from hw_models.cost.kernel import areas, demand, durations, operate, rail, retention
+from hw_models.cost.operations import Knobs
 from hw_models.cost.templates import alike, templates
 from hw_models.machine import ArrayChip
 from hw_models.machine.edgebert import InitiationIntervals
@@ -42,15 +43,17 @@ def networks(draw):
         for i, role in enumerate(roles)
     ]
     read = st.builds(Size, COUNT, st.sampled_from(["1", "tokens"]))
+    looked_up = stages.map(lambda used: tuple(sorted({0, *used})))
     tensors += [
-        Tensor(f"e{i}", draw(COUNT) * 1e5, "embedding", draw(st.integers(0, 2)), (0,), draw(read))
+        Tensor(f"e{i}", draw(COUNT) * 1e5, "embedding", draw(st.integers(0, 2)), draw(looked_up),
+               draw(read))
         for i in range(2)
-    ]
+    ]  # fmt: skip
     products = []
     for _ in range(draw(st.integers(1, 6))):
-        tensor = draw(st.sampled_from([*tensors[: len(roles)], None]))
+        tensor = draw(st.sampled_from([*tensors, None]))
         at = draw(stage) if tensor is None else draw(st.sampled_from(tensor.stages))
-        kind: Any = "activation" if tensor is None else tensor.role
+        kind: Any = "activation" if tensor is None else tensor.role.replace("embedding", "dense")
         m, k, n = draw(SIZE), draw(SIZE), draw(SIZE)
         name = "" if tensor is None else tensor.name
         row = Product(at, "p", kind, m, k, n, draw(COPIES), name)
@@ -166,17 +169,18 @@ class Slow:
         return float(law(*widths, int(self.d["exponent_bits"]), int(self.n))[0])
 
     def array(self, m, k, n, weight_bits, input_bits):
-        """Cycles, and accesses for weights, inputs and partial sums."""
+        """Cycles, slots, and accesses for weights, inputs and partial sums."""
         side, tiles = self.n, math.ceil(k / self.n) * math.ceil(n / self.n)
         wide = math.ceil(n / side)
         kind = self.machine.array
         if kind == "adder_tree":
             cycles = math.ceil(m / side) * tiles * side
-            return cycles, cycles, cycles, 0.0
+            return cycles, cycles * side**2, cycles, cycles, 0.0
         if kind == "output_stationary":
             blocks = math.ceil(m / side) * wide
-            return (2 * side + k - 2) * blocks - 1, k * blocks, k * blocks, m * wide
-        accesses = tiles * side, m * tiles, m * (2 * tiles - wide)
+            steps = k * blocks
+            return (2 * side + k - 2) * blocks - 1, steps * side**2, steps, steps, m * wide
+        accesses = m * tiles * side**2, tiles * side, m * tiles, m * (2 * tiles - wide)
         if kind == "weight_stationary":
             return m * tiles, *accesses
         port, compute = self.tech.port, m * tiles
@@ -203,8 +207,8 @@ class Slow:
         if p.tensor:
             w, zeros = (d[x][self.group[p.tensor]] for x in ("weight_bits", "pruning"))
         prunable = p.kind == "weight"
-        took, weights, inputs, sums = self.array(m, k, n, stored(w, zeros), a)
-        macs = took * self.n**2 if self.machine.gating == "none" else m * k * n
+        took, slots, weights, inputs, sums = self.array(m, k, n, stored(w, zeros), a)
+        macs = slots if self.machine.gating == "none" else m * k * n
         spent = self.active(zeros) if prunable else 1.0
         kept = stored(w, zeros) if prunable else w
         buffer = weights * self.word(kept) + inputs * self.word(a)
@@ -217,8 +221,10 @@ class Slow:
         """Cycles, streamed bits, and switching energy at the nominal supply by component."""
         rows = [self.product(p, stage) for p in self.network.products if p.stage == stage]
         cycles, mac, buffer, streamed = np.sum([[0.0] * 4, *rows], axis=0).tolist()
+        tied = {p.tensor for p in self.network.products if p.stage == stage}
         for t in self.network.tensors:
-            if t.role == "dense" and stage in t.stages:
+            named = t.role == "embedding" and t.name in tied
+            if stage in t.stages and (t.role == "dense" or named):
                 streamed += t.elements * self.d["weight_bits"][t.group]
         states = sfu = 0.0
         for v in self.network.vectors:
@@ -299,8 +305,8 @@ class Slow:
         cycles, sfu, streamed, switched = self.stage(stage)
         memory, row = self.tech.memory, self.place
         busy, stream = (cycles + sfu) * self.period, streamed * self.bit_time(row)
-        stall = max(stream - busy, 0.0) if self.machine.overlap else stream
-        stall = 0.0 if self.machine.array == "behind_port" else stall
+        hidden = self.machine.overlap or self.machine.array == "behind_port"
+        stall = max(stream - busy, 0.0) if hidden else stream
         reading, lookup, leaked = self.looked_up() if stage == 0 else (0.0, 0.0, 0.0)
         time = {"embedding_read": reading, "matmul": cycles * self.period,
                 "sfu": sfu * self.period, "stall": stall}  # fmt: skip
@@ -400,7 +406,13 @@ def test_one_template_for_all_layers_is_the_sum_of_the_layers(machine, network, 
     vectors = [row for row in network.vectors if row.stage == 1]
     layers = data.draw(st.integers(2, 5))
     every = tuple(range(1, layers + 1))
-    tensors = [t._replace(stages=every if t.role != "embedding" else (0,)) for t in network.tensors]
+    tied = {row.tensor for row in first}
+    tensors = [
+        t._replace(
+            stages=every if t.role != "embedding" else (0, *every) if t.name in tied else (0,)
+        )
+        for t in network.tensors
+    ]
     same = Workload(
         "same", layers, 20.0, 4.0, tuple(r._replace(stage=s) for s in every for r in first),
         tuple(r._replace(stage=s) for s in every for r in vectors), tuple(tensors),

@@ -167,7 +167,10 @@ def small(**changes):
         ({"tokens": 2.0}, "tokens = 2 of 'n' is outside 1 to 1"),
         ({"cuts": (Size(1),)}, "cuts of 'n' has 1 sizes; stages 0 to 1 have 2"),
         ({"tensors": (WEIGHT, WEIGHT)}, "two tensors of 'n' share a name"),
-        ({"tensors": (WEIGHT._replace(stages=()),)}, "'w' of 'n' is used by no stage"),
+        (
+            {"tensors": (WEIGHT._replace(stages=()),)},
+            "'w' of 'n' is used in stages \\[\\]; name one at least",
+        ),
         ({"tensors": (WEIGHT._replace(role=OTHER),)}, "role = 'sparse' is not one of"),
         ({"tensors": (WEIGHT._replace(stages=(2,)),)}, "stage = 2 of 'n' is outside 0 to 1"),
         ({"products": (ROW._replace(stage=-1),)}, "stage = -1 of 'n' is outside 0 to 1"),

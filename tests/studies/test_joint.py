@@ -177,6 +177,7 @@ def test_every_design_of_the_space_has_a_network_and_a_price(name):
     for values in zip(*(designs[name].tolist() for name in names), strict=True):
         Compression(link_layer=1, **dict(zip(names, values, strict=True)))
     shares = rng.dirichlet(np.ones(LAYERS + 1), len(designs["offload"])).T
+    shares[:LAYERS] *= np.arange(LAYERS)[:, np.newaxis] < designs["split_layer"]
     answered = {f"answered_{i + 1}": share for i, share in enumerate(shares[:-1])}
     shape = EncoderShape(
         layers=LAYERS, hidden=384, heads=12, ffn=1536, embedding=384, vocabulary=30522,
