@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw_models import Accelerator, Datapath, EncoderShape, Envm
+from hw_models import Accelerator, Datapath, EncoderShape, Envm, break_down
 from hw_models.cost.kernel import operate
 from hw_models.machine import ArrayChip
 from hw_models.systems.chip import Chip
 from hw_models.systems.early_exit import EarlyExit
 from hw_models.table import Table, shipped
-from hw_models.workload import encoder
+from hw_models.workload import Product, Size, Tensor, Workload, encoder
 
 SIZE = st.tuples(st.sampled_from([2, 4, 8, 16, 32]), st.sampled_from([16, 64, 128]),
                  st.floats(0, 1), st.sampled_from(["rram", "stt", "pcm"]))  # fmt: skip
@@ -266,3 +266,49 @@ def test_a_memory_that_forgets_and_says_nothing_of_writing_has_no_power_on(minil
     assert remembers["power_on_energy"].tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match=r"memory 'sram' forgets .* no write_energy"):
         chip(columns(2, envm_cell=np.array(["rram", "sram"])) | depths)
+
+
+def test_constants_are_checked_when_a_chip_is_made(minilm):
+    network = encoder(minilm, 64)
+    for fixed, message in (
+        ({"weight_store": "flash"}, r"weight_store = 'flash' is not one of"),
+        ({"envm_cell": "flash"}, r"cell = 'flash' is not one of"),
+        ({"vdd": 5.0}, r"vdd = 5\.0 V is outside 0\.5 to 0\.8 V"),
+        ({"weight_bits": 2.5}, r"weight_bits = 2\.5 bit is outside 4 to 16 bit"),
+        ({"dvfs": "always"}, r"dvfs = 'always' is not one of \['fixed', 'sentence'\]"),
+        ({"mac_width": "16"}, r"mac_width = .*'16'.* is no number \[1\]"),
+        ({"weight_bits": np.full(7, 8.0)}, r"fixed weight_bits = .* is not one value"),
+        ({"attention_span": 0.6}, r"attention_span = 0\.6 token is not a whole number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Chip(ArrayChip(), network, ("pruning_ratio",), fixed)  # type: ignore[arg-type]
+
+
+def test_a_chip_without_a_searched_knob_prices_depths(minilm):
+    chip = EarlyExit(Chip(ArrayChip(), encoder(minilm, 64), ()))
+    depths = {"mean_exit_layer": np.array([1.0, 3.5]), "p95_exit_layer": np.array([2.0, 6.0])}
+    found, parts = chip(depths), chip.parts(depths)
+    assert found["energy"][0] < found["energy"][1]
+    assert found["area"][0] == found["area"][1] == sum(part[0] for part in parts["area"].values())
+    whole = break_down(chip, depths, np.ones((6, 2)))
+    assert all(part.shape == (7, 2) for part in whole.energy.values())
+
+
+def test_a_tied_head_streams_the_table_that_it_multiplies_with():
+    size, wide = Size(64.0), Size(1000.0)
+
+    def network(role, kind):
+        table = Tensor("table", 64_000.0, role, 0, (0, 1), Size(64.0))
+        head = Product(1, "head", kind, Size(1.0), size, wide, tensor="table")
+        return Workload("head", 1, 1.0, 1.0, (head,), (), (table,), (size, wide), (), 1.0)
+
+    limit = np.ones(1)
+    dense, tied = (
+        Chip(ArrayChip(), network(role, "dense"), ("vdd",), {"weight_store": "dram"}).by_layer(
+            {"vdd": np.array([0.8])}, {"kept": (limit, np.array([[0.0], [1.0]]))}
+        )
+        for role in ("dense", "embedding")
+    )
+    assert tied["weight_read"][1] == dense["weight_read"][1] == 64_000 * 8 * 8e-12
+    with pytest.raises(ValueError, match=r"kind 'weight' and names tensor 'table' of role 'dense'"):
+        network("dense", "weight")

@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from hw_models import Accelerator, Datapath, EncoderShape, Envm, LatencyAware, Storage, surviving
 from hw_models.latency_aware import share_column
 from hw_models.link import lan_testbed, shipped_link
+from hw_models.machine import ArrayChip
+from hw_models.systems.board import Board
+from hw_models.systems.chip import Chip
 from hw_models.systems.journey import OFFLOAD
 from hw_models.uncertainty import sample_models, tables_in
 from hw_models.workload import encoder
@@ -273,3 +276,47 @@ def test_layers_link_waiting_and_cloud_sum_to_the_energy(priced):
     # No layer behind the split is paid for on the device.
     behind = np.arange(LAYERS + 1)[:, np.newaxis] > columns["split_layer"]
     assert not whole[behind].any()
+
+
+def test_knobs_by_layer_are_priced_and_those_of_one_value_are_one_value():
+    one = row(CHIP, 3, weight_bits=[4, 6, 8], dvfs=["fixed", "sentence", "fixed"],
+              answered_2=0.5, answered_6=0.5)  # fmt: skip
+    many = one | {"weight_bits": np.repeat(one["weight_bits"][np.newaxis], LAYERS + 1, axis=0)}
+    for name, values in CHIP(one).items():
+        np.testing.assert_allclose(CHIP(many)[name], values, rtol=1e-12)
+    narrow = many["weight_bits"].copy()
+    narrow[3] = 4
+    assert (CHIP(many | {"weight_bits": narrow})["energy"][1:] < CHIP(one)["energy"][1:]).all()
+
+
+def test_what_a_journey_would_misread_is_refused():
+    with pytest.raises(ValueError, match="split_layer is no column of the device"):
+        replace(CHIP, device=Chip(ArrayChip(), NETWORK))
+    with pytest.raises(ValueError, match="sequence_length is a column of the device"):
+        replace(CHIP, device=Chip(ArrayChip(), NETWORK, ("split_layer", "sequence_length")))
+    with pytest.raises(ValueError, match=r"answered_4 = 0\.5 of a device that holds fewer layers"):
+        CHIP(row(CHIP, split_layer=3, answered_4=0.5, answered_3=0.5))
+    for system in (CHIP, BOARD):
+        with pytest.raises(ValueError, match=r"split_layer = 7\.0 layer is outside 0 to 6 layer"):
+            system.parts(row(system, split_layer=7))
+        lacking = {k: v for k, v in row(system).items() if k != "answered_3"}
+        with pytest.raises(ValueError, match=r"columns \['answered_3'\] are missing"):
+            system.break_down(lacking)
+    halves = np.full((5, 1), 0.5)
+    with pytest.raises(ValueError, match=r"share must have shape \(layers, n\) = \(6, 1\), got"):
+        LatencyAware(machine()).break_down(
+            {"pruning_ratio": np.zeros(1), "weight_bits": np.full(1, 8), "deadline": np.ones(1),
+             "envm_cell": np.array(["rram"])}, halves,
+        )  # fmt: skip
+
+
+def test_evidence_is_that_of_device_link_and_cloud():
+    evidence = CHIP.signature.evidence
+    assert evidence["energy"] == evidence["latency_p95"] == "unverified"
+    assert evidence["bytes_sent"] == "closed form"
+    assert BOARD.signature.evidence["area"] == "closed form"
+    seen = replace(BOARD, link=replace(BOARD.link, founded="measured"))
+    seen = replace(seen, cloud=replace(BOARD.cloud, founded="measured"))
+    assert isinstance(BOARD.device, Board)
+    seen = replace(seen, device=Board(replace(BOARD.device.device, founded="measured")))
+    assert seen.signature.evidence["energy"] == "measured"
