@@ -20,7 +20,7 @@ from hw_models.supply import Supply
 from hw_models.systems.sentence_dvfs import Exits, Sentences
 from hw_models.table import label, weakest
 
-CHUNK = 4_096
+CHUNK = 8_192
 """Rows evaluated at a time [1]; times are wanted for each row of the voltage table."""
 
 _DESIGN = ("pruning_ratio", "weight_bits", "envm_cell")
@@ -89,7 +89,8 @@ class LatencyAware:
         Raises:
             ValueError: If a column is missing or out of range.
         """
-        return in_chunks(self._means, columns, tuple(self.signature.inputs), CHUNK)
+        names = (*_DESIGN, "deadline", *self._shares)
+        return in_chunks(self._means, columns, names, CHUNK)
 
     def _means(self, columns: Columns) -> dict[str, FloatArray]:
         sentences, deadline = self._sentences(columns)

@@ -100,15 +100,22 @@ class Demand:
         )
 
 
-def demand(plan: Templates, machine: Technology, knobs: Knobs) -> Demand:
+def demand(
+    plan: Templates,
+    machine: Technology,
+    knobs: Knobs,
+    sums: dict[str, FloatArray] | None = None,
+) -> Demand:
     """What designs of one network ask of a machine; nothing is checked here.
 
     Args:
         plan: The network; with `apart` where a knob is by group or by stage.
         machine: The machine.
         knobs: The designs.
+        sums: `Operations.sums` of designs with the same array, activations and lengths, so that
+            they are not worked out again.
     """
-    ops = Operations(plan, machine, knobs)
+    ops = Operations(plan, machine, knobs, sums)
     streamed, energy = ops.energies()
     embeddings, mask, parameters = _image(plan, knobs)
     read, read_mask = _looked_up(plan, knobs)

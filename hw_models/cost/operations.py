@@ -70,8 +70,18 @@ class Operations:
             their cycles [cycle].
     """
 
-    def __init__(self, plan: Templates, machine: Technology, knobs: Knobs) -> None:
+    def __init__(
+        self,
+        plan: Templates,
+        machine: Technology,
+        knobs: Knobs,
+        sums: dict[str, FloatArray] | None = None,
+    ) -> None:
+        """Sum the rows of a network, or take sums of the same array, formats and lengths."""
         self.plan, self.machine, self.knobs = plan, machine, knobs
+        if sums is not None:
+            self.sums = sums
+            return
         slots, stages = len(plan.slot_stage), plan.depth
         self.sums = {name: np.zeros((slots, 1)) for name in _BY_SLOT}
         self.sums |= {name: np.zeros((stages, 1)) for name in _BY_STAGE}

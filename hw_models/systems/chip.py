@@ -15,7 +15,7 @@ from dse.core.signature import Label
 from hw_models.columns import Columns, FloatArray, codes_of, pick, total
 from hw_models.cost.costs import by_depth, by_layer, executed_shares
 from hw_models.cost.kernel import Demand, Rail, areas, demand, operate, rail, retention
-from hw_models.cost.operations import Knobs
+from hw_models.cost.operations import Knobs, Operations
 from hw_models.cost.templates import Templates, templates
 from hw_models.machine.edgebert import STORES, ArrayChip
 from hw_models.supply import Supply
@@ -34,6 +34,9 @@ from hw_models.systems.power_on import power_on
 from hw_models.systems.sentence_dvfs import Sentences
 from hw_models.table import label, weakest
 from hw_models.workload.table import Workload
+
+_STRUCTURAL = ("mac_width", "activation_bits", "sequence_length", "attention_span")
+"""Knobs that change what the products and vectors of a network take."""
 
 _LEAST = float(np.finfo(np.float64).tiny)
 
@@ -79,6 +82,7 @@ class Chip:
     settling: Supply = field(default_factory=Supply)
     _plan: Templates = field(init=False, repr=False)
     _constants: Columns = field(init=False, repr=False)
+    _sums: dict[str, FloatArray] | None = field(init=False, repr=False)
 
     outputs: ClassVar[Mapping[str, str]] = POWER_ON
     by_row: ClassVar[Collection[str]] = tuple(BY_ROW)
@@ -99,6 +103,16 @@ class Chip:
         decoded = {name: column[0] for name, column in self._decoded(constants).items()}
         object.__setattr__(self, "_plan", templates(self.workload))
         object.__setattr__(self, "_constants", {n: np.asarray(v) for n, v in decoded.items()})
+        object.__setattr__(self, "_sums", self._structure())
+
+    def _structure(self) -> dict[str, FloatArray] | None:
+        """What the network takes, where no searched knob changes it; a few kB."""
+        if self.machine.array == "behind_port" or {*_STRUCTURAL} & {*self.searched}:
+            return None
+        known = {**{n: np.asarray(v) for n, v in self._defaults().items()}, **self._constants}
+        for name in ("envm_cell", "weight_store", "dvfs"):
+            known[name] = np.zeros((), dtype=np.intp)
+        return Operations(self._plan, self.machine.technology, self._knobs(known)).sums
 
     def _defaults(self) -> dict[str, Value]:
         return {
@@ -145,25 +159,25 @@ class Chip:
         names = tuple(self.inputs)
         taken = dict(zip(names, pick(columns, names, self.by_row), strict=True))
         c = {**self._constants, **self._decoded(taken)}
+        early = np.where(c["dvfs"], c["predict_layer"], 0.0)
+        return Design(self._knobs(c), c["vdd"], early)
+
+    def _knobs(self, c: Columns) -> Knobs:
         tokens = c["sequence_length"]
         keys = np.minimum(np.maximum(2.0 * c["attention_span"] - 1.0, 0.0), tokens)
-        return Design(
-            Knobs(
-                side=c["mac_width"],
-                exponent_bits=c["exponent_bits"],
-                activation_bits=c["activation_bits"],
-                weight_bits=c["weight_bits"],
-                pruning=c["pruning_ratio"],
-                embedding_sparsity=c["embedding_sparsity"],
-                tokens=tokens,
-                keys=keys,
-                heads=np.where(keys > 0, self.workload.heads, 0.0),
-                held=c["split_layer"].astype(np.intp),
-                cell=c["envm_cell"],
-                store=c["weight_store"],
-            ),
-            vdd=c["vdd"],
-            early=np.where(c["dvfs"], c["predict_layer"], 0.0),
+        return Knobs(
+            side=c["mac_width"],
+            exponent_bits=c["exponent_bits"],
+            activation_bits=c["activation_bits"],
+            weight_bits=c["weight_bits"],
+            pruning=c["pruning_ratio"],
+            embedding_sparsity=c["embedding_sparsity"],
+            tokens=tokens,
+            keys=keys,
+            heads=np.where(keys > 0, self.workload.heads, 0.0),
+            held=c["split_layer"].astype(np.intp),
+            cell=c["envm_cell"],
+            store=c["weight_store"],
         )
 
     def _decoded(self, columns: Columns) -> dict[str, NDArray[Any]]:
@@ -184,8 +198,10 @@ class Chip:
 
     def demand(self, design: Design) -> Demand:
         """What designs ask of the machine."""
-        plan = templates(self.workload, apart=True) if design.knobs.apart else self._plan
-        return demand(plan, self.machine.technology, design.knobs)
+        tech = self.machine.technology
+        if design.knobs.apart:
+            return demand(templates(self.workload, apart=True), tech, design.knobs)
+        return demand(self._plan, tech, design.knobs, self._sums)
 
     def on(self, vdd: FloatArray) -> Rail:
         """The machine on some supplies [V].

@@ -72,7 +72,7 @@ class Sentences:
             supply: Regulator whose settling is waited for.
         """
         points = machine.points
-        start = np.full(early.shape, points.nominal_vdd)
+        start = np.asarray(points.nominal_vdd)  # one supply for all
         rows = np.asarray(points.table.columns["vdd"])[:, np.newaxis]
         on, stages = rail(machine, rows), len(asked.matmul)
         return cls(
@@ -140,10 +140,11 @@ class Sentences:
             vdd: Supply of the late layers [V], likewise.
         """
         energy: FloatArray = np.zeros(depth.shape) + self.nominal.energy[0]
-        on = rail(self.machine, vdd)
+        on = None
         for row, (early, late) in enumerate(self.counts(depth), start=1):
             energy += early * self.nominal.energy[row]
             if late.any():
+                on = on or rail(self.machine, vdd)
                 energy += late * operate(self.asked, self.machine, on, row).energy
         return energy
 
