@@ -453,6 +453,14 @@ def test_layers_that_differ_in_work_or_in_what_they_stream_are_not_alike():
     assert not alike(network(vectors=(Vector(2, "add", size, size),)))
     for one in ((1,), (2,)):
         assert not alike(network(held=(tensors[0], tensors[1]._replace(stages=one))))
+    for layers in (3, 4):
+        rows = tuple(base[0]._replace(stage=stage) for stage in range(1, layers + 1))
+        held = (tensors[0]._replace(stages=tuple(range(1, layers + 1))),)
+        for changed in range(1, layers + 1):
+            other = [row._replace(rows=Size(5.0)) if row.stage == changed else row for row in rows]
+            cuts = (size,) * (layers + 1)
+            deep = Workload("deep", layers, 1.0, 1.0, tuple(other), (), held, cuts, (), 1.0)
+            assert not alike(deep)
 
 
 def test_vector_work_without_a_unit_is_refused_and_fused_activations_are_free():
