@@ -110,7 +110,7 @@ def designs(draw, network, apart):
         "tokens": each(st.integers(1, 128).map(float), rows),
         "keys": each(st.integers(0, 128).map(float), rows),
         "heads": each(st.integers(0, 4).map(float), rows),
-        "held": network.layers,
+        "held": draw(st.integers(0, network.layers)),
         "cell": draw(st.sampled_from(CELLS)),
         "store": draw(st.integers(0, 2)),
         "vdd": draw(st.sampled_from([0.5, 0.6125, 0.8])),
@@ -244,8 +244,10 @@ class Slow:
         for t in self.network.tensors:
             bits = d["weight_bits"][t.group]
             if t.role == "embedding":
-                embeddings += t.elements * stored(bits, zeros)
-                mask += t.elements * masked(bits, zeros)
+                embeddings += t.elements * stored(bits, zeros) * (d["held"] > 0)
+                mask += t.elements * masked(bits, zeros) * (d["held"] > 0)
+            elif t.stages[0] > d["held"]:
+                continue
             elif t.role == "dense":
                 parameters += t.elements * bits
             else:
