@@ -180,7 +180,7 @@ class Operations:
     def _by_stage(self, slots: FloatArray) -> FloatArray:
         """Sums over the slots of each stage, shape (D, 1 or n)."""
         plan = self.plan
-        if len(plan.slot_stage) == plan.depth:
+        if np.array_equal(plan.slot_stage, np.arange(plan.depth)):
             return slots
         total = np.zeros((plan.depth, slots.shape[1]))
         for slot, stage in enumerate(plan.slot_stage.tolist()):
