@@ -163,9 +163,20 @@ class Slow:
         return float(self.machine.silicon.buffer_read().of(max(self.n * bits, 0.0)))
 
     def multiply(self, weight, activation):
-        widths = (np.array([float(x)]) for x in (weight, activation))
-        law = self.machine.silicon.mac_energy
-        return float(law(*widths, int(self.d["exponent_bits"]), int(self.n))[0])
+        anchor, read = self.machine.silicon.anchor.constant, self.machine.silicon.buffer_read()
+        n, bits = anchor("mac_width"), anchor("bits")
+        slot = (anchor("power") - anchor("leakage_density") * anchor("area")) / anchor("frequency")
+        size = slot / n**2 - 2 * read.of(n * bits) / n**2
+        size /= self.law(bits, bits, anchor("exponent_bits"), n)
+        return size * self.law(weight, activation, self.d["exponent_bits"], self.n)
+
+    def law(self, weight, activation, e, n):
+        """The width law of the page, mantissas without the hidden bit."""
+        c = self.machine.silicon.operators.constant
+        q, line = c("multiply") / c("width") ** 2, c("add") / c("width")
+        w, a = weight - 1 - e, activation - 1 - e
+        accumulator = w + a + 2 + 2 * (2**e - 1) + math.log2(n)
+        return q * (w + 1) * (a + 1) + line * (e + 1 + accumulator)
 
     def array(self, m, k, n, weight_bits, input_bits):
         """Cycles, slots, and accesses for weights, inputs and partial sums."""
