@@ -121,5 +121,5 @@ def renamed(cell: NDArray[Any], names: Mapping[str, str]) -> NDArray[Any]:
 
 
 def macros_needed(bits: FloatArray) -> FloatArray:
-    """Whole 2 MiB macros that hold so many bits [1], shape (n,)."""
+    """Whole 2 MiB macros that hold a number of bits [1], shape (n,)."""
     return np.asarray(np.ceil(bits / (8.0 * MACRO_BYTES)))

@@ -3,7 +3,7 @@
 The device holds s of L layers. Sentence i, with scores of the exit rule after each layer:
 
     leaves          after the first layer l whose score is below the limit
-                    (foretold exit: after layer p its entropy names the layer, which is waited for)
+                    (predicted exit: after layer p its entropy names the layer, which is waited for)
     not left by s   none    the exit after layer s answers
                     state   the state after layer s crosses, and the last layer answers
                     input   the exit after layer s answers if its trust >= threshold; else the
@@ -13,9 +13,9 @@ With s = L the last exit is where a sentence stands that has not left. With s = 
 Exact for the sentences of the archive, whatever the thresholds (arXiv 2011.14203, 2105.04104).
 
 All but the appeals are the step functions of `exit_counts`. There, M_l is the least score of layers
-1 to l; where an exit is foretold, behind layer p it is the lesser of M_p and the least entropy that
-is predicted for layers p + 1 to l. An appeal hangs on two orders of the sentences, by M_s and by
-trust (`prefix_counts`).
+1 to l. Where the exit is predicted, M_l of a layer after p is the smaller of M_p and the least
+entropy predicted for layers p + 1 to l. An appeal depends on two orders of the sentences, by M_s
+and by trust (`prefix_counts`).
 
 A head that is asked about the sentences which taught it looks better than it is, and a search
 finds just that. So these are cross-fitted: each is judged by a head that the other folds taught.
@@ -84,7 +84,7 @@ class OffloadReplay:
         layers: L of the network.
         clouds: Networks behind the link, by name.
         foretold_by: Handle of the archive to which the table of exits is fitted; empty: no exit is
-            foretold, and `dvfs` and `predict_layer` are not read.
+            predicted, and `dvfs` and `predict_layer` are not read.
         prefix: Of the output names; tells one split from another.
     """
 
@@ -217,9 +217,9 @@ def _exits(cache: Path, archive: str, rule: Rule, predict: int, foretold_by: str
     values, right = _scored(cache, archive, rule)
     least = np.minimum.accumulate(values[:, :-1], axis=1)
     if predict:
-        foretold = _table(cache, foretold_by, predict).least(values[:, predict - 1])
+        predicted = _table(cache, foretold_by, predict).least(values[:, predict - 1])
         least = least[:, :predict]
-        least = np.hstack([least, np.minimum(least[:, -1:], foretold)])
+        least = np.hstack([least, np.minimum(least[:, -1:], predicted)])
     return ExitCounts.of(least, right)
 
 

@@ -1,4 +1,4 @@
-"""Costs by depth: what a sentence costs that leaves after so many layers, and means over exits."""
+"""Costs by depth: what a sentence costs by the layer after which it leaves, and means."""
 
 from collections.abc import Mapping
 from itertools import pairwise

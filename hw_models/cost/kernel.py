@@ -261,55 +261,60 @@ def operate(
         stage: Rows of the demand.
         parts: Whether components are told apart.
     """
-    memory, streamed = machine.memory, asked.streamed[stage]
-    first = isinstance(stage, slice) and stage.start in (None, 0)
+    streamed, first = asked.streamed[stage], isinstance(stage, slice) and stage.start in (None, 0)
     energies = {name: energy[stage] for name, energy in asked.energy.items()}
     busy, stall = _spent(asked, machine, on, stage)
     time = busy + stall
-    core = np.asarray(memory.core.take(asked.weights) > 0)
-    per_bit = memory.read.take(asked.weights) * np.where(core, on.switching, 1.0)
-    gated = memory.leakage - memory.standby
-    bit_leak = memory.bit_time(asked.weights, on.period) * gated.take(asked.weights)
-    reading, lookup, leaked = _embeddings(asked, machine, on, gated) if first else 3 * (_NONE,)
+    bit_read, bit_leak = _streamed_bit(asked, machine, on)
+    reading, lookup, leaked = _embeddings(asked, machine, on) if first else 3 * (_NONE,)
     if first:
         time = time + np.zeros_like(reading)
         time[0] += reading
     own, banks = standby(asked, machine)
     powered = (asked.logic_leakage + banks) * on.leakage + own
     switched = (energies["mac"] + energies["buffer"] + energies["sfu"]) * on.switching
-    energy = switched + (streamed * (per_bit + bit_leak) + time * powered)
+    energy = switched + (streamed * (bit_read + bit_leak) + time * powered)
     if first:
         energy[0] += lookup + leaked
     if not parts and machine.supply is None:
         return Operation(time, energy, {}, {})
-    none = np.zeros(np.broadcast_shapes(energy.shape, on.period.shape))
-    begin = none.copy()
+    begin = np.zeros(np.broadcast_shapes(energy.shape, on.period.shape))
+    none = begin.copy()
     begin[0] = 1.0
     split = {
         **{name: none + part * on.switching for name, part in energies.items()},
         "embedding_read": begin * lookup,
-        "weight_read": none + streamed * per_bit,
+        "weight_read": none + streamed * bit_read,
         "logic_leakage": none + time * asked.logic_leakage * on.leakage,
         "envm_leakage": time * own + streamed * bit_leak + begin * leaked,
         "bank_leakage": none + time * banks * on.leakage,
     }
     if machine.supply is not None:
-        split |= _supplied(machine.supply, on, split, core, time)
+        split |= _supplied(asked, machine, machine.supply, on, split, time)
         energy = energy + (split["regulator"] + split["clock_generator"])
     matmul, sfu = (cycles[stage] * on.period for cycles in (asked.matmul, asked.sfu))
     times = {"matmul": none + matmul, "sfu": none + sfu, "stall": none + stall}
     return Operation(time, energy, split, {"embedding_read": begin * reading, **times})
 
 
+def _streamed_bit(asked: Demand, machine: Technology, on: Rail) -> tuple[FloatArray, FloatArray]:
+    """Energy of reading a streamed bit, and of the gated macro that is powered meanwhile [J]."""
+    memory, row = machine.memory, asked.weights
+    scale = np.where(memory.core.take(row) > 0, on.switching, 1.0)
+    gated = memory.leakage - memory.standby
+    return memory.read.take(row) * scale, memory.bit_time(row, on.period) * gated.take(row)
+
+
 def _supplied(
+    asked: Demand,
+    machine: Technology,
     supply: Supply,
     on: Rail,
     parts: Mapping[str, FloatArray],
-    core: NDArray[np.bool_],
     time: FloatArray,
 ) -> dict[str, FloatArray]:
     """What regulator and clock generator draw beside the load of logic, buffers and banks [J]."""
-    load = np.where(core, parts["weight_read"], 0.0)
+    load = np.where(machine.memory.core.take(asked.weights) > 0, parts["weight_read"], 0.0)
     for name in SUPPLIED:
         load = load + parts[name]
     loss = 1.0 / supply.efficiency(on.vdd) - 1.0
@@ -317,10 +322,11 @@ def _supplied(
 
 
 def _embeddings(
-    asked: Demand, machine: Technology, on: Rail, gated: FloatArray
+    asked: Demand, machine: Technology, on: Rail
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Time [s] and energy [J] of looking embeddings up, and leakage of gated macros meanwhile."""
     memory = machine.memory
+    gated = memory.leakage - memory.standby
     time: FloatArray = _NONE
     energy: FloatArray = _NONE
     leaked: FloatArray = _NONE

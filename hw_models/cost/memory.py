@@ -69,5 +69,5 @@ class MemoryRows:
         return np.asarray(slower * self.per_word.take(row))
 
     def macros(self, row: NDArray[np.intp], bits: FloatArray) -> FloatArray:
-        """Whole macros that hold so many bits [1]; 0 off the chip."""
+        """Whole macros that hold a number of bits [1]; 0 off the chip."""
         return np.asarray(np.ceil(bits * self.per_bit.take(row)))

@@ -33,7 +33,7 @@ class Unit(NamedTuple):
     interval: float
 
     def states(self, rows: FloatArray, length: FloatArray, side: FloatArray | float) -> FloatArray:
-        """States of so many rows of so many elements on n lanes [1].
+        """States of vector work on n lanes [1].
 
         Args:
             rows: [1].

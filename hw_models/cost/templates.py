@@ -123,36 +123,28 @@ def templates(workload: Workload, *, apart: bool = False) -> Templates:
         layers=workload.layers,
         groups=workload.groups if apart else 1,
         depth=last + 1,
-        products=tuple(
-            Template(
-                form.kind,
-                form.shape,
-                _rows(form.stages),
-                _rows(
-                    [
-                        stage if group < 0 else place[stage, group]
-                        for stage, group in zip(form.stages, form.groups, strict=True)
-                    ]
-                ),
-                np.array(form.stages, dtype=np.intp),
-                np.array(form.groups, dtype=np.intp),
-            )
-            for form in products
-        ),
+        products=tuple(_product(form, place) for form in products),
         vectors=tuple(
-            VectorTemplate(
-                form.kind, form.shape, _rows(form.stages), np.array(form.stages, dtype=np.intp)
-            )
+            VectorTemplate(form.kind, form.shape, _rows(form.stages), _whole(form.stages))
             for form in vectors
         ),
-        slot_stage=np.array([stage for stage, _ in slots], dtype=np.intp),
-        slot_group=np.array([group for _, group in slots], dtype=np.intp),
+        slot_stage=_whole([stage for stage, _ in slots]),
+        slot_group=_whole([group for _, group in slots]),
         loads=np.array([[loads[pair]] for pair in slots]),
         weights=_kept(workload, "weight", group_of),
         dense=_kept(workload, "dense", group_of),
         embeddings=_kept(workload, "embedding", group_of)[-1],
         reads=_reads(workload, group_of),
     )
+
+
+def _product(form: "_Form", place: dict[tuple[int, int], int]) -> Template:
+    slots = [
+        stage if group < 0 else place[stage, group]
+        for stage, group in zip(form.stages, form.groups, strict=True)
+    ]
+    where = _whole(form.stages), _whole(form.groups)
+    return Template(form.kind, form.shape, _rows(form.stages), _rows(slots), *where)
 
 
 def alike(workload: Workload) -> bool:
@@ -212,8 +204,12 @@ def _forms(rows: Iterable[tuple[str, tuple[Size, ...], int, int]]) -> list[_Form
     return [*found.values()]
 
 
+def _whole(values: list[int]) -> NDArray[np.intp]:
+    return np.array(values, dtype=np.intp)
+
+
 def _rows(places: list[int]) -> Where:
-    rows = np.array(places, dtype=np.intp)
+    rows = _whole(places)
     return slice(places[0], places[-1] + 1) if (np.diff(rows) == 1).all() else rows
 
 

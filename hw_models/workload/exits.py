@@ -20,8 +20,9 @@ def with_exits(
     """A network with an exit behind some layers; an exit is counted with the layer before it.
 
     An exit pools what crosses the cut behind its layer, classifies it and takes the entropy of the
-    answer (EdgeBERT, arXiv 2011.14203). Its parameters are never pruned, and they belong to the
-    group of the layer's own parameters.
+    answer (EdgeBERT, arXiv 2011.14203). What crosses is one vector a token, or one vector where the
+    cut has no tokens: an exit behind a feature map of an image reads all of it. Parameters of an
+    exit are never pruned, and they belong to the group of the layer's own parameters.
 
     Args:
         network: Without exits behind these layers.
@@ -45,26 +46,28 @@ def with_exits(
         raise ValueError(
             f"layers {twice} of {network.name!r} have an exit already, or are named twice"
         )
-    groups = {stage: t.group for t in network.tensors for stage in t.stages}
-    products, vectors, tensors = [*network.products], [*network.vectors], [*network.tensors]
-    for layer in layers:
-        cut = network.cuts[layer]
-        width, group = cut.base, groups.get(layer, 0)
-        elements, name = (width + 1) * classes, f"exit.{layer}"
-        if off_ramp == "pooler":
-            hidden = Size(width)
-            products.append(Product(layer, "pooler", "dense", ONE, hidden, hidden, tensor=name))
-            elements += width * width + width
-        else:
-            vectors.append(Vector(layer, "add", Size(1.0, cut.symbol), Size(width)))
-        answer = Size(float(classes))
-        products.append(Product(layer, "classifier", "dense", ONE, Size(width), answer, ONE, name))
-        vectors.append(Vector(layer, "entropy", ONE, answer))
-        tensors.append(Tensor(name, elements, "dense", group, (layer,)))
+    found = [_exit(network, layer, classes, off_ramp) for layer in layers]
     return replace(
         network,
-        products=tuple(products),
-        vectors=tuple(vectors),
-        tensors=tuple(tensors),
+        products=(*network.products, *(row for products, _, _ in found for row in products)),
+        vectors=(*network.vectors, *(row for _, vectors, _ in found for row in vectors)),
+        tensors=(*network.tensors, *(tensor for _, _, tensor in found)),
         exits=tuple(sorted({*network.exits, *layers})),
     )
+
+
+def _exit(
+    network: Workload, layer: int, classes: int, off_ramp: OffRamp
+) -> tuple[list[Product], list[Vector], Tensor]:
+    """Rows of one exit, and its parameters."""
+    cut, answer, name = network.cuts[layer], Size(float(classes)), f"exit.{layer}"
+    width, elements = Size(cut.base), (cut.base + 1) * classes
+    groups = [t.group for t in network.tensors if layer in t.stages]
+    products = [Product(layer, "classifier", "dense", ONE, width, answer, ONE, name)]
+    vectors = [Vector(layer, "entropy", ONE, answer)]
+    if off_ramp == "pooler":
+        products.insert(0, Product(layer, "pooler", "dense", ONE, width, width, ONE, name))
+        elements += cut.base * cut.base + cut.base
+    else:
+        vectors.insert(0, Vector(layer, "add", Size(1.0, cut.symbol), width))
+    return products, vectors, Tensor(name, elements, "dense", [0, *groups][-1], (layer,))

@@ -110,8 +110,8 @@ def exits_of(replay, row):
     if row["dvfs"] != "sentence":
         return own
     table = table_of(replay.cache, replay.foretold_by, p)
-    foretold = table.exits(value[:, p - 1], np.array([below]))[0]
-    return [k if k <= p else int(f) for k, f in zip(own, foretold, strict=True)]
+    predicted = table.exits(value[:, p - 1], np.array([below]))[0]
+    return [k if k <= p else int(f) for k, f in zip(own, predicted, strict=True)]
 
 
 def by_hand(replay, row):

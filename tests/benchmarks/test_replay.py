@@ -133,7 +133,7 @@ def test_a_mix_of_20000_joint_designs_behind_one_archive(benchmark, joint, known
 
 
 def test_peer_one_pass_over_all_sentences_per_joint_design(benchmark, joint):
-    """200 designs without foretold exits, appeals by maximum probability; scores are given."""
+    """200 designs without predicted exits, appeals by maximum probability; scores are given."""
     replay, columns = joint
     device = read_archive(replay.cache, columns["archive"][0])
     expert = read_archive(replay.cache, replay.clouds["full"].archive)
